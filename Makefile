@@ -1,0 +1,45 @@
+# `make course` and `make test` are all that a new machine needs; `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev course lab test test-all check bench regen constraints clean
+export PYTHON
+
+PY := .venv/bin/python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:
+	@tools/bootstrap.sh
+
+setup-dev:
+	@tools/bootstrap.sh dev
+
+course: setup ## set up, start the embedded cluster, run all notebooks on it, leave them and an index in out/
+	@$(PY) -m labkit run --out out --own-cluster
+
+lab: setup ## open JupyterLab on the student edition in work/ (your changes there are never overwritten)
+	@$(PY) -m labkit lab
+
+test: setup-dev ## set up and pass the tests, the notebooks' validation included
+	@$(PY) -m pytest -m "not slow"
+
+test-all: setup-dev ## every test, the slow ones too
+	@$(PY) -m pytest
+
+check: setup-dev ## what CI and pre-commit check: style, types, layers
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+bench: setup-dev ## print this machine's figures, medians of five
+	@$(PY) -m tests.bench
+
+regen: setup-dev ## run the notebooks again and rewrite their stored outputs
+	@$(PY) -m labkit regen
+
+constraints: setup-dev ## pin what the environment holds now
+	@{ head -n 1 constraints.txt; $(PY) -m pip freeze --exclude-editable | sort -f; } > constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove the environment and what the targets above made (work/ is yours and stays)
+	@rm -rf .venv out
