@@ -1,0 +1,143 @@
+"""`make bench`: the embedded cluster's figures on this machine, as medians of repeated runs.
+
+Prints a Markdown table; `--write` puts it into README.md between its markers. A cluster of its own is used, in a
+folder of its own, and removed.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from tests.bench import api_load
+from tests.bench.processes import cpu_seconds, descendants, pss_bytes
+
+ROOT = Path(__file__).parents[2]
+MIB = 1 << 20
+
+
+class Cluster:
+    """The `labkit` command on a cluster of the bench's own."""
+
+    def __init__(self, home: Path, name: str = "bench"):
+        self.name = name
+        self.environment = os.environ | {"LABKIT_HOME": str(home), "KUBECTL_KUBERC": "false"}
+
+    def labkit(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "labkit", *arguments, "--name", self.name]
+        return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
+
+    def up(self) -> float:
+        started = time.perf_counter()
+        self.labkit("up")
+        elapsed = time.perf_counter() - started
+        self.kubeconfig = Path(self.labkit("kubeconfig").strip())
+        return elapsed
+
+    def down(self) -> None:
+        self.labkit("down", "--purge")
+
+    def kubectl(self, *arguments: str) -> str:
+        command = [str(Path(sys.executable).with_name("kubectl")), "--kubeconfig", str(self.kubeconfig), *arguments]
+        return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
+
+    def timed(self, *commands: list[str]) -> float:
+        started = time.perf_counter()
+        for command in commands:
+            self.kubectl(*command)
+        return time.perf_counter() - started
+
+
+def run_to_running(cluster: Cluster, number: int) -> float:
+    """Seconds from `kubectl run` to the moment at which a watch shows the pod Running."""
+    name = f"one-{number}"
+    running = ["wait", "--for=jsonpath={.status.phase}=Running", f"pod/{name}", "--timeout=60s"]
+    elapsed = cluster.timed(["run", name, "--image=busybox:1.36", "--", "sleep", "3600"], running)
+    cluster.kubectl("delete", "pod", name, "--now")
+    return elapsed
+
+
+def replicas_to_ready(cluster: Cluster, number: int, replicas: int) -> float:
+    name = f"many-{number}"
+    cluster.kubectl("create", "deployment", name, "--image=busybox:1.36", "--replicas=0", "--", "sleep", "3600")
+    elapsed = cluster.timed(
+        ["scale", "deployment", name, f"--replicas={replicas}"],
+        ["rollout", "status", f"deployment/{name}", "--timeout=120s"],
+    )
+    cluster.kubectl("delete", "deployment", name, "--cascade=foreground")
+    cluster.kubectl("wait", "--for=delete", "pod", "-l", f"app={name}", "--timeout=120s")
+    return elapsed
+
+
+def idle(cluster: Cluster, seconds: float = 10) -> tuple[float, float]:
+    """(PSS in MiB, CPU in percent of a core) of all of the cluster's processes while nobody asks for anything."""
+    pids = descendants(marker=cluster.environment["LABKIT_HOME"])
+    before = cpu_seconds(pids)
+    time.sleep(seconds)
+    return pss_bytes(pids) / MIB, 100 * (cpu_seconds(pids) - before) / seconds
+
+
+def measure(runs: int) -> list[tuple[str, str]]:
+    with tempfile.TemporaryDirectory(prefix="labkit-bench-") as home:
+        cluster = Cluster(Path(home))
+        ups = []
+        for _ in range(runs):
+            ups.append(cluster.up())
+            cluster.down()
+        cluster.up()
+        try:
+            return [("`labkit up` to both nodes Ready", f"{median(ups):.2f} s"), *measure_running(cluster, runs)]
+        finally:
+            cluster.down()
+
+
+def measure_running(cluster: Cluster, runs: int) -> list[tuple[str, str]]:
+    time.sleep(5)
+    memory, cpu = idle(cluster)
+    one = median(run_to_running(cluster, number) for number in range(runs))
+    many = median(replicas_to_ready(cluster, number, 50) for number in range(runs))
+    loads = [asyncio.run(api_load.measure(cluster.kubeconfig, f"bench-{number}")) for number in range(runs)]
+    return [
+        ("`kubectl run` to Running", f"{one:.2f} s"),
+        ("Deployment of 50 to all Ready", f"{many:.1f} s"),
+        ("idle memory of all processes (PSS)", f"{memory:.0f} MiB"),
+        ("idle CPU of all processes", f"{cpu:.1f} % of a core"),
+        *((f"API: {operation}", line([load[operation] for load in loads])) for operation in loads[0]),
+    ]
+
+
+def line(results: list[dict]) -> str:
+    failures = sum(result["failures"] for result in results)
+    parts = [f"{median(result['per_second'] for result in results):,.0f}/s"] if "per_second" in results[0] else []
+    parts.append(f"p50 {median(result['p50_ms'] for result in results):.1f} ms")
+    return ", ".join(parts) + (f", {failures} failed" if failures else "")
+
+
+def table(rows: list[tuple[str, str]], runs: int) -> str:
+    machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    lines = [f"| on {machine} | median of {runs} |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in rows)]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    options = parser.parse_args()
+    text = table(measure(options.runs), options.runs)
+    print(text)
+    if options.write:
+        readme = ROOT / "README.md"
+        pattern = r"(<!-- bench -->\n).*?(\n<!-- /bench -->)"
+        readme.write_text(re.sub(pattern, lambda found: found[1] + text + found[2], readme.read_text(), flags=re.S))
+
+
+if __name__ == "__main__":
+    main()
