@@ -1,0 +1,29 @@
+"""Kinds of cluster, one file each: what differs between them is here and nowhere else.
+
+A lesson asks what a cluster can do (`capabilities`), never which kind it is. The provider of the embedded cluster is
+`labkit.providers.glassbox`; any other cluster that kubectl reaches comes through `labkit.providers.kubeconfig`.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Provider(Protocol):
+    """How the kit finds, starts and stops one kind of cluster."""
+
+    name: str
+
+    def running(self, cluster: str) -> bool:
+        """Tell whether the cluster answers now."""
+
+    def start(self, cluster: str, **options: Any) -> None:
+        """Start the cluster, or do nothing if it runs; raises LabkitError when it cannot."""
+
+    def stop(self, cluster: str) -> None:
+        """Stop the cluster and leave nothing of it running; its objects may stay stored."""
+
+    def kubeconfig(self, cluster: str) -> tuple[Path, str | None]:
+        """Return the file that kubectl needs and the context in it (None: the file's current one)."""
+
+    def capabilities(self, cluster: str) -> frozenset[str]:
+        """Name what a lesson may do here beyond the plain API, e.g. "stop-components"."""

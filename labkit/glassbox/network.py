@@ -1,0 +1,158 @@
+"""The cluster's network: nodes as network namespaces, joined by routes; no bridge, no NAT.
+
+The machine's own network namespace is the *fabric*, the cable between the nodes, with address 172.30.0.1. Node i is a
+namespace of its own, pinned at /run/glassbox/netns/<node>, with address 172.30.0.(10+i), and owns the pods
+10.244.i.0/24. The fabric routes each range to its node; a node routes everything that is not its own to the fabric.
+
+A pod has one veth pair: eth0 <ip>/32 with the default route via 169.254.1.1, and a node end that carries this
+address, to which the node routes <ip>/32. So pods of one node, too, talk through the node's forwarding hooks, and a
+server always sees the client's own address.
+
+Invariants: what is made here lives in the machine's namespaces only and dies with them; the host is never touched.
+Left out: IPv6, a way out to the host's network.
+
+Upstream: pkg/kubelet/network, the CNI plugins ptp and host-local, Calico's routed veths
+"""
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.glassbox import syscalls
+from labkit.glassbox.netlink import RT_SCOPE_LINK, Netlink
+
+NETNS_DIR = Path("/run/glassbox/netns")
+FABRIC_ADDRESS = "172.30.0.1"
+POD_GATEWAY = "169.254.1.1"  # link-local: the same on every node, never seen beyond a pod's own link
+MAX_NODES = 200  # 172.30.0.(10+i) and 10.244.i.0/24 must both exist
+
+
+@dataclass(frozen=True)
+class NodeNetwork:
+    """What one node is called and which addresses are its own."""
+
+    name: str
+    address: str
+    pod_cidr: str
+
+    @property
+    def netns(self) -> Path:
+        """Where the node's network namespace is pinned."""
+        return NETNS_DIR / self.name
+
+
+def plan_nodes(count: int) -> list[NodeNetwork]:
+    """Return the networks of nodes 1 to `count`; raises ValueError beyond what the address ranges hold."""
+    if not 1 <= count <= MAX_NODES:
+        raise ValueError(f"{count} nodes: expected 1 to {MAX_NODES}")
+    return [NodeNetwork(f"node{i}", f"172.30.0.{10 + i}", f"10.244.{i}.0/24") for i in range(1, count + 1)]
+
+
+class Fabric:
+    """The nodes' namespaces and the links that join them; made once, in the machine's first process."""
+
+    def __init__(self, nodes: list[NodeNetwork]) -> None:
+        self.nodes = nodes
+
+    def make(self) -> None:
+        """Make every node's namespace, its link to this one, and the routes between them."""
+        NETNS_DIR.mkdir(parents=True, exist_ok=True)
+        with Netlink() as fabric:
+            _open_for_traffic(fabric)
+            fabric.add_address("lo", f"{FABRIC_ADDRESS}/32")
+            for node in self.nodes:
+                _pin_new_netns(node.netns)
+                _join(fabric, node)
+
+
+def enter(node: str) -> None:
+    """Move the calling thread, a component before its start, into a node's network namespace."""
+    with open(NETNS_DIR / node, "rb") as netns:
+        syscalls.setns(netns.fileno(), syscalls.CLONE_NEWNET)
+
+
+def attach_pod(pid: int, address: str, link: str) -> None:
+    """Join the network namespace of process `pid` to the calling thread's, the node's, and give it `address`.
+
+    `link` (at most 15 characters) names the node's end. Raises OSError (EEXIST: the link is there already) or ValueError;
+    after an error nothing is left.
+    """
+    node_address = _own_address()
+    with Netlink() as node, open(f"/proc/{pid}/ns/net", "rb") as netns:
+        node.add_veth(link, peer="eth0", peer_netns=netns.fileno())
+        try:
+            node.add_address(link, f"{POD_GATEWAY}/32", scope=RT_SCOPE_LINK)
+            node.add_route(f"{address}/32", link, source=node_address)
+            with syscalls.inside_netns(netns.fileno()), Netlink() as pod:
+                _set_up_pod(pod, address)
+        except (OSError, ValueError):
+            node.delete_link(link)
+            raise
+
+
+def detach_pod(link: str) -> None:
+    """Take away a pod's link, if it is still there, and with it the pod's address and route."""
+    with Netlink() as node:
+        try:
+            node.delete_link(link)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+
+
+def _set_up_pod(pod: Netlink, address: str) -> None:
+    pod.set_up("lo")
+    pod.set_up("eth0")
+    pod.add_address("eth0", f"{address}/32")
+    pod.add_route("0.0.0.0/0", "eth0", via=POD_GATEWAY)
+    _set("net/ipv4/ip_unprivileged_port_start", "0")  # as containerd does: a pod's ports are its own
+    _set("net/ipv4/ping_group_range", "0 0")
+
+
+def _join(fabric: Netlink, node: NodeNetwork) -> None:
+    with open(node.netns, "rb") as netns:
+        fabric.add_veth(node.name, peer="eth0", peer_netns=netns.fileno())
+        fabric.add_route(f"{node.address}/32", node.name, source=FABRIC_ADDRESS)
+        fabric.add_route(node.pod_cidr, node.name, via=node.address, source=FABRIC_ADDRESS)
+        with syscalls.inside_netns(netns.fileno()), Netlink() as inside:
+            _open_for_traffic(inside)
+            inside.set_up("eth0")
+            inside.add_address("eth0", f"{node.address}/32")
+            inside.add_route("0.0.0.0/0", "eth0", via=FABRIC_ADDRESS, source=node.address)
+
+
+def _open_for_traffic(namespace: Netlink) -> None:
+    namespace.set_up("lo")
+    _set("net/ipv4/ip_forward", "1")
+    _set("net/ipv4/ping_group_range", "0 0")
+
+
+def _pin_new_netns(path: Path) -> None:
+    """Make a network namespace that lives as long as the mount at `path`."""
+    path.touch()
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        try:
+            syscalls.mount("/proc/thread-self/ns/net", str(path), flags=syscalls.MS_BIND)
+        finally:
+            syscalls.setns(home, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(home)
+
+
+def _own_address() -> str | None:
+    """Return the address from which this namespace reaches the fabric: the node's; None outside a cluster."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((FABRIC_ADDRESS, 9))
+        except OSError:
+            return None
+        return probe.getsockname()[0]
+
+
+def _set(name: str, value: str) -> None:
+    """Set a kernel parameter of the calling thread's network namespace."""
+    Path("/proc/sys", name).write_text(value)
