@@ -1,12 +1,8 @@
 """The cluster's network, made for real in namespaces of its own (each test in a child process)."""
 
-import os
-import signal
-import socket
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 

@@ -76,8 +76,8 @@ def enter(node: str) -> None:
 def attach_pod(pid: int, address: str, link: str) -> None:
     """Join the network namespace of process `pid` to the calling thread's, the node's, and give it `address`.
 
-    `link` (at most 15 characters) names the node's end. Raises OSError (EEXIST: the link is there already) or ValueError;
-    after an error nothing is left.
+    `link` (at most 15 characters) names the node's end. Raises OSError (EEXIST: the link is there already) or
+    ValueError; after an error nothing is left.
     """
     node_address = _own_address()
     with Netlink() as node, open(f"/proc/{pid}/ns/net", "rb") as netns:
