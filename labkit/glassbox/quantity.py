@@ -1,0 +1,84 @@
+"""Quantities: "100m", "1Gi", "0.5": exact numbers, read and written as Kubernetes does.
+
+A value is a Decimal; canonical text keeps the family of the suffix (decimal, binary) and the fewest digits.
+
+Upstream: staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go
+"""
+
+import re
+from decimal import ROUND_CEILING, Decimal
+
+BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
+DECIMAL = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    "k": Decimal(10) ** 3,
+    "M": Decimal(10) ** 6,
+    "G": Decimal(10) ** 9,
+    "T": Decimal(10) ** 12,
+    "P": Decimal(10) ** 15,
+    "E": Decimal(10) ** 18,
+}
+PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d+)?")
+SYNTAX = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+
+
+def parse(text: str | int | float | Decimal) -> Decimal:
+    """Return the quantity's value (units, bytes or cores). Raises ValueError in upstream's words."""
+    if isinstance(text, (int, float, Decimal)):
+        return Decimal(str(text))
+    match = PATTERN.fullmatch(text)
+    if not match:
+        raise ValueError(SYNTAX)
+    number, suffix = Decimal(match[1]), match[2] or ""
+    if suffix in BINARY:
+        return number * BINARY[suffix]
+    if suffix in DECIMAL:
+        return number * DECIMAL[suffix]
+    return number.scaleb(int(suffix[1:]))
+
+
+def millicores(text: str | int) -> int:
+    """Return CPU in millicores, rounded up."""
+    return int((parse(text) * 1000).to_integral_value(ROUND_CEILING))
+
+
+def bytes_of(text: str | int) -> int:
+    """Return memory or storage in bytes, rounded up."""
+    return int(parse(text).to_integral_value(ROUND_CEILING))
+
+
+def canonical(text: str | int | float) -> str:
+    """Return the quantity as the API server writes it: "1000m" is "1", "1024Mi" is "1Gi"."""
+    text = str(text)
+    value = parse(text)
+    match = PATTERN.fullmatch(text)
+    suffix = (match[2] or "") if match else ""
+    if suffix in BINARY and value == value.to_integral_value() and abs(value) >= 1024:
+        return _with_suffix(value, BINARY)
+    value = value.quantize(Decimal("1e-9"), ROUND_CEILING) if value.as_tuple().exponent < -9 else value
+    if suffix[:1] in ("e", "E") and suffix != "E":
+        return _exponent(value)
+    return _with_suffix(value, {key: DECIMAL[key] for key in DECIMAL})
+
+
+def _with_suffix(value: Decimal, units: dict) -> str:
+    if value == 0:
+        return "0"
+    for suffix, unit in sorted(units.items(), key=lambda item: -item[1]):
+        count = value / unit
+        if count == count.to_integral_value():
+            return f"{int(count)}{suffix}"
+    return str(int(value))
+
+
+def _exponent(value: Decimal) -> str:
+    digits, exponent = value.normalize(), 0
+    if digits == 0:
+        return "0"
+    _, _, exponent = digits.as_tuple()
+    power = int(exponent) // 3 * 3
+    count = int(value.scaleb(-power))
+    return f"{count}e{power}" if power else str(count)
