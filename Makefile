@@ -38,7 +38,7 @@ bench: setup-dev ## print this machine's figures, medians of five
 regen: setup-dev ## run the notebooks again and rewrite their stored outputs
 	@$(PY) -m labkit regen
 
-constraints: setup-dev ## pin what the environment holds now
+constraints: setup-dev ## pin what the environment holds now (make the environment with the oldest Python)
 	@{ head -n 1 constraints.txt; $(PY) -m pip freeze --exclude-editable | sort -f; } > constraints.new && mv constraints.new constraints.txt
 
 clean: ## remove the environment and what the targets above made (work/ is yours and stays)
