@@ -1,0 +1,214 @@
+"""A container's first moments: from a fork of the pod's pause process to the image's command as pid 1.
+
+Stands for runc. `start` is called in pause (sandbox.py); everything after the second fork happens in the
+container's own mount and pid namespace, inside the pod's user, net, ipc and uts namespaces that pause holds. The root file system is
+made from the steps which rootfs.py planned.
+
+Invariants: the command runs with containerd's default capabilities at most, no_new_privs, no file descriptor but
+0, 1, 2; the host's root is detached before it starts. Whatever fails before execve is told to pause in words.
+Left out: seccomp, cgroups, RLIMIT_NPROC.
+
+Upstream: github.com/opencontainers/runc libcontainer/standard_init_linux.go, rootfs_linux.go
+"""
+
+import errno
+import os
+import resource
+import secrets
+import signal
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from labkit.glassbox import syscalls
+
+# containerd's defaults: chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw
+# sys_chroot mknod audit_write setfcap
+KEPT_CAPABILITIES = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
+ROOT_SIZE = "256m"  # of memory: what a container writes outside its volumes
+LAST_CAPABILITY = 63  # what the kernel does not know answers EINVAL
+
+Step = Sequence[str]  # kind, target, source, options
+
+
+class StartError(Exception):
+    """The container's command could not be started; the text says why, as runc words it."""
+
+
+def start(config: dict, stdout: int, stderr: int) -> tuple[int, int]:
+    """Start the container that `config` describes; return its pid as pause sees it and as the machine sees it.
+
+    Raises StartError.
+    """
+    report, answer = os.pipe()
+    outer = os.fork()
+    if outer == 0:
+        _guard(answer, lambda: _enter_namespaces(config, stdout, stderr, answer))
+    os.close(answer)
+    os.waitpid(outer, 0)
+    with os.fdopen(report) as lines:
+        told = [line.rstrip("\n").partition(" ") for line in lines]  # ends when execve closes the pipe
+    words = {kind: text for kind, _, text in told}
+    if "error" in words:
+        if "pid" in words:
+            os.waitpid(int(words["pid"]), 0)
+        raise StartError(words["error"])
+    return int(words["pid"]), int(words.get("machine-pid", words["pid"]))
+
+
+def _enter_namespaces(config: dict, stdout: int, stderr: int, answer: int) -> None:
+    """Make the mount and pid namespace, and fork once more: the pid namespace holds its maker's children only."""
+    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        _guard(answer, lambda: _become(config, stdout, stderr, answer))
+    os.write(answer, b"pid %d\n" % pid)
+    os._exit(0)  # the container's parent is now pause, pid 1 of the pod's pid namespace
+
+
+def _become(config: dict, stdout: int, stderr: int, answer: int) -> None:
+    os.write(answer, b"machine-pid %s\n" % os.readlink("/proc/self").encode())  # /proc is still the machine's
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDONLY)
+    for target, source in enumerate((null, stdout, stderr)):
+        os.dup2(source, target)
+    os.closerange(3, answer)  # `answer` stays, to tell what fails from here on; execve closes it
+    os.closerange(answer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    compose(config["root"], config["steps"])
+    _change_directory(config["cwd"])
+    restrict()
+    _restore_signals()
+    os.umask(0o022)
+    _execute(config["args"], config["env"])
+
+
+def _execute(args: list[str], env: dict[str, str]) -> None:
+    try:
+        os.execvpe(args[0], args, env)
+    except FileNotFoundError:
+        where = f"stat {args[0]}: no such file or directory" if "/" in args[0] else "executable file not found in $PATH"
+        raise StartError(f'exec: "{args[0]}": {where}') from None
+    except OSError as error:
+        raise StartError(f'exec: "{args[0]}": {os.strerror(error.errno or 0).lower()}') from None
+
+
+def compose(root: str, steps: Sequence[Step]) -> None:
+    """Make the root file system at the directory `root`, step by step, and change into it for good."""
+    syscalls.mount("", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)  # nothing done here may reach the machine
+    syscalls.mount("tmpfs", root, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, f"mode=755,size={ROOT_SIZE}")
+    steps = [(kind, target, _real(kind, source), options) for kind, target, source, options in steps]
+    # From here on every path is resolved in the new root, so that a link which an earlier container left in a volume
+    # leads nowhere else. Until all is bound the machine's files are below a name that no container can know.
+    machine = f"/.{secrets.token_hex(16)}"
+    os.mkdir(root + machine)
+    syscalls.pivot_root(root, root + machine)
+    os.chdir("/")
+    for kind, target, source, options in steps:
+        try:
+            STEPS[kind](target, machine + source if kind == "bind" else source, options)
+        except OSError as error:
+            raise StartError(f'error mounting "{source or kind}" to rootfs at "{target}": {error.strerror}') from None
+    syscalls.umount(machine, syscalls.MNT_DETACH)
+    os.rmdir(machine)
+
+
+def _real(kind: str, source: str) -> str:
+    return os.path.realpath(source) if kind == "bind" else source
+
+
+def _directory(target: str, source: str, options: str) -> None:
+    os.makedirs(target, exist_ok=True)
+    os.chmod(target, int(options or "755", 8))
+
+
+def _link(target: str, source: str, options: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    os.symlink(source, target)
+
+
+def _file(target: str, source: str, options: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, "w", encoding="utf-8") as file:
+        file.write(source)
+    os.chmod(target, int(options or "644", 8))
+
+
+def _bind(target: str, source: str, options: str) -> None:
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    elif not os.path.exists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+    # Recursive, for a user namespace may not uncover what lies under the machine's mounts.
+    syscalls.mount(source, target, flags=syscalls.MS_BIND | syscalls.MS_REC)
+    if options == "ro":
+        _make_read_only(target)
+
+
+def _make_read_only(target: str) -> None:
+    try:
+        syscalls.set_mounts_read_only(target)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        kept = os.statvfs(target).f_flag & (syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+        flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
+        syscalls.mount("", target, flags=flags | kept)
+
+
+def _tmpfs(target: str, source: str, options: str) -> None:
+    os.makedirs(target, exist_ok=True)
+    syscalls.mount("tmpfs", target, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
+
+
+def _proc(target: str, source: str, options: str) -> None:
+    os.makedirs(target, exist_ok=True)
+    syscalls.mount("proc", target, "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+
+
+def _devpts(target: str, source: str, options: str) -> None:
+    os.makedirs(target, exist_ok=True)
+    syscalls.mount("devpts", target, "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "newinstance,ptmxmode=0666")
+
+
+STEPS: dict[str, Callable[[str, str, str], None]] = {
+    "directory": _directory,
+    "link": _link,
+    "file": _file,
+    "bind": _bind,
+    "tmpfs": _tmpfs,
+    "proc": _proc,
+    "devpts": _devpts,
+}
+
+
+def restrict() -> None:
+    """Give up every capability that containerd would not leave, for this process and all that it starts."""
+    for number in range(LAST_CAPABILITY + 1):
+        if number not in KEPT_CAPABILITIES:
+            try:
+                syscalls.drop_bounding_capability(number)
+            except OSError:
+                break  # beyond the last one that this kernel has
+    syscalls.set_no_new_privileges()
+
+
+def _change_directory(path: str) -> None:
+    os.makedirs(path, exist_ok=True)
+    os.chdir(path)
+
+
+def _restore_signals() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _guard(answer: int, body: Callable[[], None]) -> NoReturn:
+    """Run the rest of a forked child's life: it must never return into its parent's code."""
+    try:
+        body()
+    except BaseException as error:
+        os.write(answer, b"error %s\n" % str(error).replace("\n", " ").encode())
+    finally:
+        os._exit(128)

@@ -1,0 +1,329 @@
+"""The container runtime: a Protocol of eight methods, and its Linux implementation on pause processes.
+
+Stands for the container runtime interface (CRI). What a pod's sandbox and containers are doing is read from the pod's
+directory (sandbox.py says what lies there), so it does not matter which kubelet started them.
+
+Invariants: nothing is kept in memory only but the watches, so a kubelet that was killed loses nothing; `inspect` never
+waits for a container. Left out: image service (images.py), exec, attach, port-forward, statistics.
+
+Upstream: k8s.io/cri-api pkg/apis/services.go
+"""
+
+import json
+import os
+import secrets
+import selectors
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from labkit.glassbox import network, syscalls
+from labkit.glassbox.kubelet.zygote import SOCKET, Zygote
+
+ANSWER_TIME = 30  # seconds; pause answers in milliseconds unless the machine is stuck
+SHM_SIZE = "64m"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A pod's namespaces: what the kubelet asked for and what came of it."""
+
+    uid: str
+    namespace: str
+    name: str
+    hostname: str
+    address: str
+    attempt: int
+    id: str = ""
+    pid: int = 0
+    created_at: float = 0.0  # seconds since the epoch
+    ready: bool = False  # its pause process lives
+
+
+@dataclass(frozen=True)
+class ContainerConfig:
+    """What to run: config.json."""
+
+    name: str
+    attempt: int
+    image: str
+    image_id: str
+    args: list[str]
+    env: dict[str, str]
+    cwd: str
+    root: str
+    steps: list[tuple[str, str, str, str]]
+    log: str
+    backoff: float = 0.0  # seconds to wait, after this one ends, before the next attempt
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """One attempt to run a container, as it is now."""
+
+    name: str
+    attempt: int
+    id: str
+    image: str
+    image_id: str
+    log: str
+    backoff: float = 0.0
+    created_at: float = 0.0
+    started_at: float = 0.0
+    finished_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    message: str = ""
+    pid: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.exit_code is None
+
+
+@dataclass(frozen=True)
+class Actual:
+    """What the runtime knows of a pod."""
+
+    sandbox: Sandbox | None = None
+    containers: dict[str, tuple[Container, ...]] = field(default_factory=dict)  # oldest attempt first
+
+    def latest(self, name: str) -> Container | None:
+        """Return the last attempt to run a container."""
+        return self.containers[name][-1] if self.containers.get(name) else None
+
+
+class Runtime(Protocol):
+    """What the kubelet needs of a container runtime."""
+
+    def run_sandbox(self, sandbox: Sandbox) -> Sandbox: ...
+
+    def start_container(self, uid: str, config: ContainerConfig) -> None: ...
+
+    def signal_container(self, uid: str, name: str, attempt: int, signum: int) -> None: ...
+
+    def stop_sandbox(self, uid: str) -> None: ...
+
+    def remove(self, uid: str) -> None: ...
+
+    def inspect(self, uid: str) -> Actual: ...
+
+    def list(self) -> list[str]: ...
+
+    def watch(self, changed: Callable[[str], None]) -> None: ...
+
+
+class LinuxRuntime:
+    """Pods as pause processes with a directory each, under `run_dir`, which must lie on the machine's own tmpfs."""
+
+    def __init__(self, run_dir: Path, zygote: Zygote) -> None:
+        self.pods = run_dir / "pods"
+        self.root = run_dir / "rootfs"  # an empty directory: each container mounts its own root over it
+        self.zygote = zygote
+        self._forking = threading.Lock()
+        self._watches = Watches()
+        for directory in (self.pods, self.root):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def run_sandbox(self, sandbox: Sandbox) -> Sandbox:
+        """Make the pod's namespaces and its link; raises SandboxError or OSError, and then leaves nothing running."""
+        directory = self.pods / sandbox.uid
+        (directory / "shm").mkdir(parents=True, exist_ok=True)
+        if not os.path.ismount(directory / "shm"):
+            flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+            syscalls.mount("shm", str(directory / "shm"), "tmpfs", flags, f"mode=1777,size={SHM_SIZE}")
+        self._watches.forget(sandbox.uid)
+        network.detach_pod(link_name(sandbox.address))  # of a sandbox that died
+        with self._forking:
+            pid = self.zygote.fork(directory, sandbox.hostname)
+        try:
+            network.attach_pod(pid, sandbox.address, link_name(sandbox.address))
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
+        made = Sandbox(**asdict(sandbox) | {"id": new_id(), "pid": pid, "created_at": time.time(), "ready": True})
+        _replace(directory / "sandbox.json", asdict(made))
+        self._watches.add(sandbox.uid, directory / SOCKET)
+        return made
+
+    def start_container(self, uid: str, config: ContainerConfig) -> None:
+        """Start a container; `inspect` tells whether it runs. Raises OSError when the sandbox is gone."""
+        directory = self.pods / uid / "containers" / config.name / str(config.attempt)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.json").write_text(json.dumps(asdict(config) | {"id": new_id()}))
+        self._ask(uid, {"do": "start", "container": config.name, "attempt": config.attempt})
+
+    def signal_container(self, uid: str, name: str, attempt: int, signum: int) -> None:
+        """Send a signal to a container's first process, if there is one."""
+        with suppress(OSError):
+            self._ask(uid, {"do": "signal", "container": name, "attempt": attempt, "signal": signum})
+
+    def stop_sandbox(self, uid: str) -> None:
+        """End all that runs in the pod and take its link away; returns when the kernel has ended it."""
+        self._watches.forget(uid)
+        with suppress(OSError), connect(self.pods / uid / SOCKET) as pause:
+            pause.send(json.dumps({"do": "exit"}).encode())
+            pause.recv(1)  # end of file
+        if sandbox := self._sandbox(uid):
+            network.detach_pod(link_name(sandbox.address))
+
+    def remove(self, uid: str) -> None:
+        """Forget a pod that was stopped."""
+        with suppress(OSError):
+            syscalls.umount(str(self.pods / uid / "shm"), syscalls.MNT_DETACH)
+        shutil.rmtree(self.pods / uid, ignore_errors=True)
+
+    def inspect(self, uid: str) -> Actual:
+        """Return what runs and what ran in a pod."""
+        sandbox = self._sandbox(uid)
+        alive = sandbox is not None and sandbox.ready
+        names = sorted(_listdir(self.pods / uid / "containers"))
+        return Actual(sandbox, {name: tuple(self._attempts(uid, name, alive)) for name in names})
+
+    def list(self) -> list[str]:
+        """Return the uids of the pods that have a directory."""
+        return _listdir(self.pods)
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Call `changed` with a pod's uid whenever something in it may have changed; the pods found are included."""
+        self._watches.start(changed)
+        for uid in self.list():
+            self._watches.add(uid, self.pods / uid / SOCKET)
+
+    def follow(self, uid: str, name: str, attempt: int) -> socket.socket:
+        """Return a connection that gets a message when a container's log has grown, and ends with the log."""
+        connection = connect(self.pods / uid / SOCKET)
+        connection.send(json.dumps({"do": "follow", "container": name, "attempt": attempt}).encode())
+        return connection
+
+    def _ask(self, uid: str, request: dict) -> dict:
+        with connect(self.pods / uid / SOCKET) as pause:
+            pause.send(json.dumps(request).encode())
+            answer = pause.recv(65536)
+        if not answer:
+            raise ConnectionError("the pod's sandbox is gone")
+        told = json.loads(answer)
+        if "error" in told:
+            raise OSError(told["error"])
+        return told
+
+    def _sandbox(self, uid: str) -> Sandbox | None:
+        stored = _read(self.pods / uid / "sandbox.json")
+        return Sandbox(**stored | {"ready": self._watches.alive(uid)}) if stored else None
+
+    def _attempts(self, uid: str, name: str, alive: bool) -> Iterator[Container]:
+        directory = self.pods / uid / "containers" / name
+        for attempt in sorted(map(int, _listdir(directory))):
+            config = _read(directory / str(attempt) / "config.json")
+            state = _read(directory / str(attempt) / "state.json")
+            if not config or not (state or alive):
+                continue
+            if state.get("exit_code") is None and not alive:  # ended with its sandbox, by the kernel
+                state = state | {"exit_code": 137, "reason": "Error", "finished_at": time.time()}
+                _replace(directory / str(attempt) / "state.json", state)
+            known = {key: config[key] for key in ("name", "attempt", "id", "image", "image_id", "log", "backoff")}
+            yield Container(**known, **state)
+
+
+class Watches:
+    """One thread that waits for word from every pod's pause process; the end of a connection is the end of a pause."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._connections: dict[str, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._changed: Callable[[str], None] = lambda uid: None
+
+    def start(self, changed: Callable[[str], None]) -> None:
+        """Begin to report changes."""
+        self._changed = changed
+        threading.Thread(target=self._run, name="runtime-watch", daemon=True).start()
+
+    def add(self, uid: str, path: Path) -> None:
+        """Watch a pod, and report it once as changed; one whose pause process is dead is only reported."""
+        with suppress(OSError):
+            connection = connect(path)
+            connection.send(b'{"do": "watch"}')
+            connection.setblocking(False)
+            with self._lock:
+                self._connections[uid] = connection
+                self._selector.register(connection, selectors.EVENT_READ, uid)
+        self._changed(uid)
+
+    def forget(self, uid: str) -> None:
+        """Stop watching a pod."""
+        with self._lock:
+            if connection := self._connections.pop(uid, None):
+                self._selector.unregister(connection)
+                connection.close()
+
+    def alive(self, uid: str) -> bool:
+        """Tell whether a pod's pause process lives."""
+        return uid in self._connections
+
+    def _run(self) -> None:
+        while True:
+            for key, _ in self._selector.select():
+                uid = key.data
+                try:
+                    ended = not key.fileobj.recv(65536)  # type: ignore[union-attr]
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    ended = True
+                if ended and self._connections.get(uid) is key.fileobj:
+                    self.forget(uid)
+                self._changed(uid)
+
+
+def connect(path: Path) -> socket.socket:
+    """Return a connection to a pause process; raises OSError when it is dead."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.settimeout(ANSWER_TIME)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def link_name(address: str) -> str:
+    """Name the node's end of a pod's link after the pod's address, as in pod1-17 for 10.244.1.17."""
+    _, _, node, host = address.split(".")
+    return f"pod{node}-{host}"
+
+
+def new_id() -> str:
+    """Return an identifier as container runtimes make them: 64 hexadecimal digits."""
+    return secrets.token_hex(32)
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def _replace(path: Path, value: dict) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(value))
+    fresh.rename(path)
+
+
+def _listdir(path: Path) -> list[str]:
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []

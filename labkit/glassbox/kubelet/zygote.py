@@ -1,0 +1,139 @@
+"""The process that forks sandboxes: single-threaded, forked from the kubelet before its first thread.
+
+A process with threads must not fork and go on in Python; the kubelet has many threads. So before it starts any, it
+forks this one, which shares the kubelet's memory copy-on-write, reads requests from a socket pair and forks a pause
+process for each. It ends when the kubelet does; the sandboxes do not.
+
+Each sandbox gets new user, net, ipc, uts and pid namespaces. The user namespace maps the machine's root, and only
+it, so that a container that breaks out of its mount namespace still owns nothing of the machine's.
+
+Upstream: none; containerd's `shim start` and runc's nsexec.c come nearest
+"""
+
+import gc
+import json
+import os
+import signal
+import socket
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from labkit.glassbox import syscalls
+from labkit.glassbox.kubelet.sandbox import Pause
+
+NAMESPACES = (
+    syscalls.CLONE_NEWUSER
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWUTS
+    | syscalls.CLONE_NEWPID
+)
+SOCKET = "pause.sock"
+MESSAGE = 65536
+
+
+class SandboxError(Exception):
+    """A sandbox could not be made."""
+
+
+class Zygote:
+    """The kubelet's end: make it before any thread exists."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        gc.freeze()  # a collection in a child would write to, and so copy, all memory that it shares
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._socket.close()
+            _serve(theirs)
+        gc.unfreeze()
+        theirs.close()
+
+    def fork(self, directory: Path, hostname: str) -> int:
+        """Make the sandbox whose files are in `directory`; return the pid of its pause process.
+
+        One call at a time: the caller locks. Raises SandboxError.
+        """
+        self._socket.send(json.dumps({"directory": str(directory), "hostname": hostname}).encode())
+        answer = self._socket.recv(MESSAGE)
+        if not answer:
+            raise SandboxError("the process that makes sandboxes is gone")
+        told = json.loads(answer)
+        if "error" in told:
+            raise SandboxError(told["error"])
+        return told["pid"]
+
+    def close(self) -> None:
+        """Let the process end."""
+        self._socket.close()
+        os.waitpid(self.pid, 0)
+
+
+def _serve(requests: socket.socket) -> NoReturn:
+    gc.disable()
+    syscalls.set_process_title("zygote")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the kubelet's to handle; its end is seen as end of file
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    while message := requests.recv(MESSAGE):
+        request = json.loads(message)
+        pid = os.fork()
+        if pid == 0:
+            _make_sandbox(requests, Path(request["directory"]), request["hostname"])
+        os.waitpid(pid, 0)
+    os._exit(0)
+
+
+def _make_sandbox(answers: socket.socket, directory: Path, hostname: str) -> NoReturn:
+    """Enter the new namespaces and fork pause, pid 1 of the pod; its parent is then the machine's first process."""
+    try:
+        listener = _listen(directory / SOCKET)
+        uid, gid = os.geteuid(), os.getegid()
+        syscalls.unshare(NAMESPACES)
+        _map_ids(uid, gid)
+        syscalls.sethostname(hostname)
+        if os.fork() == 0:
+            _pause(answers, listener, directory)
+    except BaseException as error:
+        answers.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+    finally:
+        os._exit(0)
+
+
+def _pause(answers: socket.socket, listener: socket.socket, directory: Path) -> NoReturn:
+    try:
+        os.setsid()
+        syscalls.set_process_title(f"pause {directory.name}")
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        pid = int(os.readlink("/proc/self"))  # /proc is the machine's: its number for us, where we are 1
+        answers.send(json.dumps({"pid": pid}).encode())
+        answers.close()
+        _leave_standard_files()
+        Pause(directory).run(listener)
+    except BaseException:
+        (directory / "pause.err").write_text(traceback.format_exc())
+    finally:
+        os._exit(1)
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(path))
+    listener.listen(64)
+    return listener
+
+
+def _leave_standard_files() -> None:
+    """Hold nothing open of the kubelet's: whoever reads its output must see its end."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for target in (0, 1, 2):
+        os.dup2(null, target)
+    os.close(null)
+
+
+def _map_ids(uid: int, gid: int) -> None:
+    Path("/proc/self/setgroups").write_text("deny")  # the kernel's condition for mapping one's own group
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
