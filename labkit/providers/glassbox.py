@@ -1,0 +1,99 @@
+"""The embedded cluster as a provider: the only module outside glassbox that imports it.
+
+What the command line and a lesson need of it passes through here; `ClusterError` becomes the kit's own error.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import ClusterError
+from labkit.glassbox import cluster, launcher
+
+CAPABILITIES = frozenset({"stop-components", "throwaway", "read-the-code"})
+
+
+class GlassboxProvider:
+    """Starts and stops embedded clusters by name."""
+
+    name = "glassbox"
+
+    def running(self, cluster: str) -> bool:
+        """Tell whether the cluster's machine lives."""
+        with _own_errors():
+            return launcher.running(cluster)
+
+    def start(self, cluster: str, **options: Any) -> None:
+        """Start the cluster and wait until its nodes are Ready; options: nodes, progress, idle_limit."""
+        with _own_errors():
+            launcher.up(cluster, **{"progress": _silent, **options})
+
+    def stop(self, cluster: str) -> None:
+        """Stop the cluster; its objects stay stored."""
+        with _own_errors():
+            launcher.down(cluster)
+
+    def kubeconfig(self, cluster: str) -> tuple[Path, str | None]:
+        """Return the administrator's kubeconfig; the context in it is its current one."""
+        with _own_errors():
+            return _layout(cluster).kubeconfig, None
+
+    def capabilities(self, cluster: str) -> frozenset[str]:
+        """Name what a lesson may do here."""
+        return CAPABILITIES
+
+
+def up(name: str, *, nodes: int | None, progress: launcher.Progress, idle_limit: float) -> launcher.Started:
+    """Start a cluster, saying what is done; see launcher.up."""
+    with _own_errors():
+        return launcher.up(name, nodes, progress=progress, idle_limit=idle_limit)
+
+
+def down(name: str, *, purge: bool) -> bool:
+    """Stop a cluster; tell whether it ran."""
+    with _own_errors():
+        return launcher.down(name, purge=purge)
+
+
+def names() -> list[str]:
+    """Return the names of all embedded clusters, running or not."""
+    return launcher.names()
+
+
+def status(name: str) -> dict[str, Any] | None:
+    """Return the components and figures of a running cluster, None if it does not run."""
+    with _own_errors():
+        return launcher.status(name)
+
+
+def change(name: str, verb: str, component: str) -> str:
+    """Stop, start or restart a component; return its state then."""
+    with _own_errors():
+        return launcher.change(name, verb, component)
+
+
+def kubeconfig(name: str) -> Path:
+    """Return a cluster's kubeconfig; raises ClusterError if it has never been up."""
+    with _own_errors():
+        path = _layout(name).kubeconfig
+        if not os.path.exists(path):
+            raise cluster.ClusterError(f"cluster {name} has never been up", f"start it: labkit up --name {name}")
+        return path
+
+
+def _layout(name: str) -> cluster.Layout:
+    return cluster.layout(name)
+
+
+def _silent(kind: str, sentence: str) -> None:
+    pass
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except cluster.ClusterError as error:
+        raise ClusterError(error.message, next_step=error.next_step) from error
