@@ -30,9 +30,9 @@ class Provider(Protocol):
         """Name what a lesson may do here beyond the plain API, e.g. "stop-components"."""
 
 
-KINDS = ("glassbox", "kubeconfig")
+KINDS = {"glassbox": "GlassboxProvider", "kubeconfig": "KubeconfigProvider"}
 
 
 def find(kind: str) -> Provider:
     """Return the provider of one kind of cluster; its module is imported only now, since some are slow to import."""
-    return import_module(f"labkit.providers.{kind}").provider
+    return getattr(import_module(f"labkit.providers.{kind}"), KINDS[kind])()

@@ -1,0 +1,152 @@
+"""Which cluster a notebook works on, and how to reach it without touching the user's own kubeconfig.
+
+    glassbox            the embedded cluster (started when it does not run)
+    glassbox:NAME       another embedded cluster
+    kubeconfig          the current context of the user's kubeconfig
+    kubeconfig:CONTEXT  a context of it
+    /path/to/file       the current context of that file
+
+The kit writes a kubeconfig of its own, 0600, with that one context and the lesson's namespace set, and points
+KUBECONFIG to it. It never writes to ~/.kube.
+"""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labkit import kubectl, providers
+from labkit.api import Api
+from labkit.errors import ClusterError, LabError
+
+DEFAULT = "glassbox"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that a notebook may work on; `kubeconfig` is the file that leads there, `context` the way in it."""
+
+    provider: providers.Provider
+    name: str
+    kubeconfig: Path
+    context: str | None
+
+    @cached_property
+    def api(self) -> Api:
+        """The connection, made when it is first needed."""
+        return Api(self.kubeconfig, self.context)
+
+    @cached_property
+    def server_minor(self) -> int | None:
+        """The API server's minor version, e.g. 36; raises ClusterError when it does not answer."""
+        return kubectl.minor_of(self.api.request("GET", "/version").get("minor", ""))
+
+    def can(self, what: str) -> bool:
+        """Tell whether the cluster can do what a lesson asks for; "nodes>=N" counts the nodes."""
+        if what.startswith("nodes>="):
+            return len(self.api.items("nodes")) >= int(what.removeprefix("nodes>="))
+        return what in self.provider.capabilities(self.name)
+
+
+def parse(cluster: str) -> tuple[str, str]:
+    """Split a cluster's name into the kind of provider and what the provider calls it; raises LabError."""
+    kind, _, name = cluster.partition(":")
+    if kind in providers.KINDS:
+        return kind, name or ("default" if kind == DEFAULT else "")
+    if os.sep in cluster or Path(cluster).is_file():
+        return "kubeconfig", cluster
+    raise LabError(
+        f"no kind of cluster is named {cluster!r}",
+        expected="glassbox, glassbox:NAME, kubeconfig, kubeconfig:CONTEXT, or the path of a kubeconfig",
+        next_step="the embedded cluster is cluster='glassbox'",
+    )
+
+
+def connect(cluster: str = DEFAULT) -> Cluster:
+    """Find the cluster, start it when the kit may, and return it; raises ClusterError when nobody answers."""
+    kind, name = parse(cluster)
+    provider = providers.find(kind)
+    if kind == DEFAULT and not provider.running(name):
+        provider.start(name)
+    file, context = provider.kubeconfig(name)
+    return Cluster(provider, name, file, context)
+
+
+def state_home() -> Path:
+    """Return the directory for what the kit itself writes; LABKIT_HOME names another."""
+    if home := os.environ.get("LABKIT_HOME"):
+        return Path(home).expanduser().absolute()
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser().absolute() / "labkit"
+
+
+def private_config(config: dict[str, Any], base: Path, context: str | None, namespace: str) -> dict[str, Any]:
+    """Reduce a kubeconfig to one context with the namespace set; relative paths are made absolute from `base`."""
+    wanted = context or config.get("current-context") or ""
+    entry = _named(config, "contexts", wanted, "context")
+    cluster = _named(config, "clusters", entry.get("cluster", ""), "cluster")
+    user = _named(config, "users", entry.get("user", ""), "user") if entry.get("user") else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": wanted,
+        "contexts": [{"name": wanted, "context": {**entry, "namespace": namespace}}],
+        "clusters": [{"name": entry["cluster"], "cluster": _absolute(cluster, base, "certificate-authority")}],
+        "users": [
+            {
+                "name": entry.get("user", ""),
+                "user": _absolute(user, base, "client-certificate", "client-key", "tokenFile"),
+            }
+        ],
+    }
+
+
+def write_private(path: Path, config: dict[str, Any]) -> Path:
+    """Write a kubeconfig that only its owner reads, whole or not at all; raises LabError when it cannot."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 from the start
+        with os.fdopen(handle, "w") as file:
+            yaml.safe_dump(config, file, sort_keys=False)
+        os.replace(fresh, path)
+    except OSError as error:
+        raise LabError(
+            f"cannot write {path}",
+            value=error.strerror,
+            expected="a directory that you may write to",
+            next_step="name another: export LABKIT_HOME=/some/writable/directory",
+        ) from None
+    return path
+
+
+def enter(cluster: Cluster, namespace: str) -> Path:
+    """Point this process's kubectl to the cluster and namespace; return the private kubeconfig."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    private = private_config(config, cluster.kubeconfig.parent, cluster.context, namespace)
+    where = "".join(c if c.isalnum() or c in "-." else "_" for c in f"{cluster.provider.name}-{cluster.name}")
+    path = write_private(state_home() / "kubeconfigs" / where / namespace, private)
+    bin_dir = state_home() / "bin"
+    binary = kubectl.find(cluster.server_minor)
+    env = kubectl.environment(os.environ, kubeconfig=path, binary=binary, bin_dir=bin_dir)
+    if str(bin_dir) in env["PATH"].split(os.pathsep):
+        kubectl.link(binary, bin_dir)
+    os.environ.update(env)
+    return path
+
+
+def _named(config: dict[str, Any], section: str, name: str, noun: str) -> dict[str, Any]:
+    for entry in config.get(section) or []:
+        if entry.get("name") == name:
+            return entry.get(noun) or {}
+    raise ClusterError(
+        f"the kubeconfig has no {noun} named {name!r}" if name else f"the kubeconfig names no current {noun}",
+        next_step="look at it: kubectl config view; choose: kubectl config use-context NAME, or kubeconfig:CONTEXT",
+    )
+
+
+def _absolute(entry: dict[str, Any], base: Path, *fields: str) -> dict[str, Any]:
+    return {**entry, **{f: str((base / entry[f]).absolute()) for f in fields if entry.get(f)}}

@@ -1,0 +1,36 @@
+"""Pictures of a cluster, each with a text twin: a screen reader, a terminal and nbval read the twin."""
+
+from labkit.api import Api
+from labkit.draw.matrix import Row, matrix
+from labkit.draw.picture import Picture
+
+__all__ = ["Draw", "Picture"]
+
+# Made by controllers out of a hash: they say nothing to a reader and differ from run to run.
+HASHES = ("pod-template-hash", "controller-revision-hash", "job-name", "controller-uid")
+
+
+class Draw:
+    """The pictures that a lesson can ask for, of what is in its namespace now."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self.api, self.namespace = api, namespace
+
+    def labels(self, resource: str = "pods", *, highlight: str = "", namespace: str = "",
+               hide: tuple[str, ...] = HASHES) -> Picture:  # fmt: skip
+        """Draw which object carries which label; `highlight` is a selector whose matches are marked.
+
+        The API server does the matching, so the picture shows what kubectl -l would.
+        """
+        where = namespace or self.namespace
+        objects = self.api.items(resource, where)
+        chosen: set[str] = set()
+        if highlight:
+            chosen = {o["metadata"]["name"] for o in self.api.items(resource, where, label_selector=highlight)}
+        rows = [_row(o["metadata"], chosen, hide) for o in objects]
+        return matrix(rows, title=f"{resource} × labels", highlight=highlight)
+
+
+def _row(meta: dict, chosen: set[str], hide: tuple[str, ...]) -> Row:
+    labels = {key: value for key, value in (meta.get("labels") or {}).items() if key not in hide}
+    return Row(meta["name"], labels, meta["name"] in chosen)

@@ -1,0 +1,165 @@
+"""A rubric: what a check looks at, as data that an instructor can edit (labkit/rubrics/NN_*.yaml, schema.json).
+
+An exercise has items. An item picks objects (resource, select), reads a path in each and compares (operator, value),
+or looks at the answer that the student gave (`answer`: as a value, or as a selector that is then tried on the cluster).
+
+    untried   what the starter shows: an item that still shows it has not been tried
+    guard     must hold, but holds from the start: it does not tell whether the student has begun
+    within    seconds in which a status item may still be converging
+
+In select and value, {namespace} stands for the lesson's namespace. A rubric is checked when it is loaded; an error
+names file, line and field.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labkit.errors import LabError, RubricError
+from labkit.paths import parse_path
+
+FOLDER = Path(__file__).parent / "rubrics"
+LATER_TYPES = ("traffic", "perturb")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A nudge for one state; `found` narrows it to what was seen (a regular expression)."""
+
+    text: str
+    when: str = "any"
+    found: str = ""
+
+    def fits(self, state: str, found: str) -> bool:
+        """Tell whether it speaks about this state and what was found."""
+        return self.when in ("any", state) and bool(re.search(self.found, found))
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that must hold."""
+
+    name: str
+    type: str
+    operator: str
+    value: Any = None
+    resource: str = ""
+    select: dict[str, str] = field(default_factory=dict)
+    answer: str = ""
+    path: str = ""
+    of: str = "all"
+    untried: dict[str, Any] | None = None
+    guard: bool = False
+    within: float = 30.0
+    points: float = 1.0
+    expected: str = ""
+    look: str = ""
+    hints: tuple[Hint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What `lab.check(number)` looks at."""
+
+    number: str
+    title: str
+    items: tuple[Item, ...]
+    hints: tuple[Hint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """All exercises of one lesson."""
+
+    lesson: str
+    exercises: dict[str, Exercise]
+
+    def exercise(self, number: str) -> Exercise:
+        """Return one exercise; raises LabError naming those that there are."""
+        if number in self.exercises:
+            return self.exercises[number]
+        raise LabError(
+            f"lesson {self.lesson} has no exercise {number!r}", expected="one of " + ", ".join(sorted(self.exercises))
+        )
+
+
+def find(lesson: str, folder: Path = FOLDER) -> Path:
+    """Return the file of a lesson's rubric; raises LabError when there is none."""
+    files = sorted(folder.glob(f"{lesson}_*.yaml")) if lesson else []
+    if files:
+        return files[0]
+    raise LabError(
+        f"lesson {lesson!r} has no rubric", value=f"no {lesson}_*.yaml in {folder}", next_step='Lab(lesson="03")'
+    )
+
+
+@cache
+def load(path: Path) -> Rubric:
+    """Read and check a rubric; raises RubricError naming file, line and field."""
+    node = _compose(path)
+    data = yaml.safe_load(path.read_text()) or {}
+    _check_schema(path, node, data)
+    _check_meaning(path, node, data)
+    return Rubric(data["lesson"], {number: _exercise(number, e) for number, e in data["exercises"].items()})
+
+
+def _exercise(number: str, data: dict[str, Any]) -> Exercise:
+    items = tuple(Item(**{**item, "hints": _hints(item)}) for item in data["items"])
+    return Exercise(number, data["title"], items, _hints(data))
+
+
+def _hints(data: dict[str, Any]) -> tuple[Hint, ...]:
+    return tuple(Hint(**hint) for hint in data.get("hints") or ())
+
+
+def _compose(path: Path) -> Any:
+    try:
+        return yaml.compose(path.read_text())
+    except yaml.YAMLError as error:
+        raise RubricError(f"{path} is not YAML", value=str(error)) from None
+
+
+def _check_schema(path: Path, node: Any, data: Any) -> None:
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads((FOLDER / "schema.json").read_text())
+    for error in Draft202012Validator(schema).iter_errors(data):
+        raise _error(path, node, list(error.absolute_path), error.message)
+
+
+def _check_meaning(path: Path, node: Any, data: dict[str, Any]) -> None:
+    """Check what a schema cannot say: types of a later version, paths, something to look at."""
+    for number, exercise in data["exercises"].items():
+        for index, item in enumerate(exercise["items"]):
+            where = ["exercises", number, "items", index]
+            if item["type"] in LATER_TYPES:
+                raise _error(path, node, [*where, "type"], f"{item['type']} checks are not implemented yet")
+            if bool(item.get("resource")) == (item.get("answer") == "value"):
+                raise _error(path, node, where, "an item looks at a resource, or at the answer's value")
+            try:
+                parse_path(item.get("path", ""))
+            except LabError as error:
+                raise _error(path, node, [*where, "path"], str(error)) from None
+
+
+def _error(path: Path, node: Any, where: list[Any], message: str) -> RubricError:
+    line = _line(node, where)
+    field_name = ".".join(str(step) for step in where) or "the whole file"
+    return RubricError(
+        f"{path}:{line}: {field_name}: {message}", next_step="labkit/rubrics/schema.json says what may stand there"
+    )
+
+
+def _line(node: Any, where: list[Any]) -> int:
+    """Find the line on which a field stands."""
+    for step in where:
+        if isinstance(node, yaml.MappingNode):
+            node = next((v for k, v in node.value if k.value == str(step)), node)
+        elif isinstance(node, yaml.SequenceNode):
+            node = node.value[step]
+    return node.start_mark.line + 1 if node is not None else 1
