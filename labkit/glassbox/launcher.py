@@ -12,10 +12,12 @@ Upstream: none; kind's pkg/cluster does this
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ from labkit.glassbox.cluster import ClusterError, Layout
 
 IDLE_LIMIT = 2 * 3600.0  # seconds without use after which a machine stops
 READY_WITHIN = 60.0  # seconds
+END_WITHIN = 15.0  # seconds from asking a machine to end to killing it
+LOCK_POLL = 0.02  # seconds
 HOST = "127.0.0.1"
 
 Progress = Callable[[str, str], None]  # called with "doing", "done" or "note", and a sentence
@@ -49,8 +53,10 @@ def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: f
         files.root.chmod(0o700)
         lock = control.open_lock(files)
     try:
-        if not control.take_lock(lock):
-            return _join_running(files, nodes, progress)
+        while not control.take_lock(lock):
+            if joined := _join_running(files, nodes, progress):
+                return joined
+            time.sleep(LOCK_POLL)  # another `up` has only just begun, or has just failed
         settings = _settings(files)
         count = nodes or settings.get("nodes", 2)
         networks = _plan(count)
@@ -78,21 +84,31 @@ def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: f
 def down(name: str, *, purge: bool = False) -> bool:
     """Stop a cluster, also one that is just starting; tell whether there was one. `purge` forgets its objects."""
     files = cluster.layout(name)
-    ran = False
-    if files.root.exists():
-        ran = control.is_locked(files)
+    if not files.root.exists():
+        return False
+    ran = control.is_locked(files)
+    with _writable(files):
         lock = control.open_lock(files)
-        try:
-            while not control.take_lock(lock):
-                control.ask(files, {"do": "shutdown"})  # returns when the machine has ended
-                if control.take_lock(lock, wait=not _answers(files)):
-                    break
-            (files.root / control.SOCKET_NAME).unlink(missing_ok=True)
-            if purge:
-                _remove(files)
-        finally:
-            os.close(lock)
+    try:
+        while not control.take_lock(lock):
+            _end_machine(files)
+        (files.root / control.SOCKET_NAME).unlink(missing_ok=True)
+        if purge:
+            _remove(files)
+    finally:
+        os.close(lock)
     return ran
+
+
+def _end_machine(files: Layout) -> None:
+    """Ask the machine to end and wait until it has; kill one that does not listen."""
+    try:
+        control.ask(files, {"do": "shutdown"}, timeout=END_WITHIN)
+    except TimeoutError:
+        pid = int((files.root / "machine.pid").read_text())
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"labkit machine"):
+            os.kill(pid, signal.SIGKILL)
+    time.sleep(LOCK_POLL)  # its processes are ending, or another `up` begins; nothing to wait on tells which
 
 
 def running(name: str) -> bool:
@@ -219,11 +235,10 @@ def _spawn(files: Layout, nodes: int, idle_limit: float, fds: dict[str, int]) ->
         )
 
 
-def _join_running(files: Layout, nodes: int | None, progress: Progress) -> Started:
-    """Wait for a cluster that another `up` started."""
-    answer = control.ask(files, {"do": "status"})
-    if answer is None:
-        raise ClusterError(f"another `labkit up` of {files.name} has just failed or been stopped", "run it again")
+def _join_running(files: Layout, nodes: int | None, progress: Progress) -> Started | None:
+    """Wait for a cluster that another `up` started; None if its machine does not answer."""
+    if control.ask(files, {"do": "status"}) is None:
+        return None
     settings = _settings(files)
     if nodes and nodes != settings["nodes"]:
         raise ClusterError(
@@ -274,10 +289,6 @@ def _plan(count: int) -> list[network.NodeNetwork]:
         return network.plan_nodes(count)
     except ValueError as error:
         raise ClusterError(str(error), "labkit up --nodes 2") from error
-
-
-def _answers(files: Layout) -> bool:
-    return control.ask(files, {"do": "status"}) is not None
 
 
 def _remove(files: Layout) -> None:

@@ -37,6 +37,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.05, 0.8  # seconds before a restart, doubled with
 HEALTHY_AFTER = 10.0  # seconds of life after which a death counts as the first
 STOP_GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 IDLE_CHECK = 60.0  # seconds
+OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 STOPPED, RUNNING, STOPPING = "stopped", "running", "stopping"
 
 
@@ -104,9 +105,11 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.due = None
+        signal.pthread_sigmask(signal.SIG_BLOCK, OWN_SIGNALS)  # until the child has let go of this process's handlers
         pid = os.fork()
         if pid == 0:
             self._become(child.component)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OWN_SIGNALS)
         child.pid, child.started = pid, time.monotonic()
         log.info("%s started, pid %d", child.component.name, pid)
 
@@ -128,8 +131,9 @@ class Supervisor:
 
     def _leave_supervisor(self, component: Component) -> None:
         signal.set_wakeup_fd(-1)
-        for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        for signum in OWN_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OWN_SIGNALS)
         os.setsid()
         redirect_output(self.files.log(component.name))
         logging.getLogger().handlers.clear()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import ClusterError
-from labkit.glassbox import cluster, launcher
+from labkit.glassbox import cluster, doctor, launcher
 
 CAPABILITIES = frozenset({"stop-components", "throwaway", "read-the-code"})
 
@@ -72,6 +72,11 @@ def change(name: str, verb: str, component: str) -> str:
     """Stop, start or restart a component; return its state then."""
     with _own_errors():
         return launcher.change(name, verb, component)
+
+
+def examine() -> Iterator[doctor.Finding]:
+    """Try what an embedded cluster needs of this machine."""
+    return doctor.examine()
 
 
 def kubeconfig(name: str) -> Path:

@@ -1,0 +1,115 @@
+"""An embedded cluster under test, used as its user would: by the command line and kubectl."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+LABKIT = [sys.executable, "-m", "labkit"]
+
+
+class EmbeddedCluster:
+    """A cluster with a state directory of its own."""
+
+    def __init__(self, home: Path, name: str = "test") -> None:
+        self.home, self.name = home, name
+        self.environment = {**os.environ, "LABKIT_HOME": str(home), "HOME": str(home)}
+        self.root = home / "clusters" / name
+        self.kubeconfig = self.root / "kubeconfig"
+
+    def __enter__(self):
+        up = self.up()
+        assert up.returncode == 0, up.stdout + up.stderr + self.logs()
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    def up(self, *options):
+        return self.labkit("up", "--name", self.name, *options)
+
+    def down(self, *options):
+        return self.labkit("down", "--name", self.name, *options)
+
+    def labkit(self, *arguments, timeout=90):
+        """Run the command line and return what came of it."""
+        return subprocess.run(
+            [*LABKIT, *arguments], env=self.environment, capture_output=True, text=True, timeout=timeout
+        )
+
+    def labkit_in_background(self, *arguments):
+        """Start the command line without waiting for it."""
+        return subprocess.Popen(
+            [*LABKIT, *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def kubectl(self, *arguments, input=None, check=True):
+        """Run kubectl on the cluster and return its output."""
+        run = subprocess.run(
+            [str(Path(sys.executable).parent / "kubectl"), *arguments],
+            env={**self.environment, "KUBECONFIG": str(self.kubeconfig)},
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert not check or run.returncode == 0, run.stderr
+        return run.stdout if check else run
+
+    def status(self):
+        """Return the supervisor's own words."""
+        program = (
+            f"import json; from labkit.glassbox import launcher; print(json.dumps(launcher.status({self.name!r})))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", program], env=self.environment, capture_output=True, text=True, check=True
+        )
+        return json.loads(run.stdout)
+
+    def component(self, name):
+        return next(c for c in self.status()["components"] if c["name"] == name)
+
+    def logs(self):
+        return "\n".join(f"==> {path.name}\n{path.read_text()[-3000:]}" for path in (self.root / "logs").glob("*.log"))
+
+
+def processes_of(home: Path) -> list[int]:
+    """Return the processes that have a file below `home` open, or any place in a mount namespace that names it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if any(os.readlink(fd).startswith(str(home)) for fd in (entry / "fd").iterdir()):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # ended, or another user's
+    return found
+
+
+def network_namespaces() -> set[str]:
+    """Return all network namespaces in which a process lives."""
+    names = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                names.add(os.readlink(entry / "ns" / "net"))
+            except OSError:
+                continue
+    return names
+
+
+def eventually(holds, within=10.0, every=0.02):
+    """Return what `holds` returns as soon as it is true; fail after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not (value := holds()):
+        assert time.monotonic() < deadline, f"not within {within} s"
+        time.sleep(every)
+    return value
