@@ -1,8 +1,8 @@
 """A container's first moments: from a fork of the pod's pause process to the image's command as pid 1.
 
 Stands for runc. `start` is called in pause (sandbox.py); everything after the second fork happens in the
-container's own mount and pid namespace, inside the pod's user, net, ipc and uts namespaces that pause holds. The root file system is
-made from the steps which rootfs.py planned.
+container's own mount and pid namespace, inside the pod's user, net, ipc and uts namespaces that pause holds. The root
+file system is made from the steps which rootfs.py planned.
 
 Invariants: the command runs with containerd's default capabilities at most, no_new_privs, no file descriptor but
 0, 1, 2; the host's root is detached before it starts. Whatever fails before execve is told to pause in words.

@@ -61,6 +61,7 @@ class ContainerConfig:
     root: str
     steps: list[tuple[str, str, str, str]]
     log: str
+    termination_log: str = "/dev/termination-log"  # the container's path
     backoff: float = 0.0  # seconds to wait, after this one ends, before the next attempt
     id: str = ""
 
@@ -160,7 +161,10 @@ class LinuxRuntime:
         """Start a container; `inspect` tells whether it runs. Raises OSError when the sandbox is gone."""
         directory = self.pods / uid / "containers" / config.name / str(config.attempt)
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.json").write_text(json.dumps(asdict(config) | {"id": new_id()}))
+        (directory / "termination-log").touch()
+        steps = [*config.steps, ("bind", config.termination_log, str(directory / "termination-log"), "")]
+        stored = asdict(config) | {"id": new_id(), "steps": steps}
+        (directory / "config.json").write_text(json.dumps(stored))
         self._ask(uid, {"do": "start", "container": config.name, "attempt": config.attempt})
 
     def signal_container(self, uid: str, name: str, attempt: int, signum: int) -> None:

@@ -7,6 +7,7 @@ namespace, so when it dies the kernel ends every container of the pod with it.
 The pod's directory (made by runtime.py):
     pause.sock                                   where pause listens; one JSON message a request
     containers/<name>/<attempt>/config.json      what to run; written before the request to start it
+    containers/<name>/<attempt>/termination-log  what the container says of its end
     containers/<name>/<attempt>/state.json       what became of it; replaced as a whole, so a reader sees old or new
 
 Requests: start, signal (answered {} or {"error": ...}); watch (a message whenever a state changed); follow (a message
@@ -30,6 +31,7 @@ from labkit.glassbox.kubelet import container
 from labkit.glassbox.kubelet.log_writer import LogWriter
 
 CHUNK = 65536
+MAX_MESSAGE = 4096  # bytes of a termination message
 Key = tuple[str, int]  # container's name, attempt
 
 
@@ -138,7 +140,7 @@ class Pause:
             if pid == 0:
                 return
             if key := self.alive.pop(pid, None):
-                self._write(key, self.states[key] | _ending(status))
+                self._write(key, self.states[key] | _ending(status) | self._last_words(key))
 
     def _pump(self, key: Key, pipe: int, stream: str, log: LogWriter) -> Callable[[], None]:
         def pump() -> None:
@@ -166,6 +168,11 @@ class Pause:
         fresh.write_text(json.dumps(state))
         fresh.rename(path)
         self._tell(self.watchers)
+
+    def _last_words(self, key: Key) -> dict:
+        """Return what the container left in its termination log, for the pod's status."""
+        with open(self._directory(key) / "termination-log", "rb") as file:
+            return {"message": file.read(MAX_MESSAGE).decode(errors="replace")}
 
     def _tell(self, connections: list[socket.socket]) -> None:
         for connection in connections:

@@ -1,0 +1,79 @@
+"""Gives a container its image, or says in upstream's words why it waits for one.
+
+Nothing is pulled here, so an image is present or cannot be had. The states are a real kubelet's all the same:
+ErrImagePull at each attempt, ImagePullBackOff between them, attempts 10 s apart and then ever rarer, up to 5 min.
+
+Upstream: pkg/kubelet/images/image_manager.go (EnsureImageExists)
+"""
+
+from typing import Protocol
+
+from labkit.glassbox import objects
+from labkit.glassbox.clock import Clock
+from labkit.glassbox.kubelet import pods
+from labkit.glassbox.kubelet.actions import FIRST_BACKOFF, LONGEST_BACKOFF
+from labkit.glassbox.kubelet.images import Image, ImageError, Images
+from labkit.glassbox.kubelet.status import Waiting
+
+
+class Recorder(Protocol):
+    """Where events go."""
+
+    def event(self, obj: dict, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+
+
+class ImagePulls:
+    """The images of a node and the failed attempts to get one."""
+
+    def __init__(self, images: Images, events: Recorder, time: Clock) -> None:
+        self.images, self.events, self.clock = images, events, time
+        self._failures: dict[tuple[str, str], tuple[float, float, str]] = {}  # (uid, container): delay, due, message
+
+    def image(self, pod: dict, container: dict) -> Image | Waiting:
+        """Return the container's image, or why it waits."""
+        name, path = container["image"], pods.field_path(pod, container["name"])
+        key = objects.uid(pod), container["name"]
+        delay, due, message = self._failures.get(key, (0.0, 0.0, ""))
+        if self.clock.now() < due:
+            return self._back_off(pod, name, path, message)
+        try:
+            image = self.images.resolve(name)
+        except ImageError as error:
+            delay = min(delay * 2, LONGEST_BACKOFF) if delay else FIRST_BACKOFF
+            self._failures[key] = (delay, self.clock.now() + delay, str(error))
+            return self._failed(pod, container, path, error)
+        self._failures.pop(key, None)
+        message = f'Container image "{name}" already present on machine and can be accessed by the pod'
+        self.events.event(pod, "Normal", "Pulled", message, field_path=path)
+        return image
+
+    def delay(self, pod: dict, container: dict) -> float:
+        """Return the seconds after which to look again: soon, to show the back-off, then when it is over."""
+        _, due, _ = self._failures.get((objects.uid(pod), container["name"]), (0.0, 0.0, ""))
+        left = due - self.clock.now()
+        shown = left < FIRST_BACKOFF - 1.5
+        return max(left, 0.0) if shown else 2.0
+
+    def forget(self, uid: str) -> None:
+        """Forget the attempts of a pod."""
+        self._failures = {key: value for key, value in self._failures.items() if key[0] != uid}
+
+    def _failed(self, pod: dict, container: dict, path: str, error: ImageError) -> Waiting:
+        name, message = container["image"], str(error)
+        if error.reason == "InvalidImageName":
+            self.events.event(pod, "Warning", "InspectFailed", message, field_path=path)
+        elif container.get("imagePullPolicy") == "Never":
+            message = f'Container image "{name}" is not present with pull policy of Never'
+            self.events.event(pod, "Warning", "ErrImageNeverPull", message, field_path=path)
+            error.reason = "ErrImageNeverPull"
+        else:
+            self.events.event(pod, "Normal", "Pulling", f'Pulling image "{name}"', field_path=path)
+            text = f'Failed to pull image "{name}": {message}'
+            self.events.event(pod, "Warning", "Failed", text, field_path=path)
+        self.events.event(pod, "Warning", "Failed", f"Error: {error.reason}", field_path=path)
+        return Waiting(error.reason, message)
+
+    def _back_off(self, pod: dict, name: str, path: str, message: str) -> Waiting:
+        self.events.event(pod, "Normal", "BackOff", f'Back-off pulling image "{name}"', field_path=path)
+        self.events.event(pod, "Warning", "Failed", "Error: ImagePullBackOff", field_path=path)
+        return Waiting("ImagePullBackOff", f'Back-off pulling image "{name}": ErrImagePull: {message}')

@@ -1,0 +1,203 @@
+"""The node agent: registers its node, keeps its lease, and runs the pods that are bound to it.
+
+Watches the pods with spec.nodeName = this node. An event of the API or of the runtime puts a pod's uid on one queue,
+and a few workers sync what is queued; a uid is with one worker at a time. What the event said is forgotten.
+
+Invariants: nothing is torn down before the first list of pods is complete; SIGTERM, or a kill -9, leaves the pods
+running, and the next kubelet takes them over from the run directory.
+Left out: static pods, garbage collection of dead containers beyond the pod's own end.
+
+Upstream: pkg/kubelet/kubelet.go, pkg/kubelet/kubelet_node_status.go, component-helpers lease controller
+"""
+
+import logging
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.glassbox import clock, objects
+from labkit.glassbox.client import Client
+from labkit.glassbox.clock import Clock
+from labkit.glassbox.errors import ApiError
+from labkit.glassbox.events import EventRecorder
+from labkit.glassbox.informer import Informer
+from labkit.glassbox.kubelet import node_status
+from labkit.glassbox.kubelet.addresses import Addresses
+from labkit.glassbox.kubelet.image_pulls import ImagePulls
+from labkit.glassbox.kubelet.images import Images
+from labkit.glassbox.kubelet.pod_worker import Node, PodWorker
+from labkit.glassbox.kubelet.runtime import LinuxRuntime
+from labkit.glassbox.kubelet.server import Server, ServerOptions
+from labkit.glassbox.kubelet.zygote import Zygote
+from labkit.glassbox.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+WORKERS = 4
+LEASE_EVERY, LEASE_DURATION = 10.0, 40  # seconds
+STATUS_EVERY = 300.0  # seconds, unless a condition changes
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the kubelet is told at its start."""
+
+    node_name: str
+    node_ip: str
+    pod_cidr: str
+    root_dir: Path
+    run_dir: Path
+    labels: dict[str, str]
+    server: ServerOptions | None
+
+
+class Kubelet:
+    """One node's agent."""
+
+    def __init__(self, api: Client, zygote: Zygote, options: Options, time: Clock) -> None:
+        self.api, self.options, self.clock = api, options, time
+        self.host = node_status.read_host(options.root_dir)
+        self.runtime = LinuxRuntime(options.run_dir, zygote)
+        self.events = EventRecorder(api, "kubelet", host=options.node_name)
+        self.queue = WorkQueue()
+        self.pods = Informer(
+            api, "pods", field_selector=f"spec.nodeName={options.node_name}", on_event=self._pod_changed
+        )
+        self.by_uid: dict[str, dict] = {}
+        self.addresses = Addresses(options.pod_cidr)
+        self.worker = PodWorker(
+            api=api,
+            get_pod=self.by_uid.get,
+            runtime=self.runtime,
+            pulls=ImagePulls(Images(), self.events, time),
+            addresses=self.addresses,
+            events=self.events,
+            again=self.queue.add_after,
+            node=Node(
+                options.node_name,
+                options.node_ip,
+                options.root_dir,
+                options.run_dir,
+                node_status.allocatable(self.host),
+            ),
+            time=time,
+        )
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Run until `stop`."""
+        self.find_pods()
+        if self.options.server:
+            Server(self.options.server, lambda: list(self.by_uid.values()), self.runtime, self.clock).start()
+        self._insist("registering the node", self.register)
+        self.pods.start()
+        self.pods.wait_for_sync()
+        self.runtime.watch(self.queue.add)
+        for number in range(WORKERS):
+            threading.Thread(target=self._work, name=f"pod-worker-{number}", daemon=True).start()
+        threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
+        self.stopping.wait()
+        self.queue.shut_down()
+        self.pods.stop()
+        self.events.flush()
+
+    def stop(self) -> None:
+        """Let `run` return; the pods go on."""
+        self.stopping.set()
+
+    def find_pods(self) -> None:
+        """Take note of the addresses that sandboxes of an earlier kubelet hold."""
+        for uid in self.runtime.list():
+            if sandbox := self.runtime.inspect(uid).sandbox:
+                self.addresses.take(uid, sandbox.address)
+
+    # the node
+
+    def register(self) -> None:
+        """Make the Node, or bring the one that is there up to date."""
+        name = self.options.node_name
+        wanted = node_status.node_object(name, self.options.pod_cidr, self.options.labels)
+        try:
+            node = self.api.create("nodes", wanted)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            patch = {"metadata": {"labels": wanted["metadata"]["labels"]}, "spec": wanted["spec"]}
+            node = self.api.patch("nodes", name, None, patch, kind="merge")
+        self.report_node(node)
+        self.renew_lease()
+
+    def report_node(self, node: dict) -> None:
+        """Write the node's status."""
+        self.host = node_status.read_host(self.options.root_dir)
+        old = node.get("status") or {}
+        now = self.clock.now()
+        status = node_status.status_of(self.options.node_name, self.options.node_ip, self.host, old, now)
+        self.api.patch("nodes", self.options.node_name, None, {"status": status}, kind="merge", subresource="status")
+
+    def renew_lease(self) -> None:
+        """Tell the control plane that this node lives."""
+        name, now = self.options.node_name, clock.rfc3339_micro(self.clock.now())
+        spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_DURATION, "renewTime": now}
+        try:
+            self.api.patch("leases.coordination.k8s.io", name, "kube-node-lease", {"spec": spec}, kind="merge")
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            metadata = {"name": name, "namespace": "kube-node-lease"}
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+            self.api.create("leases.coordination.k8s.io", lease)
+
+    def _heartbeat(self) -> None:
+        since = self.clock.now()
+        while not self.stopping.wait(LEASE_EVERY):
+            try:
+                self.renew_lease()
+                if self.clock.now() - since >= STATUS_EVERY or self._pressure_changed():
+                    self.report_node(self.api.get("nodes", self.options.node_name))
+                    since = self.clock.now()
+            except Exception as error:
+                log.warning("node heartbeat: %s", error)
+                with suppress(Exception):
+                    self.register()  # somebody may have deleted the Node
+
+    def _pressure_changed(self) -> bool:
+        fresh = node_status.read_host(self.options.root_dir)
+        return node_status.pressures(fresh) != node_status.pressures(self.host)
+
+    # pods
+
+    def _pod_changed(self, kind: str, pod: dict) -> None:
+        uid = objects.uid(pod)
+        if kind == "DELETED":
+            self.by_uid.pop(uid, None)
+        else:
+            self.by_uid[uid] = pod
+        self.queue.add(uid)
+
+    def _work(self) -> None:
+        while (uid := self.queue.get()) is not None:
+            try:
+                self.worker.sync(uid)
+                self.queue.forget(uid)
+            except Exception as error:
+                log.warning("pod %s: %s: %s", uid, type(error).__name__, error, exc_info=not _expected(error))
+                self.queue.add_rate_limited(uid)
+            finally:
+                self.queue.done(uid)
+
+    def _insist(self, what: str, action) -> None:
+        delay = 0.05
+        while not self.stopping.is_set():
+            try:
+                return action()
+            except Exception as error:
+                log.info("%s: %s; again in %.1f s", what, error, delay)
+                self.stopping.wait(delay)
+                delay = min(delay * 2, 2.0)
+        return None
+
+
+def _expected(error: Exception) -> bool:
+    return isinstance(error, (ApiError, OSError))

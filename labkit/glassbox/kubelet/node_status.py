@@ -1,0 +1,165 @@
+"""What a node says of itself: mostly pure, the host's figures in, the Node object and its status out.
+
+Invariant: a node never claims what does not hold: that limits are not enforced and that nothing routes to Service
+addresses stand in its conditions. Left out: images, volumes in use, pressure figures beyond a threshold.
+
+Upstream: pkg/kubelet/nodestatus/setters.go, pkg/kubelet/kubelet_node_status.go
+"""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.glassbox import clock, objects
+from labkit.glassbox.kubelet.rootfs import architecture
+
+KUBELET_VERSION = "v1.36.0"
+RUNTIME_VERSION = "glassbox://0.1.0"
+MAX_PODS = 110
+PORT = 10250
+MEMORY_PRESSURE, DISK_PRESSURE = 100 * 2**20, 0.05  # bytes available; fraction of the disk free
+
+
+@dataclass(frozen=True)
+class Host:
+    """The host's figures; sizes in bytes."""
+
+    cpus: int
+    memory: int
+    memory_available: int
+    disk: int
+    disk_free: int
+    kernel: str
+    os_image: str
+    machine_id: str
+    boot_id: str
+
+
+def read_host(root_dir: Path) -> Host:
+    """Look at the host as it is now."""
+    memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    disk = shutil.disk_usage(root_dir)
+    return Host(
+        cpus=os.cpu_count() or 1,
+        memory=_kilobytes(memory["MemTotal"]),
+        memory_available=_kilobytes(memory["MemAvailable"]),
+        disk=disk.total,
+        disk_free=disk.free,
+        kernel=platform.release(),
+        os_image=_os_image(),
+        machine_id=_text("/etc/machine-id"),
+        boot_id=_text("/proc/sys/kernel/random/boot_id"),
+    )
+
+
+def node_object(name: str, pod_cidr: str, labels: dict[str, str]) -> dict:
+    """Return the Node with which the kubelet registers."""
+    system = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": architecture(),
+        "beta.kubernetes.io/os": "linux",
+        "beta.kubernetes.io/arch": architecture(),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {**system, **labels}},
+        "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]},
+    }
+
+
+def status_of(name: str, address: str, host: Host, old: dict, now: float) -> dict:
+    """Return the node's status at `now`; `old` is the status it had."""
+    resources = allocatable(host)
+    conditions = old.get("conditions") or []
+    for condition in _conditions(host):
+        dated = {**condition, "lastHeartbeatTime": clock.rfc3339(now)}
+        conditions = objects.set_condition(conditions, dated, now)
+    return {
+        "capacity": resources,
+        "allocatable": resources,
+        "conditions": conditions,
+        "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": PORT}},
+        "nodeInfo": {
+            "machineID": host.machine_id,
+            "systemUUID": host.machine_id,
+            "bootID": host.boot_id,
+            "kernelVersion": host.kernel,
+            "osImage": host.os_image,
+            "containerRuntimeVersion": RUNTIME_VERSION,
+            "kubeletVersion": KUBELET_VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": architecture(),
+        },
+    }
+
+
+def allocatable(host: Host) -> dict[str, str]:
+    """Return what pods may ask for: all of it, for nothing is set aside."""
+    return {
+        "cpu": str(host.cpus),
+        "memory": f"{host.memory // 1024}Ki",
+        "ephemeral-storage": f"{host.disk // 1024}Ki",
+        "pods": str(MAX_PODS),
+    }
+
+
+def pressures(host: Host) -> tuple[bool, bool]:
+    """Tell whether memory and disk are short."""
+    return host.memory_available < MEMORY_PRESSURE, host.disk_free < host.disk * DISK_PRESSURE
+
+
+def _conditions(host: Host) -> list[dict]:
+    memory, disk = pressures(host)
+    return [
+        _condition(
+            "ServiceRoutingUnavailable",
+            True,
+            "NoKubeProxy",
+            "no kube-proxy runs on this node: nothing routes to Service addresses",
+        ),
+        _condition(
+            "ResourceLimitsUnenforced",
+            True,
+            "NotImplemented",
+            "resource limits of containers are not enforced by this kubelet",
+        ),
+        _condition("MemoryPressure", memory, *_pressure(memory, "Memory", "sufficient memory available")),
+        _condition("DiskPressure", disk, *_pressure(disk, "Disk", "no disk pressure")),
+        _condition("PIDPressure", False, *_pressure(False, "PID", "sufficient PID available")),
+        _condition("Ready", True, "KubeletReady", "kubelet is posting ready status"),
+    ]
+
+
+def _pressure(there: bool, what: str, fine: str) -> tuple[str, str]:
+    if there:
+        return f"KubeletHasInsufficient{what}", f"kubelet has insufficient {what.lower()} available"
+    reason = "KubeletHasNoDiskPressure" if what == "Disk" else f"KubeletHasSufficient{what}"
+    return reason, f"kubelet has {fine}"
+
+
+def _condition(kind: str, holds: bool, reason: str, message: str) -> dict:
+    return {"type": kind, "status": str(holds), "reason": reason, "message": message}
+
+
+def _kilobytes(text: str) -> int:
+    return int(text.split()[0]) * 1024
+
+
+def _os_image() -> str:
+    for line in _text("/etc/os-release").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip('"')
+    return "Linux"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,115 @@
+"""Reads pods as the kubelet needs them: pure functions over the pod's JSON.
+
+What this kubelet does not implement is named here, so that a pod which asks for it is told so and is not run as if it
+had not asked.
+
+Upstream: pkg/kubelet/container/helpers.go, pkg/api/v1/pod/util.go
+"""
+
+from collections.abc import Iterator
+
+DEFAULT_GRACE = 30  # seconds
+
+# Fields of a pod's spec, and of a container, that would change what runs, and that nothing here acts on yet.
+POD_FIELDS = {
+    "ephemeralContainers": "ephemeral containers",
+    "hostNetwork": "hostNetwork",
+    "hostPID": "hostPID",
+    "hostIPC": "hostIPC",
+    "shareProcessNamespace": "shareProcessNamespace",
+    "dnsConfig": "dnsConfig",
+    "hostAliases": "hostAliases",
+    "setHostnameAsFQDN": "setHostnameAsFQDN",
+    "resourceClaims": "resource claims",
+    "runtimeClassName": "runtimeClassName",
+    "activeDeadlineSeconds": "activeDeadlineSeconds",
+    "readinessGates": "readiness gates",
+}
+CONTAINER_FIELDS = {
+    "livenessProbe": "livenessProbe",
+    "readinessProbe": "readinessProbe",
+    "startupProbe": "startupProbe",
+    "lifecycle": "lifecycle hooks",
+    "volumeDevices": "volumeDevices",
+    "restartPolicyRules": "restartPolicyRules",
+    "stdin": "stdin",
+    "tty": "tty",
+}
+VOLUMES = ("emptyDir", "configMap", "secret", "downwardAPI", "projected")
+
+
+def containers(pod: dict) -> list[dict]:
+    """Return the pod's containers, without the init containers."""
+    return pod["spec"]["containers"]
+
+
+def init_containers(pod: dict) -> list[dict]:
+    """Return the containers that run one after the other before the others start."""
+    return pod["spec"].get("initContainers") or []
+
+
+def restart_policy(pod: dict) -> str:
+    """Return Always, OnFailure or Never."""
+    return pod["spec"].get("restartPolicy", "Always")
+
+
+def field_path(pod: dict, name: str) -> str:
+    """Return how events name a container, as in spec.containers{web}."""
+    kind = "initContainers" if any(each["name"] == name for each in init_containers(pod)) else "containers"
+    return f"spec.{kind}{{{name}}}"
+
+
+def grace_seconds(pod: dict) -> int:
+    """Return how long the pod's containers may take to end: what the deletion says, else the pod's spec."""
+    deletion = pod["metadata"].get("deletionGracePeriodSeconds")
+    return deletion if deletion is not None else pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE)
+
+
+def hostname(pod: dict) -> str:
+    """Return the pod's host name: what it asks for, else its name, cut to what the kernel takes."""
+    return (pod["spec"].get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
+
+
+def is_finished(pod: dict) -> bool:
+    """Tell whether the pod has ended for good; such a pod must never run again."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def unimplemented(pod: dict) -> list[str]:
+    """Name what the pod needs and this kubelet does not do."""
+    return list(dict.fromkeys(_unimplemented(pod)))
+
+
+def has_limits(pod: dict) -> bool:
+    """Tell whether a container of the pod sets limits, which nothing enforces yet."""
+    every = [*init_containers(pod), *containers(pod)]
+    return any((each.get("resources") or {}).get("limits") for each in every)
+
+
+def _unimplemented(pod: dict) -> Iterator[str]:
+    spec = pod["spec"]
+    yield from (words for field, words in POD_FIELDS.items() if spec.get(field))
+    yield from _security(spec.get("securityContext") or {})
+    for volume in spec.get("volumes") or []:
+        kinds = [kind for kind in volume if kind != "name"] or ["emptyDir"]
+        yield from (f"volumes of type {kind}" for kind in kinds if kind not in VOLUMES)
+        yield from _projected(volume)
+    for container in [*init_containers(pod), *containers(pod)]:
+        yield from (words for field, words in CONTAINER_FIELDS.items() if container.get(field))
+        yield from _security(container.get("securityContext") or {})
+        if container.get("restartPolicy"):
+            yield "restartPolicy of a container"
+        yield from ("hostPort" for port in container.get("ports") or [] if port.get("hostPort"))
+        yield from ("subPathExpr" for mount in container.get("volumeMounts") or [] if mount.get("subPathExpr"))
+
+
+def _projected(volume: dict) -> Iterator[str]:
+    for source in (volume.get("projected") or {}).get("sources") or []:
+        yield from (f"projected {kind}" for kind in source if kind not in ("configMap", "secret", "downwardAPI"))
+
+
+def _security(context: dict) -> Iterator[str]:
+    # What holds for every container anyway may be asked for.
+    if context.get("allowPrivilegeEscalation") is False:
+        context = {key: value for key, value in context.items() if key != "allowPrivilegeEscalation"}
+    yield from (f"securityContext.{field}" for field in context)
