@@ -1,0 +1,257 @@
+"""The one API client: what a component may hold of the rest of the cluster.
+
+Synchronous and thread-safe, over kept-alive TLS connections. Objects are dicts as in JSON; a refusal is raised as
+ApiError, a connection that cannot be made as ApiError 503 with reason ServiceUnavailable, so that a queue backs off and
+tries again. Nothing is retried here: whether a write may be repeated only its caller knows.
+
+Upstream: staging/src/k8s.io/client-go/rest, …/tools/clientcmd
+"""
+
+import base64
+import logging
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import orjson
+import urllib3
+import yaml
+from urllib3.exceptions import HTTPError
+
+from labkit.glassbox.errors import ApiError
+from labkit.glassbox.resources import REGISTRY
+from labkit.glassbox.resources.resource import Resource
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 60
+PATCH_TYPES = {
+    "json": "application/json-patch+json",
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+}
+
+
+class Client:
+    """Requests to one API server as one user."""
+
+    def __init__(self, server: str, *, tls: ssl.SSLContext | None, token: str | None, user_agent: str):
+        url = urlsplit(server)
+        options = {"ssl_context": tls} if url.scheme == "https" else {}
+        self.pool = urllib3.connection_from_url(
+            server,
+            maxsize=32,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
+            **options,
+        )
+        self.prefix = url.path.rstrip("/")
+        self.headers = {"Accept": "application/json", "User-Agent": user_agent}
+        if token:
+            self.headers["Authorization"] = f"Bearer {token}"
+
+    @classmethod
+    def from_kubeconfig(cls, path: str | Path, user_agent: str) -> "Client":
+        """Return a client for a kubeconfig's current context. Raises OSError, KeyError for one that has none."""
+        config = yaml.safe_load(Path(path).read_text())
+        context = _named(config["contexts"], config["current-context"])["context"]
+        cluster = _named(config["clusters"], context["cluster"])["cluster"]
+        user = _named(config["users"], context["user"])["user"]
+        return cls(cluster["server"], tls=_tls(cluster, user), token=user.get("token"), user_agent=user_agent)
+
+    # -- reading
+
+    def get(self, resource: str, name: str, namespace: str | None = None) -> dict:
+        """Return one object. Raises ApiError (404 when there is none)."""
+        return self._request("GET", _path(resource, namespace, name))
+
+    def list(
+        self, resource: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> dict:
+        """Return a list object: metadata.resourceVersion and items, each item with its apiVersion and kind."""
+        query = _query(labelSelector=label_selector, fieldSelector=field_selector)
+        found = self._request("GET", _path(resource, namespace) + query)
+        kind = REGISTRY.find(resource)
+        for item in found["items"]:
+            item.update(apiVersion=kind.api_version, kind=kind.kind)
+        return found
+
+    def watch(
+        self,
+        resource: str,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        bookmarks: bool = True,
+        timeout_seconds: int | None = None,
+    ) -> "Watch":
+        """Return the changes since a resource version, as an iterator that ends when the server ends it.
+
+        Raises ApiError, 410 among them when that version is too old.
+        """
+        query = _query(
+            watch="true",
+            resourceVersion=resource_version,
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            allowWatchBookmarks="true" if bookmarks else "",
+            timeoutSeconds=timeout_seconds,
+        )
+        never = urllib3.Timeout(connect=CONNECT_SECONDS, read=None)
+        return Watch(self._open("GET", _path(resource, namespace) + query, timeout=never, preload_content=False))
+
+    # -- writing
+
+    def create(self, resource: str, obj: dict) -> dict:
+        """Create an object. Raises ApiError (409 when the name is taken)."""
+        return self._request("POST", _path(resource, obj["metadata"].get("namespace")), obj)
+
+    def create_subresource(self, resource: str, name: str, namespace: str | None, subresource: str, obj: dict) -> dict:
+        """Post to an object's subresource: a Binding to pods/NAME/binding."""
+        return self._request("POST", _path(resource, namespace, name, subresource), obj)
+
+    def update(self, resource: str, obj: dict) -> dict:
+        """Replace an object. Raises ApiError (409 when it has changed since it was read)."""
+        return self._request("PUT", _path_of(resource, obj), obj)
+
+    def update_status(self, resource: str, obj: dict) -> dict:
+        """Replace an object's status."""
+        return self._request("PUT", _path_of(resource, obj, "status"), obj)
+
+    def patch(
+        self,
+        resource: str,
+        name: str,
+        namespace: str | None,
+        patch: dict | list,
+        *,
+        kind: str = "merge",
+        subresource: str = "",
+    ) -> dict:
+        """Change an object by a patch of a kind: merge, strategic or json."""
+        path = _path(resource, namespace, name, subresource)
+        return self._request("PATCH", path, patch, content_type=PATCH_TYPES[kind])
+
+    def delete(
+        self,
+        resource: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        grace_period_seconds: int | None = None,
+        propagation_policy: str | None = None,
+    ) -> dict:
+        """Delete an object, only if it has that uid where one is given."""
+        options: dict = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_period_seconds is not None:
+            options["gracePeriodSeconds"] = grace_period_seconds
+        if propagation_policy:
+            options["propagationPolicy"] = propagation_policy
+        return self._request("DELETE", _path(resource, namespace, name), options)
+
+    # -- the wire
+
+    def _request(self, method: str, path: str, body=None, content_type: str = "application/json") -> dict:
+        return orjson.loads(self._open(method, path, body, content_type).data)
+
+    def _open(self, method: str, path: str, body=None, content_type: str = "application/json", **options):
+        headers = self.headers if body is None else {**self.headers, "Content-Type": content_type}
+        data = None if body is None else orjson.dumps(body)
+        try:
+            response = self.pool.urlopen(method, self.prefix + path, body=data, headers=headers, **options)
+        except HTTPError as error:
+            raise ApiError(503, "ServiceUnavailable", f"{method} {path}: {error}") from error
+        if response.status >= 400:
+            raise _error(response)
+        return response
+
+
+class Watch:
+    """A stream of (type, object): ADDED, MODIFIED, DELETED, BOOKMARK. stop() ends it from any thread."""
+
+    def __init__(self, response):
+        self.response = response
+        self.stopped = threading.Event()
+
+    def __iter__(self) -> Iterator[tuple[str, dict]]:
+        buffer = b""
+        try:
+            for chunk in self.response.stream(None):
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                for line in filter(None, lines):
+                    yield self._event(orjson.loads(line))
+        except (HTTPError, OSError, ValueError, AttributeError) as error:
+            if not self.stopped.is_set():
+                raise ApiError(503, "ServiceUnavailable", f"the watch broke: {error}") from error
+        finally:
+            self.response.close()
+
+    def _event(self, event: dict) -> tuple[str, dict]:
+        if event["type"] == "ERROR":
+            raise ApiError.from_status(event["object"])
+        return event["type"], event["object"]
+
+    def stop(self) -> None:
+        """End the iteration, also of another thread that waits for the next event."""
+        self.stopped.set()
+        connection = getattr(self.response, "connection", None) or getattr(self.response, "_connection", None)
+        if connection is not None and connection.sock is not None:
+            try:
+                connection.sock.shutdown(2)
+            except OSError:
+                pass  # it is closed already
+
+
+def _path(resource: str, namespace: str | None, name: str | None = None, subresource: str = "") -> str:
+    kind: Resource = REGISTRY.find(resource)
+    return kind.path(namespace or None, name, subresource or None)
+
+
+def _path_of(resource: str, obj: dict, subresource: str = "") -> str:
+    return _path(resource, obj["metadata"].get("namespace"), obj["metadata"]["name"], subresource)
+
+
+def _query(**parameters) -> str:
+    given = {key: value for key, value in parameters.items() if value}
+    return "?" + urlencode(given) if given else ""
+
+
+def _error(response) -> ApiError:
+    try:
+        return ApiError.from_status(orjson.loads(response.data))
+    except (ValueError, AttributeError):
+        return ApiError(response.status, "", response.data.decode(errors="replace"))
+
+
+def _named(entries: list[dict], name: str) -> dict:
+    return next(entry for entry in entries if entry["name"] == name)
+
+
+def _tls(cluster: dict, user: dict) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=cluster.get("certificate-authority"), cadata=_inline(cluster))
+    if cluster.get("insecure-skip-tls-verify"):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if "client-certificate" in user:
+        context.load_cert_chain(user["client-certificate"], user["client-key"])
+    elif "client-certificate-data" in user:
+        # The ssl module takes a certificate and its key from files alone.
+        with tempfile.NamedTemporaryFile() as pair:
+            for part in ("client-certificate-data", "client-key-data"):
+                pair.write(base64.b64decode(user[part]) + b"\n")
+            pair.flush()
+            context.load_cert_chain(pair.name)
+    return context
+
+
+def _inline(cluster: dict) -> str | None:
+    data = cluster.get("certificate-authority-data")
+    return base64.b64decode(data).decode() if data else None
