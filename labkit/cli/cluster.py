@@ -102,7 +102,7 @@ def kubeconfig(name: str, content: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def kubectl(arguments: tuple[str, ...]) -> None:
     """Run kubectl on the cluster; all arguments are kubectl's, but for a first `--name NAME`."""
-    name, rest = _split_name(list(arguments))
+    name, rest = split_name(list(arguments))
     path = glassbox.kubeconfig(name)
     program = find_kubectl()
     os.environ["KUBECONFIG"] = str(path)
@@ -135,7 +135,8 @@ def minor_version(program: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _split_name(arguments: list[str]) -> tuple[str, list[str]]:
+def split_name(arguments: list[str]) -> tuple[str, list[str]]:
+    """Split a leading `--name NAME` off what is kubectl's."""
     if arguments and arguments[0].startswith("--name="):
         return arguments[0].removeprefix("--name="), arguments[1:]
     if arguments[:1] == ["--name"] and len(arguments) > 1:
