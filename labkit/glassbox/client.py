@@ -7,6 +7,8 @@ tries again. Nothing is retried here: whether a write may be repeated only its c
 Upstream: staging/src/k8s.io/client-go/rest, …/tools/clientcmd
 """
 
+from __future__ import annotations
+
 import base64
 import logging
 import ssl

@@ -1,15 +1,17 @@
 """A local copy of one resource that follows the API: list once, then watch from there.
 
-Everything that a component knows of the cluster it knows from informers; it reads the copy and never the wire. The copy may
-be behind, never wrong: an object in it was once current. What a component does must be right also when it looks at
-something old (the API refuses a stale write with 409).
+Everything that a component knows of the cluster it knows from informers; it reads the copy and never the wire. The
+copy may be behind, never wrong: an object in it was once current. What a component does must be right also when it
+looks at something old (the API refuses a stale write with 409).
 
-Invariants: on_event is called after the copy has changed, by one thread, in the order of the resource's versions. A watch that
-breaks is resumed where it stopped; one that is too old (410) starts over with a list, and what vanished meanwhile is told as
-DELETED.
+Invariants: on_event is called after the copy has changed, by one thread, in the order of the resource's versions. A
+watch that breaks is resumed where it stopped; one that is too old (410) starts over with a list, and what vanished
+meanwhile is told as DELETED.
 
 Upstream: staging/src/k8s.io/client-go/tools/cache/reflector.go, …/shared_informer.go
 """
+
+from __future__ import annotations
 
 import logging
 import threading

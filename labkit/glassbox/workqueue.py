@@ -1,8 +1,8 @@
 """A queue of keys: what happened is forgotten, only *what to look at* is kept.
 
 A key that is added while it waits is there once; one that is added while it is worked on comes back afterwards, so that
-no two workers ever hold the same key and no change is missed. A key that failed comes back later: 5 ms, 10 ms, 20 ms … up
-to 1000 s.
+no two workers ever hold the same key and no change is missed. A key that failed comes back later: 5 ms, 10 ms, 20 ms
+… up to 1000 s.
 
 Upstream: staging/src/k8s.io/client-go/util/workqueue
 """
