@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import orjson
@@ -57,7 +58,7 @@ class Client:
             self.headers["Authorization"] = f"Bearer {token}"
 
     @classmethod
-    def from_kubeconfig(cls, path: str | Path, user_agent: str) -> "Client":
+    def from_kubeconfig(cls, path: str | Path, user_agent: str) -> Client:
         """Return a client for a kubeconfig's current context. Raises OSError, KeyError for one that has none."""
         config = yaml.safe_load(Path(path).read_text())
         context = _named(config["contexts"], config["current-context"])["context"]
@@ -92,7 +93,7 @@ class Client:
         field_selector: str = "",
         bookmarks: bool = True,
         timeout_seconds: int | None = None,
-    ) -> "Watch":
+    ) -> Watch:
         """Return the changes since a resource version, as an iterator that ends when the server ends it.
 
         Raises ApiError, 410 among them when that version is too old.
@@ -131,7 +132,7 @@ class Client:
         resource: str,
         name: str,
         namespace: str | None,
-        patch: dict | list,
+        patch: Any,
         *,
         kind: str = "merge",
         subresource: str = "",

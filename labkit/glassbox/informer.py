@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from labkit.glassbox import objects
@@ -68,7 +68,7 @@ class Informer:
                 return list(self.objects.values())
             return [self.objects[key] for key in self.by_namespace.get(namespace, ())]
 
-    def owned_by(self, uid: str) -> list[dict]:
+    def owned_by(self, uid: str) -> Sequence[dict]:
         """Return the objects that name this UID among their owners."""
         with self.lock:
             return [self.objects[key] for key in self.by_owner.get(uid, ())]
