@@ -65,6 +65,7 @@ class Kubelet:
             api, "pods", field_selector=f"spec.nodeName={options.node_name}", on_event=self._pod_changed
         )
         self.by_uid: dict[str, dict] = {}
+        self._uids: dict[str, str] = {}  # by namespace/name
         self.addresses = Addresses(options.pod_cidr)
         self.worker = PodWorker(
             api=api,
@@ -73,7 +74,7 @@ class Kubelet:
             pulls=ImagePulls(Images(), self.events, time),
             addresses=self.addresses,
             events=self.events,
-            again=self.queue.add_after,
+            again=self.look_again,
             node=Node(
                 options.node_name,
                 options.node_ip,
@@ -84,6 +85,8 @@ class Kubelet:
             time=time,
         )
         self.stopping = threading.Event()
+        self._due: dict[str, float] = {}  # when a pod's next sync is due
+        self._lock = threading.Lock()
 
     def run(self) -> None:
         """Run until `stop`."""
@@ -98,7 +101,7 @@ class Kubelet:
             threading.Thread(target=self._work, name=f"pod-worker-{number}", daemon=True).start()
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
         self.stopping.wait()
-        self.queue.shut_down()
+        self.queue.close()
         self.pods.stop()
         self.events.flush()
 
@@ -169,12 +172,28 @@ class Kubelet:
     # pods
 
     def _pod_changed(self, kind: str, pod: dict) -> None:
-        uid = objects.uid(pod)
+        uid, key = objects.uid(pod), objects.key(pod)
+        before = self._uids.get(key)
+        if before and (before != uid or kind == "DELETED"):
+            # Gone, or replaced by another of the same name while the watch was broken.
+            self.by_uid.pop(before, None)
+            self._due.pop(before, None)
+            self.queue.add(before)
         if kind == "DELETED":
-            self.by_uid.pop(uid, None)
-        else:
-            self.by_uid[uid] = pod
+            self._uids.pop(key, None)
+            return
+        self.by_uid[uid], self._uids[key] = pod, uid
         self.queue.add(uid)
+
+    def look_again(self, uid: str, after: float) -> None:
+        """Have a pod synced in so many seconds; of several times the earliest counts, and that sync asks anew."""
+        with self._lock:
+            now = self.clock.now()
+            due = self._due.get(uid, 0.0)
+            if now < due <= now + after:
+                return
+            self._due[uid] = now + after
+        self.queue.add_after(uid, after)
 
     def _work(self) -> None:
         while (uid := self.queue.get()) is not None:
@@ -183,7 +202,7 @@ class Kubelet:
                 self.queue.forget(uid)
             except Exception as error:
                 log.warning("pod %s: %s: %s", uid, type(error).__name__, error, exc_info=not _expected(error))
-                self.queue.add_rate_limited(uid)
+                self.queue.retry(uid)
             finally:
                 self.queue.done(uid)
 
