@@ -4,11 +4,14 @@ Prints two lines, the same on every run: what is waited for and how long that us
 When the time is over, WaitTimeout tells what was seen last (state, reason, latest events) and where to look.
 
 Conditions: a condition's type (Ready, Available, PodScheduled), a pod's phase (Running, Succeeded), Exists, Deleted,
-or PATH=VALUE with PATH as kubectl's jsonpath without braces, e.g. ".status.readyReplicas=3".
+or PATH=VALUE with PATH as kubectl's jsonpath without braces, e.g. ".status.readyReplicas=3". A number before it, as in
+"3 Ready", asks that there are exactly so many: right after a change that a controller has yet to answer, "Ready" alone
+may still hold.
 
 Upstream: staging/src/k8s.io/kubectl/pkg/cmd/wait/wait.go
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from labkit.errors import ApiFailure, LabError, WaitTimeout
 from labkit.paths import find_values, parse_path
 from labkit.say import say
 
+COUNTED = re.compile(r"(\d+) (\S+)")
 PHASES = ("Pending", "Running", "Succeeded", "Failed", "Active", "Terminating")
 
 # What is usual, as a student is told before a wait; the first line that fits holds.
@@ -54,7 +58,9 @@ class Condition:
     holds: Callable[[list[Object]], bool]
 
     def sentence(self) -> str:
-        """Say it after "is": "Ready", "gone", ".status.replicas=3"."""
+        """Say it after "is" or "are": "Ready", "gone", ".status.replicas=3", "3, all Ready"."""
+        if counted := COUNTED.fullmatch(self.text):
+            return f"{counted[1]}, all {counted[2]}"
         return {"Deleted": "gone", "Exists": "there"}.get(self.text, self.text)
 
 
@@ -67,9 +73,10 @@ class Waiter:
     def wait(self, target: str, condition: str, *, timeout: float = 60, namespace: str | None = None) -> None:
         """Wait and say so in two lines; raises WaitTimeout, or LabError when target or condition make no sense."""
         what, until = parse_target(target), parse_condition(condition)
-        say(f"• waiting until {what} is {until.sentence()} ({usual(what, until)}; at most {timeout:g} s)")
+        words = f"{what} {'is' if what.name else 'are'} {until.sentence()}"
+        say(f"• waiting until {words} ({usual(what, until)}; at most {timeout:g} s)")
         self.until(what, until, timeout=timeout, namespace=namespace or self.namespace)
-        say(f"✓ {what} is {until.sentence()}")
+        say(f"✓ {words}")
 
     def gone(self, resource: str, name: str, *, timeout: float) -> None:
         """Wait, without a word, until the object is no more."""
@@ -140,6 +147,9 @@ def parse_target(text: str) -> Target:
 
 def parse_condition(text: str) -> Condition:
     """Turn a condition's text into a test; raises LabError for a path that cannot be read."""
+    if counted := COUNTED.fullmatch(text):
+        each, number = parse_condition(counted[2]), int(counted[1])
+        return Condition(text, lambda objects: len(objects) == number and each.holds(objects))
     if text == "Deleted":
         return Condition(text, lambda objects: not objects)
     if text == "Exists":
@@ -155,7 +165,7 @@ def parse_condition(text: str) -> Condition:
 
 def usual(target: Target, condition: Condition) -> str:
     """Say how long such a wait usually is."""
-    return USUAL.get((target.resource.removesuffix("s"), condition.text), "a few seconds")
+    return USUAL.get((target.resource.removesuffix("s"), condition.text.split()[-1]), "a few seconds")
 
 
 def describe(obj: Object) -> str:
