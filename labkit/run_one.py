@@ -1,0 +1,155 @@
+"""Run one notebook in this process: the worker of labkit.run, which starts one for each run.
+
+    python -m labkit.run_one JOB.json
+
+Papermill's engine executes the cells; this one differs in three ways. A cell tagged `raises-exception` may fail. Every
+cell has a time limit, and the run has one. After a failed cell, or Ctrl-C, the cells tagged `cleanup` run too, unless
+`keep`. Writes the executed notebook as it goes, its HTML, and one JSON line on standard output for every cell begun
+and one, the last, with the outcome.
+
+Upstream: papermill/engines.py, papermill/clientwrap.py
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+
+from labkit.notebook import tags
+
+CLEANUP_SECONDS = 120
+INTERRUPTED = 130
+
+
+class LessonClient(PapermillNotebookClient):
+    """Executes the cells of a lesson; `failure` says afterwards why it stopped, "" when it did not."""
+
+    def __init__(self, nb_man: Any, *, run_seconds: float, keep: bool, **kw: Any) -> None:
+        self.cell_seconds = kw.pop("timeout")
+        super().__init__(nb_man, timeout=self.cell_seconds, interrupt_on_timeout=False, **kw)
+        self.deadline, self.keep = time.monotonic() + run_seconds, keep
+        self.failure, self.failed_cell = "", -1
+
+    def papermill_execute_cells(self) -> None:
+        """Execute in order; on failure go on with the cleanup cells alone."""
+        total = len(self.nb.cells)
+        for index, cell in enumerate(self.nb.cells):
+            report(cell=index, of=total)
+            self.failure = self._run(cell, index)
+            if self.failure:
+                self.failed_cell = index
+                break
+        if self.failure and not self.keep:
+            self._clean_up(self.failed_cell + 1)
+
+    def _run(self, cell: Any, index: int) -> str:
+        """Execute one cell; return why it failed, "" when it did not."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            return "the run's time is over"
+        self.timeout = max(1, min(self.cell_seconds, round(left)))
+        try:
+            self.nb_man.cell_start(cell, index)
+            self.execute_cell(cell, index)
+        except CellExecutionError as error:
+            self.nb_man.cell_exception(cell, cell_index=index, exception=error)
+            return f"{error.ename}: {_first_line(error.evalue)}"
+        except CellTimeoutError:
+            self.km.interrupt_kernel()
+            return f"no end after {self.timeout} s"
+        except DeadKernelError:
+            return "the kernel died"
+        except KeyboardInterrupt:
+            self.km.interrupt_kernel()
+            return "interrupted"
+        finally:
+            self.nb_man.cell_complete(cell, cell_index=index)
+        return ""
+
+    def _clean_up(self, start: int) -> None:
+        self.deadline = time.monotonic() + CLEANUP_SECONDS
+        for index, cell in enumerate(self.nb.cells):
+            if index >= start and "cleanup" in tags(cell):
+                report(cleanup=index)
+                if why := self._run(cell, index):
+                    self.failure += f"; cleanup failed too: {why}"
+                    return
+
+
+class LessonEngine(NBClientEngine):
+    """Papermill's engine with LessonClient as its client; keeps the outcome on the notebook's manager."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, start_timeout: int = 60, **kw: Any) -> Any:
+        """Run all cells with the limits of the job."""
+        options = {name: kw[name] for name in ("timeout", "run_seconds", "keep")}
+        client = LessonClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, **options)
+        try:
+            client.execute()
+        finally:
+            kw["outcome"].update(failure=client.failure, cell=client.failed_cell)
+        return nb_man.nb
+
+
+def execute(job: dict[str, Any]) -> dict[str, Any]:
+    """Run the notebook of a job; return failure ("" when all went well), cell and seconds."""
+    papermill_engines.register("labkit", LessonEngine)
+    notebook = load_notebook_node(job["notebook"])
+    if job["parameters"]:
+        notebook = parameterize_notebook(notebook, job["parameters"], kernel_name="python3")
+    notebook.metadata.papermill = {"parameters": job["parameters"], "input_path": job["notebook"]}
+    outcome: dict[str, Any] = {"failure": "", "cell": -1}
+    begun = time.monotonic()
+    try:
+        notebook = papermill_engines.execute_notebook_with_engine(
+            "labkit", notebook, kernel_name="python3", output_path=job["out"], progress_bar=False,
+            timeout=job["cell_seconds"], run_seconds=job["run_seconds"], keep=job["keep"], outcome=outcome,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        outcome["failure"] = outcome["failure"] or "interrupted"
+    except Exception as error:  # a kernel that does not start, a full disk: said in the report, not swallowed
+        outcome["failure"] = outcome["failure"] or f"{type(error).__name__}: {_first_line(error)}"
+    nbformat.write(notebook, job["out"])
+    return outcome | {"seconds": round(time.monotonic() - begun, 2)}
+
+
+def to_html(notebook: Path) -> Path:
+    """Write a notebook as one HTML file that needs no network; return its path."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="", embed_images=True)
+    html, _ = exporter.from_filename(str(notebook))
+    page = notebook.with_suffix(".html")
+    page.write_text(html)
+    return page
+
+
+def report(**facts: Any) -> None:
+    """Tell the parent process."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:300]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a job; return 0 when every cell ended well, 1 when one failed, 130 when interrupted."""
+    job = json.loads(Path((argv or sys.argv[1:])[0]).read_text())
+    outcome = execute(job)
+    to_html(Path(job["out"]))
+    report(**outcome)
+    return 0 if not outcome["failure"] else INTERRUPTED if outcome["failure"].startswith("interrupted") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
