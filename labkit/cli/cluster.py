@@ -152,7 +152,7 @@ def _show(name: str) -> None:
     memory = state["memory"] + sum(component["memory"] for component in state["components"])
     click.echo(
         f"{name}: running since {time.strftime('%F %T', time.localtime(state['started']))},"
-        f" {state['nodes']} nodes, {state['processes']} processes, machine pid {state['pid']},"
+        f" {state['processes']} processes, machine pid {state['pid']},"
         f" https://127.0.0.1:{state['port']}"
     )
     click.echo(f"  {'COMPONENT':20}{'STATE':12}{'PID':>8}{'RESTARTS':>10}{'MEMORY':>10}")
@@ -162,6 +162,9 @@ def _show(name: str) -> None:
         )
     click.echo(f"  {'machine':20}{'running':12}{state['pid']:>8}{'':>10}{_mebibytes(state['memory']):>10}")
     click.echo(f"  {'sum, pods aside':50}{_mebibytes(memory):>10}")
+    click.echo(f"  {'NODE':20}STATE")
+    for node, ready in state["nodes"].items():
+        click.echo(f"  {node:20}{ready}")
 
 
 def _mebibytes(count: int) -> str:

@@ -32,6 +32,8 @@ DOCKER = (
 PODMAN = "in Podman: podman run --security-opt unmask=ALL …"
 ELSEWHERE = "this kernel cannot (WSL1, a chroot, Colab): use another machine, or a real cluster"
 
+Step = tuple[str, Callable[[], None]]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -143,7 +145,8 @@ def _namespaces(host: Host) -> Iterator[Finding]:
 
 def _try_all(sink: int, host: Host) -> NoReturn:
     map_ids = partial(_map_ids, os.geteuid(), os.getegid())  # as they are outside
-    for name, attempt in [STEPS[0], ("user and group map", map_ids), *STEPS[1:]]:
+    steps: list[Step] = [STEPS[0], ("user and group map", map_ids), *STEPS[1:]]
+    for name, attempt in steps:
         try:
             attempt()
         except OSError as error:
@@ -208,7 +211,7 @@ def _nftables() -> None:
         raise OSError(errno.EOPNOTSUPP, run.stderr.strip().splitlines()[0] if run.stderr else "nft failed")
 
 
-STEPS: list[tuple[str, Callable[[], None]]] = [
+STEPS: list[Step] = [
     ("user namespace", _user_namespace),
     ("mount, network, pid, ipc and UTS namespaces", _other_namespaces),
     ("loopback up", _loopback),

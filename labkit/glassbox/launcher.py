@@ -138,7 +138,8 @@ def status(name: str) -> dict[str, Any] | None:
     for component in answer["components"]:
         component["pid"] = outside.get(component["pid"], 0)
     settings = _settings(files)
-    return {**answer, "pid": first, "port": settings["port"], "nodes": settings["nodes"]}
+    port = settings["port"]
+    return {**answer, "pid": first, "port": port, "nodes": readiness.nodes(files, port)}
 
 
 def change(name: str, verb: str, component: str) -> str:

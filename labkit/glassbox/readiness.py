@@ -48,7 +48,7 @@ def wait(
     """Return when the API server and all nodes are ready; raises NotReady."""
     deadline = time.monotonic() + within
     context = ssl.create_default_context(cafile=str(files.pki / "ca.crt"))
-    headers = {"Authorization": f"Bearer {pki.tokens(files.pki)[ADMIN]}", "User-Agent": "labkit"}
+    headers = _headers(files)
     missing = "the API server does not answer"
     api_ready = False
     while not ended.is_set() and time.monotonic() < deadline:
@@ -68,6 +68,22 @@ def wait(
                 missing = str(error)
             ended.wait(RETRY)
     raise NotReady("it has ended" if ended.is_set() else f"after {within:.0f} s {missing}")
+
+
+def nodes(files: Layout, port: int, within: float = 2.0) -> dict[str, str]:
+    """Return each node's state as kubectl words it; {"": why} when the API does not say."""
+    context = ssl.create_default_context(cafile=str(files.pki / "ca.crt"))
+    try:
+        with _connection(port, context, time.monotonic() + within, Ending()) as connection:
+            connection.request("GET", "/api/v1/nodes", headers=_headers(files))
+            items = json.loads(connection.getresponse().read())["items"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        return {"": f"the API server does not answer ({error})"}
+    return {node["metadata"]["name"]: "Ready" if is_ready(node) else "NotReady" for node in items}
+
+
+def _headers(files: Layout) -> dict[str, str]:
+    return {"Authorization": f"Bearer {pki.tokens(files.pki)[ADMIN]}", "User-Agent": "labkit"}
 
 
 @contextmanager
