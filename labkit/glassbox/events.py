@@ -1,0 +1,116 @@
+"""Events: what a component tells people about an object, in upstream's words.
+
+The same thing said again is one Event with a higher count. Recording never raises into its caller and never makes it
+wait: a thread of its own writes.
+
+Upstream: staging/src/k8s.io/client-go/tools/record
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+
+from labkit.glassbox import clock, objects
+from labkit.glassbox.client import Client
+from labkit.glassbox.errors import ApiError
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 4096  # events that a repetition is recognised of
+WAITING = 1000  # events that may wait to be written; more are dropped
+
+
+class EventRecorder:
+    """Writes Events as one component, on one host if it has one."""
+
+    def __init__(self, client: Client, component: str, host: str = ""):
+        self.client, self.component, self.host = client, component, host
+        self.queue: queue.Queue[dict] = queue.Queue(WAITING)
+        self.seen: OrderedDict[tuple, dict] = OrderedDict()
+        threading.Thread(target=self._write, name="events", daemon=True).start()
+
+    def event(self, obj: dict, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        """Say something about an object; type is Normal or Warning."""
+        now = clock.rfc3339(time.time())
+        event = event_of(obj, type, reason, message, now, self.component, self.host, field_path)
+        try:
+            self.queue.put_nowait(event)
+        except queue.Full:
+            log.warning("too many events: %s of %s is not told", reason, objects.key(obj))
+
+    def _write(self) -> None:
+        while True:
+            try:
+                self._record(self.queue.get())
+            except ApiError as error:
+                # An event in a namespace that goes away is nobody's loss.
+                log.log(logging.DEBUG if error.code in (403, 404) else logging.INFO, "event: %s", error.message)
+            except Exception:
+                log.exception("event")
+
+    def _record(self, event: dict) -> None:
+        key = sameness(event)
+        if earlier := self.seen.get(key):
+            try:
+                self.seen[key] = self._repeat(earlier, event["lastTimestamp"])
+                return
+            except ApiError as error:
+                if error.code != 404:  # it expired: say it anew
+                    raise
+        self.seen[key] = self.client.create("events", event)
+        if len(self.seen) > REMEMBERED:
+            self.seen.popitem(last=False)
+
+    def _repeat(self, earlier: dict, now: str) -> dict:
+        patch = {"count": earlier["count"] + 1, "lastTimestamp": now}
+        return self.client.patch("events", objects.name(earlier), objects.namespace(earlier), patch)
+
+
+def event_of(
+    obj: dict, type: str, reason: str, message: str, now: str, component: str, host: str = "", field_path: str = ""
+) -> dict:
+    """Return the Event object (core/v1) that says this."""
+    involved = {
+        "kind": obj["kind"],
+        "apiVersion": obj["apiVersion"],
+        "name": objects.name(obj),
+        "namespace": objects.namespace(obj),
+        "uid": objects.uid(obj),
+        "resourceVersion": obj["metadata"].get("resourceVersion", ""),
+        "fieldPath": field_path,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{objects.name(obj)}.{time.time_ns():x}",
+            "namespace": objects.namespace(obj) or "default",
+        },
+        "involvedObject": {key: value for key, value in involved.items() if value},
+        "type": type,
+        "reason": reason,
+        "message": message,
+        "source": {"component": component, **({"host": host} if host else {})},
+        "reportingComponent": component,
+        "reportingInstance": host,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+
+
+def sameness(event: dict) -> tuple:
+    """Return what makes two events one said twice."""
+    involved = event["involvedObject"]
+    return (
+        involved.get("uid"),
+        involved.get("fieldPath"),
+        event["type"],
+        event["reason"],
+        event["message"],
+        event["source"]["component"],
+    )
