@@ -6,20 +6,13 @@ ErrImagePull at each attempt, ImagePullBackOff between them, attempts 10 s apart
 Upstream: pkg/kubelet/images/image_manager.go (EnsureImageExists)
 """
 
-from typing import Protocol
-
 from labkit.glassbox import objects
 from labkit.glassbox.clock import Clock
+from labkit.glassbox.events import Recorder
 from labkit.glassbox.kubelet import pods
 from labkit.glassbox.kubelet.actions import FIRST_BACKOFF, LONGEST_BACKOFF
 from labkit.glassbox.kubelet.images import Image, ImageError, Images
 from labkit.glassbox.kubelet.status import Waiting
-
-
-class Recorder(Protocol):
-    """Where events go."""
-
-    def event(self, obj: dict, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
 
 
 class ImagePulls:

@@ -20,7 +20,7 @@ from labkit.glassbox import clock, objects
 from labkit.glassbox.client import Client
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.errors import ApiError
-from labkit.glassbox.events import EventRecorder
+from labkit.glassbox.events import Recorder
 from labkit.glassbox.informer import Informer
 from labkit.glassbox.kubelet import node_status
 from labkit.glassbox.kubelet.addresses import Addresses
@@ -59,7 +59,7 @@ class Kubelet:
         self.api, self.options, self.clock = api, options, time
         self.host = node_status.read_host(options.root_dir)
         self.runtime = LinuxRuntime(options.run_dir, zygote)
-        self.events = EventRecorder(api, "kubelet", host=options.node_name)
+        self.events = Recorder(api, "kubelet", host=options.node_name)
         self.queue = WorkQueue()
         self.pods = Informer(
             api, "pods", field_selector=f"spec.nodeName={options.node_name}", on_event=self._pod_changed
@@ -103,7 +103,6 @@ class Kubelet:
         self.stopping.wait()
         self.queue.close()
         self.pods.stop()
-        self.events.flush()
 
     def stop(self) -> None:
         """Let `run` return; the pods go on."""

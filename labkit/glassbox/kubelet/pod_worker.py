@@ -16,11 +16,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from labkit.glassbox import clock, objects
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.errors import ApiError
+from labkit.glassbox.events import Recorder
 from labkit.glassbox.kubelet import env, pods, rootfs, volumes
 from labkit.glassbox.kubelet.actions import Actions, Start, compute_actions
 from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
@@ -35,12 +36,6 @@ log = logging.getLogger(__name__)
 
 REFRESH = 60.0  # seconds until a changed ConfigMap or Secret is seen in a volume, at most
 RETRY = 5.0  # seconds before something that failed outside the pod is tried again
-
-
-class Recorder(Protocol):
-    """Where events go."""
-
-    def event(self, obj: dict, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
 
 
 @dataclass(frozen=True)
