@@ -8,7 +8,7 @@ Upstream: pkg/kubelet/images/image_manager.go (EnsureImageExists)
 
 from labkit.glassbox import objects
 from labkit.glassbox.clock import Clock
-from labkit.glassbox.events import Recorder
+from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.kubelet import pods
 from labkit.glassbox.kubelet.actions import FIRST_BACKOFF, LONGEST_BACKOFF
 from labkit.glassbox.kubelet.images import Image, ImageError, Images
@@ -18,7 +18,7 @@ from labkit.glassbox.kubelet.status import Waiting
 class ImagePulls:
     """The images of a node and the failed attempts to get one."""
 
-    def __init__(self, images: Images, events: Recorder, time: Clock) -> None:
+    def __init__(self, images: Images, events: EventRecorder, time: Clock) -> None:
         self.images, self.events, self.clock = images, events, time
         self._failures: dict[tuple[str, str], tuple[float, float, str]] = {}  # (uid, container): delay, due, message
 

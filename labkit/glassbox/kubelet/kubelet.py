@@ -20,7 +20,7 @@ from labkit.glassbox import clock, objects
 from labkit.glassbox.client import Client
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.errors import ApiError
-from labkit.glassbox.events import Recorder
+from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import Informer
 from labkit.glassbox.kubelet import node_status
 from labkit.glassbox.kubelet.addresses import Addresses
@@ -59,7 +59,7 @@ class Kubelet:
         self.api, self.options, self.clock = api, options, time
         self.host = node_status.read_host(options.root_dir)
         self.runtime = LinuxRuntime(options.run_dir, zygote)
-        self.events = Recorder(api, "kubelet", host=options.node_name)
+        self.events = EventRecorder(api, "kubelet", host=options.node_name)
         self.queue = WorkQueue()
         self.pods = Informer(
             api, "pods", field_selector=f"spec.nodeName={options.node_name}", on_event=self._pod_changed
@@ -197,7 +197,7 @@ class Kubelet:
     def _work(self) -> None:
         while (uid := self.queue.get()) is not None:
             try:
-                self.worker.sync(uid)
+                self.worker.sync(str(uid))
                 self.queue.forget(uid)
             except Exception as error:
                 log.warning("pod %s: %s: %s", uid, type(error).__name__, error, exc_info=not _expected(error))

@@ -21,7 +21,7 @@ from typing import Any
 from labkit.glassbox import clock, objects
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.errors import ApiError
-from labkit.glassbox.events import Recorder
+from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.kubelet import env, pods, rootfs, volumes
 from labkit.glassbox.kubelet.actions import Actions, Start, compute_actions
 from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
@@ -60,7 +60,7 @@ class PodWorker:
         runtime: LinuxRuntime,
         pulls: ImagePulls,
         addresses: Addresses,
-        events: Recorder,
+        events: EventRecorder,
         again: Callable[[str, float], None],
         node: Node,
         time: Clock,
