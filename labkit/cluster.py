@@ -24,6 +24,7 @@ from labkit.api import Api
 from labkit.errors import ClusterError, LabError
 
 DEFAULT = "glassbox"
+DEFAULT_NAME = "labkit"  # of the embedded cluster, as `labkit up` makes it
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def parse(cluster: str) -> tuple[str, str]:
     """Split a cluster's name into the kind of provider and what the provider calls it; raises LabError."""
     kind, _, name = cluster.partition(":")
     if kind in providers.KINDS:
-        return kind, name or ("default" if kind == DEFAULT else "")
+        return kind, name or (DEFAULT_NAME if kind == DEFAULT else "")
     if os.sep in cluster or Path(cluster).is_file():
         return "kubeconfig", cluster
     raise LabError(
@@ -64,6 +65,13 @@ def parse(cluster: str) -> tuple[str, str]:
         expected="glassbox, glassbox:NAME, kubeconfig, kubeconfig:CONTEXT, or the path of a kubeconfig",
         next_step="the embedded cluster is cluster='glassbox'",
     )
+
+
+def from_anywhere(cluster: str) -> str:
+    """Return the cluster's name as it reads in any working folder: a file by its absolute path."""
+    kind, name = parse(cluster)
+    is_file = kind == "kubeconfig" and name == cluster
+    return str(Path(cluster).expanduser().absolute()) if is_file else cluster
 
 
 def connect(cluster: str = DEFAULT) -> Cluster:

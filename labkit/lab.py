@@ -177,4 +177,5 @@ def _is_ours(namespace: dict[str, Any]) -> bool:
 
 
 def _work_dir() -> Path:
-    return Path(os.environ.get("LABKIT_WORK") or ".")
+    """Return where predictions go: the student's work folder, else the kit's own; never the course's checkout."""
+    return Path(os.environ.get("LABKIT_WORK") or clusters.state_home())

@@ -68,6 +68,7 @@ def plan(paths: Iterable[Path], *, cluster: str, parameters: dict[str, Any], out
          run_seconds: float, keep: bool) -> list[Job]:  # fmt: skip
     """Make a job of each notebook; raises ParameterError, LabError before anything has started."""
     jobs = []
+    cluster = clusters.from_anywhere(cluster)
     for path in notebook.find(paths):
         declared = notebook.parameters(notebook.read(path))
         given = {**parameters, **({"cluster": cluster} if "cluster" in declared else {})}

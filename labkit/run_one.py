@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -63,12 +64,12 @@ class LessonClient(PapermillNotebookClient):
             self.nb_man.cell_exception(cell, cell_index=index, exception=error)
             return f"{error.ename}: {_first_line(error.evalue)}"
         except CellTimeoutError:
-            self.km.interrupt_kernel()
+            run_sync(self.km.interrupt_kernel)()
             return f"no end after {self.timeout} s"
         except DeadKernelError:
             return "the kernel died"
         except KeyboardInterrupt:
-            self.km.interrupt_kernel()
+            run_sync(self.km.interrupt_kernel)()
             return "interrupted"
         finally:
             self.nb_man.cell_complete(cell, cell_index=index)

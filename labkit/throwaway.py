@@ -4,11 +4,9 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from labkit import providers
-
-NAME = "run"
+from labkit.cluster import DEFAULT, DEFAULT_NAME
 
 
 @contextmanager
@@ -17,12 +15,12 @@ def own_cluster() -> Iterator[str]:
     provider = providers.find("glassbox")
     before = os.environ.get("LABKIT_HOME")
     with tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True) as home:
-        os.environ["LABKIT_HOME"] = str(Path(home))
+        os.environ["LABKIT_HOME"] = home
         try:
-            provider.start(NAME)
-            yield f"glassbox:{NAME}"
+            provider.start(DEFAULT_NAME)
+            yield DEFAULT
         finally:
-            provider.stop(NAME)
+            provider.stop(DEFAULT_NAME)
             _restore("LABKIT_HOME", before)
 
 

@@ -68,13 +68,12 @@ def _lab(
 
 def _regen(
     notebooks: Annotated[list[Path] | None, typer.Argument(help="Notebooks, or folders of them.")] = None,
-    cluster: Annotated[str, typer.Option(help="Another cluster than a new embedded one.")] = "",
 ) -> None:
     """Run the notebooks again on a new cluster and rewrite their stored outputs."""
     from labkit.regen import regen as regenerate
 
-    with _cluster(cluster, own=not cluster) as name, _Display() as display:
-        changed = regenerate(notebooks or [NOTEBOOKS], cluster=name, progress=display.show)
+    with _cluster("", own=True), _Display() as display:
+        changed = regenerate(notebooks or [NOTEBOOKS], progress=display.show)
     for path, is_new in changed.items():
         typer.echo(f"✓ {path} {'rewritten' if is_new else 'unchanged'}")
     typer.echo("  next: git diff notebooks")
