@@ -27,6 +27,7 @@ class ApiError(Exception):
     def __init__(self, code: int, reason: str, message: str, details: dict | None = None):
         super().__init__(message)
         self.code, self.reason, self.message, self.details = code, reason, message, details
+        self.continue_token = ""  # with Expired: where an inconsistent list would go on
 
     def status(self) -> dict:
         """Return the Status object that tells a client of this error."""
@@ -40,7 +41,9 @@ class ApiError(Exception):
             "details": self.details,
             "code": self.code,
         }
-        return {key: value for key, value in status.items() if value or key == "metadata"}
+        if self.continue_token:
+            status["metadata"] = {"continue": self.continue_token}
+        return {key: value for key, value in status.items() if value or key == "metadata" or (key == "details" and value is not None)}
 
     @classmethod
     def from_status(cls, status: dict) -> "ApiError":

@@ -1,0 +1,57 @@
+"""Numbers that a Service is given: its virtual address and its node ports.
+
+What is taken is read from the services themselves, so nothing can leak.
+
+Upstream: pkg/registry/core/service/{ipallocator,portallocator}
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+
+import orjson
+
+from labkit.glassbox import errors
+from labkit.glassbox.apiserver.objects_at_rest import prefix
+from labkit.glassbox.apiserver.request import Api, Request
+from labkit.glassbox.errors import Cause
+
+NODE_PORTS = range(30000, 32768)
+
+
+def on_create(request: Request, obj: dict, api: Api) -> None:
+    """Give a new Service what it did not ask for by number. Raises ApiError 422."""
+    if request.resource.plural != "services":
+        return
+    spec = obj.get("spec") or {}
+    if spec.get("type", "ClusterIP") == "ExternalName":
+        return
+    others = [orjson.loads(row.value).get("spec") or {} for row in api.store.rows(prefix(request.resource))[0]]
+    address = spec.get("clusterIP") or _free_address(others, api.service_range)
+    taken = {other.get("clusterIP") for other in others}
+    if address != "None" and spec.get("clusterIP") and address in taken:
+        told = f'Invalid value: "{address}": failed to allocate IP {address}: provided IP is already allocated'
+        cause = Cause("FieldValueInvalid", told, "spec.clusterIPs")
+        raise errors.invalid("Service", "", obj["metadata"].get("name", ""), [cause])
+    spec["clusterIP"], spec["clusterIPs"] = address, [address]
+    if spec.get("type") in ("NodePort", "LoadBalancer"):
+        _give_node_ports(spec, others)
+
+
+def _free_address(others: list[dict], service_range: str) -> str:
+    network = ipaddress.ip_network(service_range)
+    taken = {other.get("clusterIP") for other in others}
+    while True:
+        # .1 is the API's own and .10 the DNS's; the first 256 are for services that ask for a number
+        address = str(network[random.randrange(257, network.num_addresses - 1)])
+        if address not in taken:
+            return address
+
+
+def _give_node_ports(spec: dict, others: list[dict]) -> None:
+    taken = {port.get("nodePort") for other in others for port in other.get("ports") or []}
+    for port in spec.get("ports") or []:
+        if not port.get("nodePort"):
+            port["nodePort"] = random.choice([number for number in NODE_PORTS if number not in taken])
+        taken.add(port["nodePort"])

@@ -1,0 +1,95 @@
+"""Who asks, and may they: the first two filters of every request.
+
+A bearer token is looked up in the token file (token,user,uid,"group,group"); a client certificate signed by the
+client CA speaks for its common name, its organisations are groups. No credential is system:anonymous.
+
+Invariants: a wrong token is 401, never anonymous; a request without rights learns nothing but that it has none.
+Left out: RBAC. Members of system:masters may do everything, everybody may read what says whether the server lives.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/authentication, …/pkg/endpoints/filters/{authentication,authorization}.go
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.glassbox import errors
+from labkit.glassbox.apiserver.routes import Route
+
+MASTERS = "system:masters"
+PUBLIC = ("/livez", "/readyz", "/healthz", "/version", "/version/")
+DISCOVERY = ("/api", "/apis", "/openapi")  # system:discovery: any authenticated user
+
+
+@dataclass(frozen=True)
+class User:
+    """An authenticated (or the anonymous) user."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+
+
+ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
+
+
+def read_tokens(path: Path | None) -> dict[str, User]:
+    """Return token -> user of a static token file."""
+    if path is None:
+        return {}
+    users = {}
+    with path.open(newline="") as file:
+        for token, name, uid, *rest in csv.reader(file):
+            groups = tuple(group.strip() for group in rest[0].split(",")) if rest else ()
+            users[token] = User(name, uid, (*filter(None, groups), "system:authenticated"))
+    return users
+
+
+def authenticate(authorization: str, certificate: Mapping[str, Any] | None, tokens: Mapping[str, User]) -> User:
+    """Return who asks. Raises ApiError 401 for a token that nobody has."""
+    if certificate:
+        return _user_of(certificate)
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return ANONYMOUS
+    user = tokens.get(token.strip())
+    if user is None:
+        raise errors.unauthorized()
+    return user
+
+
+def _user_of(certificate: Mapping[str, Any]) -> User:
+    names = [pair for group in certificate.get("subject", ()) for pair in group]
+    name = next((value for key, value in names if key == "commonName"), "")
+    groups = tuple(value for key, value in names if key == "organizationName")
+    return User(name, groups=(*groups, "system:authenticated"))
+
+
+def authorize(user: User, method: str, path: str, route: Route | None) -> None:
+    """Raise ApiError 403 unless the user may do this."""
+    if MASTERS in user.groups:
+        return
+    if route is not None:
+        raise _forbidden_resource(user, route)
+    if path in PUBLIC or path.startswith(("/livez/", "/readyz/", "/healthz/")):
+        return
+    if user is not ANONYMOUS and path.startswith(DISCOVERY):
+        return
+    raise errors.ApiError(
+        403, "Forbidden", f'forbidden: User "{user.name}" cannot {_path_verb(method)} path "{path}"', {}
+    )
+
+
+def _path_verb(method: str) -> str:
+    return method.lower()
+
+
+def _forbidden_resource(user: User, route: Route) -> errors.ApiError:
+    what = f"{route.plural}/{route.subresource}" if route.subresource else route.plural
+    where = f'in the namespace "{route.namespace}"' if route.namespace else "at the cluster scope"
+    why = f'User "{user.name}" cannot {route.verb} resource "{what}" in API group "{route.group}" {where}'
+    return errors.forbidden(route.plural, route.name, why, route.group)

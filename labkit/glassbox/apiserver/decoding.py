@@ -1,0 +1,131 @@
+"""From the bytes of a request to an object: JSON, YAML or protobuf, and what to say when they are none.
+
+Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer, …/apiserver/pkg/endpoints/handlers/create.go
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from labkit.glassbox import errors
+from labkit.glassbox.apiserver import protobuf, schema
+from labkit.glassbox.apiserver.negotiation import JSON, PROTOBUF, SUPPORTED, YAML
+from labkit.glassbox.apiserver.request import Request
+from labkit.glassbox.resources import REGISTRY, Resource
+
+TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+GO_TYPES = {list: "array", str: "string", int: "number", float: "number", bool: "bool"}
+SCHEME = 'scheme "pkg/api/legacyscheme/scheme.go:30"'
+
+
+def body_object(request: Request, kind: str) -> Any:
+    """Return the body as it was sent. Raises ApiError 400 or 415 in upstream's words."""
+    media = request.content_type.partition(";")[0].strip() or JSON
+    if media not in SUPPORTED:
+        raise errors.unsupported_media_type(media, SUPPORTED)
+    try:
+        if media == PROTOBUF:
+            return protobuf.decode(request.body)
+        return _yaml(request.body) if media == YAML else loads(request.body)
+    except ValueError as error:
+        shown = excerpt(request.body, as_text=media == JSON and request.body[:1] == b"{")
+        raise unrecognized(kind, f"{error} ({shown})") from None
+
+
+def unrecognized(kind: str, why: str) -> errors.ApiError:
+    return errors.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}")
+
+
+def excerpt(body: bytes, as_text: bool) -> str:
+    """Return the beginning of a body for an error text: text if it looks like JSON, else hexadecimal."""
+    if not body:
+        return "<empty>"
+    cut = 30 if as_text else 15
+    text = body[:cut].decode(errors="replace") if as_text else body[:cut].hex()
+    return text if len(body) <= cut else text + " ..."
+
+
+def loads(body: bytes) -> Any:
+    """Return the value of JSON. Raises ValueError as Go's parser words it."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ValueError(f"couldn't get version/kind; json parse error: {json_fault(body)}") from None
+    if value is not None and not isinstance(value, dict):
+        fault = f"json: cannot unmarshal {GO_TYPES[type(value)]} into Go value of type {TYPE_META}"
+        raise ValueError(f"couldn't get version/kind; json parse error: {fault}")
+    return value
+
+
+def json_fault(body: bytes) -> str:
+    """Return what Go's JSON parser says of a broken body."""
+    text = body.decode(errors="replace")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        rest = text[error.pos :].lstrip()
+        if not rest or error.msg.startswith("Unterminated"):
+            return "unexpected end of JSON input"
+        where = "looking for beginning of value"
+        if "property name" in error.msg:
+            where = "looking for beginning of object key string"
+        elif "delimiter" in error.msg:
+            where = "after object key:value pair" if "," in error.msg else "after object key"
+        elif "Extra data" in error.msg:
+            where = "after top-level value"
+        return f"invalid character '{rest[0]}' {where}"
+    return "invalid JSON"
+
+
+def _yaml(body: bytes) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(body)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = error.problem or ""
+        if "expected the node content" in problem:
+            problem = "did not find expected node content"
+        raise ValueError(f"yaml: line {line}: {problem}") from None
+
+
+def decode(request: Request, resource: Resource) -> dict:
+    """Return the object of the body, normalised; unknown fields warn or are refused, as the client asks.
+
+    Raises ApiError 400 or 415.
+    """
+    obj = body_object(request, resource.kind)
+    obj = {} if obj is None else obj
+    check_kind(obj, resource, request.body)
+    obj.setdefault("kind", resource.kind)
+    obj.setdefault("apiVersion", resource.api_version)
+    raw = request.body if not request.content_type.startswith(PROTOBUF) else b""
+    obj, warnings = schema.decode(resource, obj, field_validation=request.field_validation, raw=raw)
+    request.warnings.extend(warnings)
+    if not isinstance(obj.get("metadata"), dict):
+        obj["metadata"] = {}
+    return obj
+
+
+def check_kind(obj: dict, resource: Resource, body: bytes) -> None:
+    """Refuse a body that says to be of another kind. Raises ApiError 400 as upstream words it."""
+    kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
+    if (kind, version) == (resource.kind, resource.api_version):
+        return
+    if version.count("/") > 1:
+        raise unrecognized(resource.kind, f"unexpected GroupVersion string: {version} ({excerpt(body, True)})")
+    short = version.rpartition("/")[2]
+    told = f'{kind} in version "{short}" cannot be handled as a {resource.kind}: '
+    if REGISTRY.for_kind(version, kind):
+        package = resource.group.split(".")[0] or "core"
+        raise errors.bad_request(
+            f"{told}converting ({short}.{kind}) to ({package}.{resource.kind}): unknown conversion"
+        )
+    if resource.group and version.partition("/")[0] == resource.group and kind == resource.kind:
+        expected = f"does not match the expected API version ({resource.api_version})"
+        raise errors.bad_request(f"the API version in the data ({version}) {expected}")
+    raise errors.bad_request(f'{told}no kind "{kind}" is registered for version "{version}" in {SCHEME}')

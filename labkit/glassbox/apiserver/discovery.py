@@ -1,0 +1,238 @@
+"""What is served: discovery in three forms, OpenAPI, /version, health.
+
+Everything follows from the declarations in `resources`; answers are built once, kept as bytes with their ETag.
+
+Left out: /openapi/v2 (clients ask for it only where v3 lacks a group), /.well-known, /metrics.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/discovery, …/pkg/server/{healthz,routes/version.go,routes/openapi.go}
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import orjson
+
+from labkit.glassbox.apiserver import schema
+from labkit.glassbox.apiserver.negotiation import YAML, encode, negotiate
+from labkit.glassbox.resources import REGISTRY, SUBRESOURCES, Resource
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+VERSION = {
+    "major": "1",
+    "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
+    "gitVersion": "v1.36.2+glassbox",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2026-01-01T00:00:00Z",
+    "goVersion": "none",
+    "compiler": "cpython",
+    "platform": "linux/amd64",
+}
+CHECKS = ("ping", "log", "store", "poststarthook/start-system-namespaces-controller")
+TEXT = "text/plain; charset=utf-8"
+NO_CACHE = "no-cache, private"
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer that is no object of the store."""
+
+    body: bytes
+    code: int = 200
+    media: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def page(path: str, query: dict, accept: str, if_none_match: str, address: str) -> Page:
+    """Return the answer to a GET of a path that is no resource's. Raises ApiError 404 or 406."""
+    bare = path.rstrip("/") or "/"
+    if bare in ("/api", "/apis") and (version := _aggregated_version(accept)):
+        return _cached(_aggregated(bare, version), AGGREGATED.format(version=version), if_none_match)
+    if bare.startswith("/openapi/v3") and (found := _openapi(bare)):
+        return found
+    if health := _health(bare, query):
+        return health
+    if maker := _objects(address).get(bare):
+        media = negotiate(accept).media
+        return Page(encode(maker(), media), media=media)
+    return not_found()
+
+
+def not_found() -> Page:
+    return Page(b"404 page not found\n", 404, TEXT)
+
+
+def _cached(body: bytes, media: str, if_none_match: str) -> Page:
+    tag = '"' + hashlib.sha256(body).hexdigest().upper() + '"'
+    headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "public"}
+    return Page(b"", 304, media, headers) if if_none_match == tag else Page(body, 200, media, headers)
+
+
+def _aggregated_version(accept: str) -> str:
+    """Return the first aggregated form that the client takes and we have, "" for the legacy one."""
+    for clause in accept.split(","):
+        named = dict(part.strip().split("=", 1) for part in clause.split(";") if "=" in part)
+        if named.get("as") == "APIGroupDiscoveryList" and named.get("v") in ("v2", "v2beta1"):
+            return named["v"]
+        if clause.split(";")[0].strip() == "application/json" and "as" not in named:
+            return ""
+    return ""
+
+
+@lru_cache(maxsize=4)
+def _aggregated(root: str, version: str) -> bytes:
+    groups = [group for group in REGISTRY.groups if bool(group) == (root == "/apis")]
+    items = [_group_discovery(group) for group in groups]
+    api_version = f"apidiscovery.k8s.io/{version}"
+    return orjson.dumps({"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}, "items": items})
+
+
+def _group_discovery(group: str) -> dict:
+    versions = [
+        {
+            "version": version,
+            "resources": [_resource_discovery(r) for r in _served(group, version)],
+            "freshness": "Current",
+        }
+        for version in REGISTRY.groups[group]
+    ]
+    return {"metadata": {"name": group} if group else {}, "versions": versions}
+
+
+@lru_cache(maxsize=16)
+def _served(group: str, version: str) -> tuple[Resource, ...]:
+    found = (r for r in REGISTRY.all() if (r.group, r.version) == (group, version))
+    return tuple(sorted(found, key=lambda r: r.plural))
+
+
+def _resource_discovery(resource: Resource) -> dict:
+    shown: dict = {
+        "resource": resource.plural,
+        "responseKind": _response_kind(resource.kind),
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": resource.singular,
+        "verbs": sorted(resource.verbs),
+    }
+    optional = {"shortNames": list(resource.short_names), "categories": list(resource.categories)}
+    optional["subresources"] = [_subresource_discovery(resource, name) for name in sorted(resource.subresources)]
+    return shown | {name: value for name, value in optional.items() if value}
+
+
+def _response_kind(kind: str, group: str = "", version: str = "") -> dict:
+    return {"group": group, "version": version, "kind": kind}
+
+
+def _subresource_discovery(resource: Resource, name: str) -> dict:
+    sub = SUBRESOURCES[name]
+    kind = _response_kind(sub.kind or resource.kind, sub.group, sub.version)
+    return {"subresource": name, "responseKind": kind, "verbs": sorted(sub.verbs)}
+
+
+# --- the legacy form
+
+
+def _objects(address: str) -> dict[str, Callable[[], dict]]:
+    """Return path -> what makes its object."""
+    found: dict[str, Callable[[], dict]] = {
+        "/api": lambda: _api_versions(address),
+        "/apis": _group_list,
+        "/version": lambda: VERSION,
+        "/": lambda: {"paths": _paths(address)},
+    }
+    for group, versions in REGISTRY.groups.items():
+        if group:
+            found[f"/apis/{group}"] = lambda group=group: {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
+        for version in versions:
+            at = f"/apis/{group}/{version}" if group else f"/api/{version}"
+            found[at] = lambda group=group, version=version: resource_list(group, version)
+    return found
+
+
+def _paths(address: str) -> list[str]:
+    health = [f"/{name}/{check}" for name in ("healthz", "livez", "readyz") for check in CHECKS]
+    roots = ["/apis/", "/healthz", "/livez", "/openapi/v3", "/openapi/v3/", "/readyz"]
+    return sorted({*(path for path in _objects(address) if path != "/"), *health, *roots})
+
+
+def _api_versions(address: str) -> dict:
+    servers = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
+    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": servers}
+
+
+def _group_list() -> dict:
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g) for g in REGISTRY.groups if g]}
+
+
+def _group(group: str) -> dict:
+    versions = [{"groupVersion": f"{group}/{v}", "version": v} for v in REGISTRY.groups[group]]
+    return {"name": group, "versions": versions, "preferredVersion": versions[0]}
+
+
+def resource_list(group: str, version: str) -> dict:
+    """Return the APIResourceList of a group version."""
+    group_version = f"{group}/{version}" if group else version
+    entries = [entry for resource in _served(group, version) for entry in _legacy(resource)]
+    head = {"kind": "APIResourceList", "apiVersion": "v1"} if group else {"kind": "APIResourceList"}
+    return {**head, "groupVersion": group_version, "resources": entries}
+
+
+def _legacy(resource: Resource) -> list[dict]:
+    main = {
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": sorted(resource.verbs),
+        "shortNames": list(resource.short_names),
+        "categories": list(resource.categories),
+        "storageVersionHash": resource.storage_version_hash,
+    }
+    entries = [{name: value for name, value in main.items() if value not in ([], "")}]
+    for name in sorted(resource.subresources):
+        sub = SUBRESOURCES[name]
+        home = {"group": sub.group, "version": sub.version} if sub.group else {}
+        entry = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": resource.namespaced, **home}
+        entries.append({**entry, "kind": sub.kind or resource.kind, "verbs": sorted(sub.verbs)})
+    return entries
+
+
+# --- OpenAPI and health
+
+
+def _openapi(path: str) -> Page | None:
+    if path == "/openapi/v3":
+        return Page(orjson.dumps(schema.openapi_v3_index()), media=TEXT)
+    try:
+        body = _openapi_document(path.removeprefix("/openapi/v3/"))
+    except KeyError:
+        return Page(b"", 404, "")
+    return Page(body)
+
+
+@lru_cache(maxsize=16)
+def _openapi_document(group_version: str) -> bytes:
+    return orjson.dumps(schema.openapi_v3(group_version))
+
+
+def _health(path: str, query: dict) -> Page | None:
+    """Answer /livez, /readyz, /healthz and their single checks; the server answers nothing until it is ready."""
+    root, _, check = path[1:].partition("/")
+    if root not in ("livez", "readyz", "healthz"):
+        return None
+    if check:
+        return Page(b"ok", media=TEXT) if check in CHECKS else not_found()
+    if "verbose" not in query:
+        return Page(b"ok", media=TEXT)
+    lines = "".join(f"[+]{name} ok\n" for name in CHECKS)
+    return Page(f"{lines}{root} check passed\n".encode(), media=TEXT)
+
+
+__all__ = ["NO_CACHE", "Page", "YAML", "not_found", "page"]

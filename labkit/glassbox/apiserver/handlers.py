@@ -1,0 +1,37 @@
+"""The table from (subresource, verb) to the function that answers.
+
+Every handler is a plain function (Request, Api) -> Answer. It runs from beginning to end on the one thread of the
+server, so what it read is still true when it writes. Watches and logs are streams; the server knows those two itself.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/installer.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from labkit.glassbox import errors
+from labkit.glassbox.apiserver import deletion, patch, reads, subresources, writes
+from labkit.glassbox.apiserver.request import Answer, Api, Request
+
+HANDLERS: dict[tuple[str, str], Callable[[Request, Api], Answer]] = {
+    ("", "get"): reads.get,
+    ("", "list"): reads.list_,
+    ("", "create"): writes.create,
+    ("", "update"): writes.update,
+    ("", "patch"): patch.patch,
+    ("", "delete"): deletion.delete,
+    ("", "deletecollection"): deletion.delete_collection,
+    ("status", "get"): reads.get,
+    ("status", "update"): writes.update,
+    ("status", "patch"): patch.patch,
+    **subresources.HANDLERS,
+}
+
+
+def handle(request: Request, api: Api) -> Answer:
+    """Answer a request to a resource. Raises ApiError."""
+    handler = HANDLERS.get((request.route.subresource, request.route.verb))
+    if handler is None:
+        raise errors.method_not_allowed()
+    return handler(request, api)

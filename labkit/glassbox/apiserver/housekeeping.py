@@ -1,0 +1,62 @@
+"""What the API server does without being asked: its first objects, expiry, compaction.
+
+Invariant: compaction keeps COMPACT_AFTER seconds of history, as upstream's five minutes, so a client that was away for
+less goes on where it was.
+
+Upstream: pkg/controlplane/controller/systemnamespaces, staging/src/k8s.io/apiserver/pkg/storage/etcd3/compact.go
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+
+import orjson
+
+from labkit.glassbox.apiserver.admission import SYSTEM_NAMESPACES
+from labkit.glassbox.apiserver.handlers import handle
+from labkit.glassbox.apiserver.objects_at_rest import key
+from labkit.glassbox.apiserver.request import Api, Request
+from labkit.glassbox.apiserver.routes import parse
+from labkit.glassbox.resources import REGISTRY
+
+log = logging.getLogger(__name__)
+
+COMPACT_AFTER = 300.0  # seconds
+INTERVAL = 30.0  # seconds
+
+
+def first_objects(api: Api) -> None:
+    """Make the system's namespaces where they are missing."""
+    resource = REGISTRY.find("namespaces")
+    for name in SYSTEM_NAMESPACES:
+        if api.store.get(key(resource, "", name)) is None:
+            obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            route = parse("POST", "/api/v1/namespaces")
+            assert route is not None
+            handle(Request("POST", route, resource, {}, body=orjson.dumps(obj)), api)
+
+
+def expire(api: Api) -> None:
+    """Delete what has lived its time: events."""
+    for row in api.store.expired():
+        obj = orjson.loads(row.value)
+        obj["metadata"]["resourceVersion"] = str(api.store.revision + 1)
+        api.store.append(row.key, orjson.dumps(obj), expect=row.revision, deleted=True)
+
+
+def compact(api: Api) -> None:
+    """Forget history older than COMPACT_AFTER."""
+    api.store.compact(api.store.revision_at(api.clock.now() - COMPACT_AFTER))
+
+
+async def keep_house(api: Api) -> None:
+    """Expire and compact for ever. A full disk is told in the log; the next round tries again."""
+    while True:
+        await asyncio.sleep(INTERVAL)
+        try:
+            expire(api)
+            compact(api)
+        except sqlite3.Error:
+            log.exception("compaction failed")

@@ -1,0 +1,123 @@
+"""What the client wants to read: JSON or YAML; the object, a Table or its metadata alone.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/negotiation/negotiate.go, …/handlers/response.go
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from labkit.glassbox import errors
+from labkit.glassbox.apiserver import tables
+from labkit.glassbox.apiserver.request import Answer, Request
+from labkit.glassbox.resources import Resource
+
+JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
+SUPPORTED = [JSON, YAML, PROTOBUF]
+WATCHABLE = [JSON, YAML, PROTOBUF, "application/json;stream=watch"]
+KINDS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A media type, and the kind to show the object as ("" for itself)."""
+
+    media: str = JSON
+    kind: str = ""
+    version: str = "v1"
+
+    @property
+    def plain(self) -> bool:
+        return self.media == JSON and not self.kind
+
+
+@lru_cache(maxsize=256)
+def negotiate(accept: str) -> Wanted:
+    """Return the first acceptable form. Raises ApiError 406."""
+    if not accept:
+        return Wanted()
+    for clause in accept.split(","):
+        media, *parameters = [part.strip() for part in clause.split(";")]
+        named = dict(part.split("=", 1) for part in parameters if "=" in part)
+        kind = named.get("as", "")
+        if media in ("*/*", "application/*"):
+            return Wanted()
+        if media not in (JSON, YAML, "text/yaml", "application/x-yaml"):
+            continue
+        if kind and (kind not in KINDS or named.get("g") != "meta.k8s.io" or named.get("v") not in ("v1", "v1beta1")):
+            continue
+        return Wanted(JSON if media == JSON else YAML, kind, named.get("v", "v1"))
+    raise errors.not_acceptable(SUPPORTED)
+
+
+def render(answer: Answer, request: Request, now: float) -> bytes:
+    """Return the body of an answer in the form that the client wants. Raises ApiError 406."""
+    wanted = negotiate(request.accept)
+    pretty = is_pretty(request)
+    if wanted.plain and not pretty:
+        return answer.raw if answer.raw is not None else orjson.dumps(answer.obj)
+    obj = answer.obj if answer.obj is not None else orjson.loads(answer.raw or b"null")
+    if wanted.kind and obj.get("kind") != "Status":
+        obj = shown_as(wanted, obj, answer.is_list, request, now)
+    return encode(obj, wanted.media, pretty)
+
+
+def is_pretty(request: Request) -> bool:
+    asked = request.query.get("pretty")
+    if asked is not None:
+        return asked not in ("false", "0")
+    return request.user_agent.startswith(("curl", "Mozilla"))
+
+
+def encode(obj: Any, media: str, pretty: bool = False) -> bytes:
+    if media == YAML:
+        import yaml
+
+        return yaml.safe_dump(obj, default_flow_style=False, allow_unicode=True).encode()
+    return orjson.dumps(obj, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(obj)
+
+
+def shown_as(wanted: Wanted, obj: dict, is_list: bool, request: Request, now: float) -> dict:
+    """Return the object (or list) as the wanted kind. Raises ApiError 406 where the two do not fit."""
+    if wanted.kind == "Table":
+        return as_table(request, obj, is_list, now, wanted.version)
+    name = f"*{_internal_package(request.resource)}.{request.resource.kind}"
+    if is_list and wanted.kind == "PartialObjectMetadata":
+        raise _misfit(f"you requested PartialObjectMetadata, but the requested object is a list ({name}List)")
+    if not is_list and wanted.kind == "PartialObjectMetadataList":
+        raise _misfit(f"you requested PartialObjectMetadataList, but the requested object is not a list ({name})")
+    version = f"meta.k8s.io/{wanted.version}"
+    if not is_list:
+        return partial_metadata(obj, version)
+    items = [partial_metadata(item, version) for item in obj["items"]]
+    return {"kind": wanted.kind, "apiVersion": version, "metadata": obj["metadata"], "items": items}
+
+
+def _misfit(message: str) -> errors.ApiError:
+    return errors.ApiError(406, "NotAcceptable", message)
+
+
+def _internal_package(resource: Resource) -> str:
+    return resource.group.split(".")[0] or "core"
+
+
+def partial_metadata(obj: dict, version: str = "meta.k8s.io/v1") -> dict:
+    return {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": obj["metadata"]}
+
+
+def as_table(request: Request, obj: dict, is_list: bool, now: float, version: str = "v1") -> dict:
+    """Return the Table of an object or list. Raises ApiError 400 for a bad includeObject."""
+    include = request.query.get("includeObject", "") or "Metadata"
+    if include not in ("Metadata", "Object", "None"):
+        fault = f"includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
+        raise errors.bad_request(f"Unable to convert to Table as requested: {fault}")
+    resource = request.resource
+    items = obj["items"] if is_list else [obj]
+    whole = [{"kind": resource.kind, "apiVersion": resource.api_version, **item} for item in items]
+    meta = obj["metadata"] if is_list else {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+    shown = tables.table(resource, whole, meta, include, now)
+    return {**shown, "apiVersion": f"meta.k8s.io/{version}"} if version != "v1" else shown

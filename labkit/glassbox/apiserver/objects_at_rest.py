@@ -1,0 +1,100 @@
+"""How an object lies in the store: its key, the order of its fields, and the form other versions see it in.
+
+Values are stored as they are served, resourceVersion included, so that a read copies bytes. A list strips the
+constant beginning (kind, apiVersion) of each.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go, pkg/apis/events/v1/conversion.go
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import orjson
+
+from labkit.glassbox.resources import REGISTRY, Resource
+
+FOLDERS = {"services": "services/specs", "nodes": "minions"}  # as etcd keys have been since the first release
+METADATA_ORDER = (
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+)
+# core/v1 Event -> events.k8s.io/v1 Event
+RENAMED = {
+    "involvedObject": "regarding",
+    "message": "note",
+    "source": "deprecatedSource",
+    "firstTimestamp": "deprecatedFirstTimestamp",
+    "lastTimestamp": "deprecatedLastTimestamp",
+    "count": "deprecatedCount",
+    "reportingComponent": "reportingController",
+}
+BACK = {new: old for old, new in RENAMED.items()}
+
+
+@lru_cache(maxsize=64)
+def stored(resource: Resource) -> Resource:
+    """Return the resource in whose form the objects are stored."""
+    return REGISTRY.at(*resource.stored_as) or resource if resource.stored_as else resource
+
+
+def prefix(resource: Resource, namespace: str = "") -> str:
+    """Return what the keys of a collection begin with."""
+    folder = FOLDERS.get(resource.plural, resource.plural)
+    return f"/registry/{folder}/{namespace}/" if namespace else f"/registry/{folder}/"
+
+
+def key(resource: Resource, namespace: str, name: str) -> str:
+    return prefix(resource, namespace) + name
+
+
+@lru_cache(maxsize=64)
+def heading(resource: Resource) -> bytes:
+    """Return the constant beginning of every stored value of this resource."""
+    head = orjson.dumps({"kind": resource.kind, "apiVersion": resource.api_version})
+    return head[:-1] + b","
+
+
+def encode(resource: Resource, obj: dict, revision: int | None) -> bytes:
+    """Return the bytes to store (or to answer a dry run with, if revision is None)."""
+    meta = obj["metadata"]
+    if revision is None:
+        meta.pop("resourceVersion", None)
+    else:
+        meta["resourceVersion"] = str(revision)
+    meta = {field: meta[field] for field in METADATA_ORDER if field in meta}
+    rest = {field: value for field, value in obj.items() if field not in ("kind", "apiVersion", "metadata")}
+    whole = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta, **rest}
+    return orjson.dumps(whole)
+
+
+def to_stored(resource: Resource, obj: dict) -> dict:
+    """Return the object in the form in which it is stored."""
+    if not resource.stored_as:
+        return obj
+    renamed = {BACK.get(field, field): value for field, value in obj.items()}
+    return {**renamed, "kind": "Event", "apiVersion": "v1"}
+
+
+def as_served(resource: Resource, obj: dict) -> dict:
+    """Return a stored object in the form of the resource through which it is read."""
+    if not resource.stored_as:
+        return obj
+    renamed = {RENAMED.get(field, field): value for field, value in obj.items()}
+    return {**renamed, "kind": resource.kind, "apiVersion": resource.api_version}
+
+
+def served_bytes(resource: Resource, value: bytes) -> bytes:
+    """Return a stored value as the resource serves it."""
+    return orjson.dumps(as_served(resource, orjson.loads(value))) if resource.stored_as else value

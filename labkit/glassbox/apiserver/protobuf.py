@@ -1,0 +1,221 @@
+"""Protobuf request bodies, as typed clients send them: bytes to the dict that JSON would have given.
+
+A body is "k8s\\0" and a runtime.Unknown envelope whose `raw` holds the object; message and field come from a table,
+so a further kind is only data. An unknown field is an error: dropping it would lose what the client meant.
+
+Left out: protobuf answers. Every client takes JSON ones.
+
+Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer/protobuf/protobuf.go
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from labkit.glassbox import clock
+
+MAGIC = b"k8s\x00"
+META = "k8s.io.apimachinery.pkg.apis.meta.v1"
+PACKAGES = {  # the group's package, where it is not the group's own first word
+    "": "k8s.io.api.core",
+    "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
+}
+# Numbers and booleans that are no pointers in Go; elsewhere a zero was meant: `replicas: 0`, `optional: false`.
+OMITTED_WHEN_ZERO = frozenset(
+    "generation observedGeneration hostPort nodePort initialDelaySeconds timeoutSeconds periodSeconds "
+    "successThreshold failureThreshold minReadySeconds count healthCheckNodePort hostNetwork hostPID hostIPC stdin "
+    "stdinOnce tty readOnly paused publishNotReadyAddresses unschedulable updatedReplicas readyReplicas "
+    "availableReplicas unavailableReplicas fullyLabeledReplicas".split()
+)
+Field = tuple[str, str]  # name, type
+
+
+@lru_cache(maxsize=1)
+def messages() -> dict[str, dict[int, Field]]:
+    """Return message -> field number -> (name, type)."""
+    table: dict[str, dict[int, Field]] = {}
+    fields: dict[int, Field] = {}
+    for line in (Path(__file__).parent / "protobuf_fields.txt").read_text().splitlines():
+        if line.startswith("  "):
+            number, name, kind = line.split(maxsplit=2)
+            fields[int(number)] = (name, kind)
+        elif line and not line.startswith("#"):
+            fields = table[line] = {}
+    return table
+
+
+def decode(body: bytes) -> dict:
+    """Return the object of a protobuf body. Raises ValueError in upstream's words."""
+    if not body.startswith(MAGIC):
+        raise ValueError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+    envelope = read_message("k8s.io.apimachinery.pkg.runtime.Unknown", body[len(MAGIC) :])
+    meta = envelope.get("typeMeta") or {}
+    api_version, kind = meta.get("apiVersion", ""), meta.get("kind", "")
+    raw = base64.b64decode(envelope.get("raw", ""))
+    return {"kind": kind, "apiVersion": api_version, **read_message(message_of(api_version, kind), raw)}
+
+
+def message_of(api_version: str, kind: str) -> str:
+    """Return the message of a kind. Raises ValueError for one that is not in the table."""
+    if kind == "DeleteOptions":  # sent under each group's own version
+        return f"{META}.DeleteOptions"
+    group, _, version = api_version.rpartition("/")
+    package = PACKAGES.get(group, f"k8s.io.api.{group.removesuffix('.k8s.io').split('.')[0]}")
+    name = f"{package}.{version}.{kind}"
+    if name not in messages():
+        raise ValueError(f'no kind "{kind}" is registered for version "{api_version}" among the protobuf messages')
+    return name
+
+
+def fields_of(data: bytes) -> Iterator[tuple[int, int, Any]]:
+    """Yield (field number, wire type, value) of a message. Raises ValueError if it is cut off."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, at = _varint(data, at)
+            yield number, wire, value
+            continue
+        size = {1: 8, 5: 4}.get(wire)
+        if wire == 2:
+            size, at = _varint(data, at)
+        if size is None:
+            raise ValueError(f"proto: illegal wireType {wire}")
+        if at + size > len(data):
+            raise ValueError("unexpected EOF")
+        yield number, wire, data[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(data):
+            raise ValueError("unexpected EOF")
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+        if shift >= 70:
+            raise ValueError("proto: integer overflow")
+
+
+def read_message(message: str, data: bytes) -> Any:
+    """Return the JSON value of a message."""
+    if special := SPECIAL.get(message.removeprefix("k8s.io.")):
+        return special(data)
+    table, package = messages()[message], message.rpartition(".")[0]
+    found: dict[str, Any] = {}
+    for number, wire, value in fields_of(data):
+        if number not in table:
+            raise ValueError(f"proto: unknown field {number} of {message}")
+        name, kind = table[number]
+        if kind.startswith("[]"):
+            found.setdefault(name, []).extend(_repeated(kind[2:], wire, value, package))
+        elif kind.startswith("map "):
+            key, entry = _map_entry(kind[4:], value, package)
+            found.setdefault(name, {})[key] = entry
+        else:
+            found[name] = _scalar(kind, value, package)
+    return _as_json_omits(found)
+
+
+def _as_json_omits(found: dict) -> dict:
+    """Drop what Go's JSON omits: generated protobuf code writes the zero of every field that is no pointer."""
+    return {
+        name: value
+        for name, value in found.items()
+        if value != "" and value is not None and not (value in (0, False) and name in OMITTED_WHEN_ZERO)
+    }
+
+
+def _repeated(kind: str, wire: int, value: Any, package: str) -> list:
+    if wire == 2 and kind in ("int32", "int64"):  # packed
+        numbers, at = [], 0
+        while at < len(value):
+            number, at = _varint(value, at)
+            numbers.append(_signed(number))
+        return numbers
+    return [_scalar(kind, value, package)]
+
+
+def _map_entry(kind: str, data: bytes, package: str) -> tuple[str, Any]:
+    key, entry = "", _scalar(kind, b"", package)
+    for number, _, value in fields_of(data):
+        if number == 1:
+            key = value.decode()
+        else:
+            entry = _scalar(kind, value, package)
+    return key, entry
+
+
+def _scalar(kind: str, value: Any, package: str) -> Any:
+    if kind == "string":
+        return value.decode()
+    if kind == "bool":
+        return bool(value)
+    if kind in ("int32", "int64"):
+        return _signed(value)
+    if kind == "bytes":
+        return base64.b64encode(value).decode()
+    if kind == "double":
+        return struct.unpack("<d", value)[0]
+    name = kind if kind in messages() else f"{package}.{kind}"
+    return read_message(name, value)
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+# --- messages whose JSON is not an object
+
+
+def _plain(message: str, data: bytes) -> dict[str, Any]:
+    table = messages()[message]
+    return {table[number][0]: value for number, _, value in fields_of(data)}
+
+
+def _time(data: bytes) -> str | None:
+    fields = _plain(f"{META}.Time", data)
+    return clock.rfc3339(_signed(fields["seconds"])) if fields.get("seconds") else None
+
+
+def _micro_time(data: bytes) -> str | None:
+    fields = _plain(f"{META}.Time", data)
+    if not fields.get("seconds"):
+        return None
+    return clock.rfc3339_micro(_signed(fields["seconds"]) + fields.get("nanos", 0) / 1e9)
+
+
+def _quantity(data: bytes) -> str:
+    return next((value.decode() for _, _, value in fields_of(data)), "0")
+
+
+def _int_or_string(data: bytes) -> int | str:
+    fields = {number: value for number, _, value in fields_of(data)}
+    return fields.get(3, b"").decode() if fields.get(1) else _signed(fields.get(2, 0))
+
+
+def _raw_json(data: bytes) -> Any:
+    raw = next((value for _, _, value in fields_of(data)), b"null")
+    return orjson.loads(raw)
+
+
+SPECIAL: dict[str, Callable[[bytes], Any]] = {
+    "apimachinery.pkg.apis.meta.v1.Time": _time,
+    "apimachinery.pkg.apis.meta.v1.MicroTime": _micro_time,
+    "apimachinery.pkg.apis.meta.v1.FieldsV1": _raw_json,
+    "apimachinery.pkg.api.resource.Quantity": _quantity,
+    "apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
+    "apimachinery.pkg.runtime.RawExtension": _raw_json,
+}

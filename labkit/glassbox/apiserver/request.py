@@ -1,0 +1,87 @@
+"""A request and an answer, as the handlers see them: no sockets, no HTTP library.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/rest.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit.glassbox import errors
+from labkit.glassbox.apiserver.auth import ANONYMOUS, User
+from labkit.glassbox.apiserver.routes import Route
+from labkit.glassbox.clock import Clock
+from labkit.glassbox.resources import Resource
+from labkit.glassbox.store import Store
+
+
+@dataclass(frozen=True)
+class KubeletAccess:
+    """What the API server shows to kubelets, and how it knows them."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    authority: Path | None = None
+
+
+@dataclass
+class Api:
+    """What every handler works on."""
+
+    store: Store
+    clock: Clock
+    kubelets: KubeletAccess = field(default_factory=KubeletAccess)
+    service_range: str = "10.96.0.0/16"
+
+
+@dataclass
+class Request:
+    """One request to a resource, authenticated and authorized."""
+
+    method: str
+    route: Route
+    resource: Resource
+    query: Mapping[str, str]
+    accept: str = ""
+    content_type: str = ""
+    body: bytes = b""
+    user: User = ANONYMOUS
+    user_agent: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def dry_run(self) -> bool:
+        return "dryRun" in self.query
+
+    @property
+    def field_validation(self) -> str:
+        return self.query.get("fieldValidation", "") or "Warn"
+
+    def check_options(self, kind: str) -> None:
+        """Refuse bad query options of a write. Raises ApiError 422."""
+        causes = []
+        if self.query.get("dryRun", "All") != "All":
+            given = f'["{self.query["dryRun"]}"]'
+            causes.append(_unsupported("dryRun", given, '"All"'))
+        if self.query.get("fieldValidation", "") not in ("", "Ignore", "Strict", "Warn"):
+            given = f'"{self.query["fieldValidation"]}"'
+            causes.append(_unsupported("fieldValidation", given, '"", "Ignore", "Strict", "Warn"'))
+        if causes:
+            raise errors.invalid(kind, "meta.k8s.io", "", causes)
+
+
+def _unsupported(name: str, given: str, supported: str) -> errors.Cause:
+    return errors.Cause("FieldValueNotSupported", f"Unsupported value: {given}: supported values: {supported}", name)
+
+
+@dataclass
+class Answer:
+    """What a handler returns: an object as a dict, or as the bytes in which it is stored."""
+
+    code: int = 200
+    obj: dict[str, Any] | None = None
+    raw: bytes | None = None
+    is_list: bool = False

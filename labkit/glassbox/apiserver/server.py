@@ -1,0 +1,175 @@
+"""The HTTP edge: from aiohttp's request to ours, through the filters, and an answer back.
+
+authentication → authorization → route → handler; each refuses by raising ApiError, which becomes a Status here and
+nowhere else. Handlers run on the event loop's thread: they are short, and one at a time is what makes a read-modify-
+write atomic. Only watches and logs suspend.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/server/{config,handler}.go
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+
+import orjson
+from aiohttp import web
+
+from labkit.glassbox import errors
+from labkit.glassbox.apiserver import auth, discovery, handlers, kubelet_proxy, negotiation, routes
+from labkit.glassbox.apiserver.request import Answer, Api, Request
+from labkit.glassbox.apiserver.watch import Watch
+from labkit.glassbox.apiserver.usage import LastUse
+from labkit.glassbox.errors import ApiError
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 3 * 1024 * 1024  # bytes, as upstream's --max-request-bytes
+NO_CACHE = {"Cache-Control": discovery.NO_CACHE}
+
+
+class Server:
+    """Answers every request."""
+
+    def __init__(self, api: Api, tokens: Mapping[str, auth.User], usage: LastUse):
+        self.api, self.tokens, self.usage = api, tokens, usage
+        self.stopping = asyncio.Event()
+
+    async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(http)
+        except ApiError as error:
+            return self._refusal(http, error)
+        except (ConnectionResetError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("%s %s", http.method, http.rel_url)
+            return self._refusal(http, errors.internal("the API server failed; its log says why"))
+
+    async def _answer(self, http: web.BaseRequest) -> web.StreamResponse:
+        path, query = http.rel_url.raw_path, http.rel_url.query
+        user = self._authenticate(http)
+        route = routes.parse(http.method, path, "watch" in query and routes.is_watch(query))
+        self.usage.note(user.name)
+        auth.authorize(user, http.method, path, route)
+        if route is None:
+            return self._page(http, path)
+        routes.check_method(route, http.method)
+        request = Request(
+            http.method,
+            route,
+            route.served,
+            query,
+            http.headers.get("Accept", ""),
+            http.headers.get("Content-Type", ""),
+            await self._body(http),
+            user,
+            http.headers.get("User-Agent", ""),
+        )
+        if route.verb == "watch":
+            return await self._watch(http, Watch(request, self.api))
+        if route.subresource == "log":
+            return await self._log(http, request)
+        return self._respond(request, handlers.handle(request, self.api))
+
+    def _authenticate(self, http: web.BaseRequest) -> auth.User:
+        authorization = http.headers.get("Authorization", "")
+        certificate = None if authorization else http.get_extra_info("peercert")
+        return auth.authenticate(authorization, certificate, self.tokens)
+
+    async def _body(self, http: web.BaseRequest) -> bytes:
+        if not http.can_read_body:
+            return b""
+        if (http.content_length or 0) > BODY_LIMIT:
+            raise errors.too_large(BODY_LIMIT)
+        try:
+            return await http.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise errors.too_large(BODY_LIMIT) from None
+
+    def _respond(self, request: Request, answer: Answer) -> web.Response:
+        body = negotiation.render(answer, request, self.api.clock.now())
+        response = web.Response(status=answer.code, body=body, headers=NO_CACHE)
+        response.content_type = negotiation.negotiate(request.accept).media
+        for warning in dict.fromkeys(request.warnings):
+            quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
+            response.headers.add("Warning", f'299 - "{quoted}"')
+        return response
+
+    def _page(self, http: web.BaseRequest, path: str) -> web.Response:
+        if http.method not in ("GET", "HEAD"):
+            page = discovery.not_found()
+        else:
+            address = "{}:{}".format(*(http.get_extra_info("sockname") or ("", 0))[:2])
+            accept, tag = http.headers.get("Accept", ""), http.headers.get("If-None-Match", "")
+            page = discovery.page(path, dict(http.rel_url.query), accept, tag, address)
+        headers = {**NO_CACHE, "Content-Type": page.media, **page.headers}
+        return web.Response(status=page.code, body=page.body, headers={k: v for k, v in headers.items() if v})
+
+    def _refusal(self, http: web.BaseRequest, error: ApiError) -> web.Response:
+        status = error.status()
+        response = web.Response(status=error.code, body=orjson.dumps(status), headers=NO_CACHE)
+        response.content_type = "application/json"
+        if error.code == 413:
+            response.force_close()  # the rest of the body is still on its way
+        return response
+
+    async def _watch(self, http: web.BaseRequest, watch: Watch) -> web.StreamResponse:
+        response = web.StreamResponse(headers={**NO_CACHE, "Content-Type": watch.wanted.media})
+        response.enable_chunked_encoding()
+        await response.prepare(http)
+
+        async def write(lines: bytes) -> None:
+            if lines:
+                await response.write(lines)
+
+        await self._until_stopping(watch.lines(write))
+        await response.write_eof()
+        return response
+
+    async def _until_stopping(self, work) -> None:
+        """Run a stream until it ends or the server stops: kubectl and informers then simply watch again."""
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            stop.cancel()
+
+    async def _log(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
+        url = await kubelet_proxy.log_url(request, self.api)
+        if url is None:
+            return web.Response(status=204, headers=NO_CACHE)
+        response = web.StreamResponse(headers=NO_CACHE)
+
+        async def begin(code: int, headers: Mapping[str, str]):
+            response.set_status(code)
+            response.headers.update(headers)
+            response.enable_chunked_encoding()
+            await response.prepare(http)
+            return response.write
+
+        await self._until_stopping(kubelet_proxy.pass_on(url, self.api.kubelets, begin))
+        if response.prepared:
+            await response.write_eof()
+        return response
+
+
+def request_of(message, payload, protocol, writer, task) -> web.BaseRequest:
+    """Build aiohttp's request with our limit on the body."""
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
+
+
+def tls_context(certificate: str, key: str, client_authority: str | None) -> ssl.SSLContext:
+    """Return the serving context; client certificates are welcome, not required."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    if client_authority:
+        context.load_verify_locations(client_authority)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context

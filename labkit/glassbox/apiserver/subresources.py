@@ -1,0 +1,166 @@
+"""scale, binding, finalize: small doors beside an object's main one.
+
+status needs no code of its own: it is read like the object and written through the strategy's status hooks.
+
+Upstream: pkg/registry/apps/deployment/storage/storage.go, pkg/registry/core/pod/storage/storage.go,
+pkg/registry/core/namespace/storage/storage.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+
+from labkit.glassbox import clock, errors
+from labkit.glassbox.apiserver.decoding import body_object, check_kind, decode
+from labkit.glassbox.apiserver.patch import patched_body
+from labkit.glassbox.apiserver.reads import read
+from labkit.glassbox.apiserver.request import Answer, Api, Request
+from labkit.glassbox.apiserver.writes import apply_update, check_name, check_version, replace
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources import Resource, Strategy
+from labkit.glassbox.selectors import OPERATORS
+from labkit.glassbox.store import Row
+
+SCALE = Resource(
+    group="autoscaling",
+    version="v1",
+    kind="Scale",
+    plural="scale",
+    singular="scale",
+    namespaced=True,
+    definition="io.k8s.api.autoscaling.v1.Scale",
+    strategy=Strategy(),
+)
+BINDING = Resource(
+    group="",
+    version="v1",
+    kind="Binding",
+    plural="bindings",
+    singular="binding",
+    namespaced=True,
+    definition="io.k8s.api.core.v1.Binding",
+    strategy=Strategy(),
+)
+
+
+def scale_of(obj: dict) -> dict:
+    """Return the Scale of a Deployment or ReplicaSet."""
+    meta = obj["metadata"]
+    shown = {field: meta[field] for field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
+    replicas = obj["spec"].get("replicas", 0)
+    status = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
+    status["selector"] = selector_text(obj["spec"]["selector"])
+    spec = {"replicas": replicas} if replicas else {}
+    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown, "spec": spec, "status": status}
+
+
+def selector_text(selector: dict) -> str:
+    """Return a LabelSelector as kubectl's -l takes it, terms sorted."""
+    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for each in selector.get("matchExpressions") or []:
+        operator, values = OPERATORS[each["operator"]], ",".join(sorted(each.get("values") or []))
+        if operator in ("exists", "!"):
+            terms.append(("!" if operator == "!" else "") + each["key"])
+        else:
+            terms.append(f"{each['key']} {operator} ({values})")
+    return ",".join(sorted(terms))
+
+
+def get_scale(request: Request, api: Api) -> Answer:
+    return Answer(obj=scale_of(_parent(request, api)[1]))
+
+
+def _parent(request: Request, api: Api) -> tuple[Row, dict]:
+    row = read(api.store, request.resource, request.route.namespace, request.route.name)
+    return row, orjson.loads(row.value)
+
+
+def update_scale(request: Request, api: Api) -> Answer:
+    """Set spec.replicas of the parent. Raises ApiError 400, 404, 409, 422."""
+    request.check_options("UpdateOptions")
+    scale = body_object(request, "Scale") or {}
+    check_kind(scale, SCALE, request.body)
+    scale.setdefault("metadata", {})
+    check_name(scale, request.route.name)
+    return _set_scale(request, api, scale)
+
+
+def patch_scale(request: Request, api: Api) -> Answer:
+    request.check_options("PatchOptions")
+    return _set_scale(request, api, patched_body(request, SCALE, scale_of(_parent(request, api)[1])))
+
+
+def _set_scale(request: Request, api: Api, scale: dict) -> Answer:
+    row, obj = _parent(request, api)
+    check_version(request.resource, row, scale["metadata"])
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if replicas < 0:
+        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        cause = Cause("FieldValueInvalid", message, "spec.replicas")
+        raise errors.invalid("Scale", "autoscaling", request.route.name, [cause])
+    obj["spec"]["replicas"] = replicas
+    changed = apply_update(_whole(request), api, row, obj)
+    return Answer(obj=scale_of(orjson.loads(changed.raw or b"")))
+
+
+def _whole(request: Request) -> Request:
+    """Return the request as one to the parent itself."""
+    from dataclasses import replace as with_changes
+
+    return with_changes(request, route=with_changes(request.route, subresource=""), warnings=[])
+
+
+def bind(request: Request, api: Api) -> Answer:
+    """Give a pod its node: what a scheduler decides. Raises ApiError 404, 409, 422."""
+    request.check_options("CreateOptions")
+    binding = decode(request, BINDING)
+    row, pod = _parent(request, api)
+    uid = binding["metadata"].get("uid")
+    if uid and uid != pod["metadata"]["uid"]:
+        told = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata']['uid']}"
+        raise errors.conflict("pods/binding", request.route.name, told)
+    node = (binding.get("target") or {}).get("name", "")
+    if not node:
+        cause = Cause("FieldValueRequired", "Required value", "target.name")
+        raise errors.invalid("Binding", "", request.route.name, [cause])
+    if "deletionTimestamp" in pod["metadata"]:
+        why = f"pod {request.route.name} is being deleted, cannot be assigned to a host"
+        raise errors.conflict("pods/binding", request.route.name, why)
+    if held := pod["spec"].get("nodeName"):
+        why = f'pod {request.route.name} is already assigned to node "{held}"'
+        raise errors.conflict("pods/binding", request.route.name, why)
+    old = orjson.loads(row.value)
+    pod["spec"]["nodeName"] = node
+    pod.setdefault("status", {})["conditions"] = _scheduled(pod, api.clock.now())
+    replace(request, api, row, pod, old)
+    return Answer(201, obj={"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+
+
+def _scheduled(pod: dict, now: float) -> list[dict]:
+    kept = [each for each in pod["status"].get("conditions") or [] if each["type"] != "PodScheduled"]
+    new = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": clock.rfc3339(now)}
+    return [*kept, new]
+
+
+def finalize(request: Request, api: Api) -> Answer:
+    """Set a namespace's spec.finalizers; with the last one it goes. Raises ApiError 404, 409."""
+    obj = decode(request, request.resource)
+    check_name(obj, request.route.name)
+    row, old = _parent(request, api)
+    check_version(request.resource, row, obj["metadata"])
+    new = orjson.loads(row.value)
+    new["spec"] = {"finalizers": (obj.get("spec") or {}).get("finalizers") or []}
+    if not new["spec"]["finalizers"]:
+        new["spec"] = {}
+    return replace(request, api, row, new, old)
+
+
+HANDLERS: dict[tuple[str, str], Callable[[Request, Api], Answer]] = {
+    ("scale", "get"): get_scale,
+    ("scale", "update"): update_scale,
+    ("scale", "patch"): patch_scale,
+    ("binding", "create"): bind,
+    ("finalize", "update"): finalize,
+}

@@ -1,0 +1,184 @@
+"""watch: every change after a revision, then every new one as it happens, as a stream of JSON lines.
+
+A watch subscribes before it reads history, so nothing falls between; the store calls its listener inside append, which
+only puts the change aside and wakes the stream. A change's line is encoded once for all who watch in the same form.
+
+A selector turns changes into others: an object that stops matching is DELETED for this client, one that starts is ADDED.
+WatchList (sendInitialEvents) sends what is there as ADDED, then a bookmark annotated `k8s.io/initial-events-end`.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/watch.go, …/storage/etcd3/watcher.go
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from labkit.glassbox import errors
+from labkit.glassbox.apiserver.negotiation import Wanted, as_table, negotiate, partial_metadata
+from labkit.glassbox.apiserver.objects_at_rest import as_served, prefix, stored
+from labkit.glassbox.apiserver.reads import check_list_options, choice, parse_revision, too_large
+from labkit.glassbox.apiserver.request import Api, Request
+from labkit.glassbox.errors import ApiError
+from labkit.glassbox.store import Change, Compacted
+
+BOOKMARK_SECONDS = 60.0
+MIN_TIMEOUT_SECONDS = 1800  # without timeoutSeconds a watch ends after 30 to 60 minutes, as upstream's
+BACKLOG = 10_000  # changes; a client that is so far behind has to start again
+END_OF_INITIAL_EVENTS = {"k8s.io/initial-events-end": "true"}
+
+
+class Watch:
+    """One client's watch. Building it checks the request; `lines` runs it. Raises ApiError 400, 406, 422."""
+
+    def __init__(self, request: Request, api: Api):
+        check_list_options(request.query, watching=True)
+        self.request, self.api, self.store = request, api, api.store
+        self.chosen = choice(request)
+        self.wanted: Wanted = negotiate(request.accept)
+        self.resource = request.resource
+        self.within = prefix(stored(self.resource), request.route.namespace)
+        self.bookmarks = request.query.get("allowWatchBookmarks") in ("1", "true")
+        self.initial = request.query.get("sendInitialEvents") in ("1", "true")
+        asked = request.query.get("resourceVersion", "")
+        self.since = self._revision(asked)
+        self.whole = self.initial or (self.since == 0 and request.query.get("sendInitialEvents") is None)
+        self.timeout = self._timeout()
+        self.columns_sent = False
+        self.pending: deque[Change] = deque()
+        self.wake = asyncio.Event()
+        self.overrun = False
+
+    def _revision(self, asked: str) -> int:
+        if not asked:
+            return 0
+        if self.initial and not asked.isdigit():
+            fault = f'resourceVersion: Invalid value: "{asked}": strconv.ParseUint: parsing "{asked}": invalid syntax'
+            raise ApiError(500, "", fault)
+        return parse_revision(asked)
+
+    def _timeout(self) -> float:
+        text = self.request.query.get("timeoutSeconds", "")
+        if text and not text.lstrip("-").isdigit():
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        return float(text) if text and int(text) > 0 else MIN_TIMEOUT_SECONDS * (1 + random.random())
+
+    async def lines(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write the stream until it times out or the client is lost."""
+        unsubscribe = self.store.subscribe(self.within, self._put_aside)
+        try:
+            async with asyncio.timeout(self.timeout):
+                await write(self._beginning())
+                await self._follow(write)
+        except TimeoutError:
+            pass
+        except ApiError as error:
+            await write(self._error(error))
+        finally:
+            unsubscribe()
+
+    def _put_aside(self, change: Change) -> None:
+        if len(self.pending) >= BACKLOG:
+            self.overrun = True
+        else:
+            self.pending.append(change)
+        self.wake.set()
+
+    async def _follow(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(BOOKMARK_SECONDS if self.bookmarks else None):
+                    await self.wake.wait()
+            except TimeoutError:
+                await write(self._bookmark({}))
+                continue
+            self.wake.clear()
+            changes = [self.pending.popleft() for _ in range(len(self.pending))]
+            if lines := b"".join(self._line(change) for change in changes):
+                await write(lines)
+            if self.overrun:
+                raise errors.expired("too old resource version: the client fell behind")
+
+    def _beginning(self) -> bytes:
+        """Return what happened, or is there, before now. Raises ApiError 410 or 504 (as an ERROR event)."""
+        if self.since > self.store.revision and self.initial:
+            raise too_large(self.since, self.store.revision)
+        if self.whole:
+            return self._present() + (self._bookmark(END_OF_INITIAL_EVENTS) if self.initial and self.bookmarks else b"")
+        if not self.since or self.since >= self.store.revision:
+            return b""
+        try:
+            changes = self.store.history(self.within, self.since)
+        except Compacted:
+            oldest = self.store.compacted
+            raise errors.expired(f"too old resource version: {self.since} ({oldest})") from None
+        return b"".join(self._line(change) for change in changes)
+
+    def _present(self) -> bytes:
+        rows, _ = self.store.rows(self.within)
+        if self.chosen.everything:
+            return b"".join(self._event("ADDED", row.value) for row in rows)
+        return b"".join(self._event("ADDED", row.value) for row in rows if self._matches(row.value))
+
+    def _matches(self, value: bytes | None) -> bool:
+        return value is not None and (self.chosen.everything or self.chosen.matches(orjson.loads(value)))
+
+    def _line(self, change: Change) -> bytes:
+        """Return the event that this change is for this client, b"" if it is none."""
+        row = change.row
+        before = self._matches(change.before)
+        after = not row.deleted and self._matches(row.value)
+        if before and not after:
+            return self._event("DELETED", row.value)
+        if not after:
+            return b""
+        return self._event("MODIFIED" if before else "ADDED", row.value)
+
+    def _event(self, kind: str, value: bytes) -> bytes:
+        if self.wanted.plain and not self.resource.stored_as:
+            return b'{"type":"' + kind.encode() + b'","object":' + value + b"}\n"
+        return orjson.dumps({"type": kind, "object": self._shown(orjson.loads(value))}) + b"\n"
+
+    def _shown(self, stored_obj: dict) -> dict:
+        obj = as_served(self.resource, stored_obj)
+        if self.wanted.kind == "PartialObjectMetadata":
+            return partial_metadata(obj, f"meta.k8s.io/{self.wanted.version}")
+        if self.wanted.kind != "Table":
+            return obj
+        table = as_table(self.request, obj, False, self.api.clock.now(), self.wanted.version)
+        if self.columns_sent:
+            table["columnDefinitions"] = None
+        self.columns_sent = True
+        return table
+
+    def _bookmark(self, annotations: dict) -> bytes:
+        meta: dict[str, Any] = {"resourceVersion": str(self.store.revision)}
+        if annotations:
+            meta["annotations"] = annotations
+        obj: dict[str, Any] = {"kind": self.resource.kind, "apiVersion": self.resource.api_version, "metadata": meta}
+        obj |= EMPTY_PARTS.get(self.resource.kind, {})
+        if self.wanted.kind == "PartialObjectMetadata":
+            obj = partial_metadata(obj)
+        elif self.wanted.kind == "Table":
+            obj = self._shown(obj)
+        return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+
+    def _error(self, error: ApiError) -> bytes:
+        return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+
+
+# Go writes structs that have no omitempty even when empty.
+_TEMPLATE = {"metadata": {}, "spec": {"containers": None}}
+EMPTY_PARTS: dict[str, dict] = {
+    "Pod": {"spec": {"containers": None}, "status": {}},
+    "Namespace": {"spec": {}, "status": {}},
+    "Deployment": {"spec": {"selector": None, "template": _TEMPLATE, "strategy": {}}, "status": {}},
+    "ReplicaSet": {"spec": {"selector": None}, "status": {"replicas": 0}},
+    "Service": {"spec": {}, "status": {"loadBalancer": {}}},
+    "Lease": {"spec": {}},
+}

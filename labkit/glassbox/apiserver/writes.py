@@ -1,0 +1,270 @@
+"""create and update: decode, admit, default, prepare, validate, append.
+
+One thread runs a write from the read of the old row to the append of the new one, so a patch needs no retry: nobody
+can come between.
+
+Invariants: what only the system may set (uid, creationTimestamp, deletionTimestamp) is never taken from a client; an
+update that changes nothing appends nothing; an object whose deletion waits for finalizers goes with the last of them.
+Left out: managedFields; server-side apply will keep them.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/{create,update}.go, …/registry/generic/registry/store.go
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+
+import orjson
+
+from labkit.glassbox import clock, errors
+from labkit.glassbox.apiserver import admission, allocation, schema
+from labkit.glassbox.apiserver.decoding import decode
+from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, key, stored, to_stored
+from labkit.glassbox.apiserver.reads import read
+from labkit.glassbox.apiserver.request import Answer, Api, Request
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources import Resource
+from labkit.glassbox.store import Row
+
+EVENT_SECONDS = 3600.0  # events go after an hour, as with kube-apiserver's --event-ttl
+SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words
+SYSTEM_FIELDS = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "namespace",
+    "generateName",
+)
+DROPPED = ("selfLink", "managedFields", "clusterName")
+
+
+def create(request: Request, api: Api) -> Answer:
+    """Store a new object. Raises ApiError 400, 403, 404, 409, 415, 422."""
+    request.check_options("CreateOptions")
+    obj = decode(request, request.resource)
+    check_namespace(obj, request)
+    return create_object(request, obj, api)
+
+
+def create_object(request: Request, obj: dict, api: Api) -> Answer:
+    """Store a decoded object as new."""
+    resource, meta = request.resource, obj["metadata"]
+    if meta.get("resourceVersion"):
+        raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
+    schema.apply_defaults(resource, obj)
+    resource.strategy.default(obj)
+    admission.admit_create(request, obj, api)
+    fill_metadata(request, meta, api)
+    resource.strategy.prepare_for_create(obj)
+    allocation.on_create(request, obj, api)
+    refuse(resource, meta.get("name", ""), check(resource, obj))
+    request.warnings.extend(resource.strategy.warnings(obj))
+    return insert(request, obj, api)
+
+
+def check(resource: Resource, obj: dict) -> list[Cause]:
+    """Return every cause for refusing this object."""
+    return [*schema.check(resource, obj), *resource.strategy.validate(obj)]
+
+
+def refuse(resource: Resource, name: str, causes: list[Cause]) -> None:
+    """Raise ApiError 422 if there are causes."""
+    if causes:
+        raise errors.invalid(resource.kind, resource.group, name, causes)
+
+
+def check_namespace(obj: dict, request: Request) -> None:
+    """Refuse an object whose namespace is not that of the path. Raises ApiError 400."""
+    given = obj["metadata"].get("namespace", "")
+    if given and given != request.route.namespace:
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def fill_metadata(request: Request, meta: dict, api: Api) -> None:
+    """Set what only the system sets; find a name if a prefix is given."""
+    for field in (*DROPPED, "deletionTimestamp", "deletionGracePeriodSeconds"):
+        meta.pop(field, None)
+    if request.route.namespace:
+        meta["namespace"] = request.route.namespace
+    if meta.get("generateName") and not meta.get("name"):
+        meta["name"] = meta["generateName"][:58] + "".join(random.choices(SUFFIX_LETTERS, k=5))
+    meta["uid"] = str(uuid.uuid4())
+    meta["creationTimestamp"] = clock.rfc3339(api.clock.now())
+
+
+def insert(request: Request, obj: dict, api: Api) -> Answer:
+    """Append the first revision of an object. Raises ApiError 409."""
+    resource, meta = request.resource, obj["metadata"]
+    at = key(resource, meta.get("namespace", ""), meta["name"])
+    if existing := api.store.get(at):
+        raise _already_exists(resource, meta, existing)
+    rest = to_stored(resource, obj)
+    if request.dry_run:
+        return Answer(201, raw=_shown(resource, encode(stored(resource), rest, None)))
+    value = encode(stored(resource), rest, api.store.revision + 1)
+    api.store.append(at, value, expect=0, seconds_to_live=lifetime(resource))
+    return Answer(201, raw=_shown(resource, value))
+
+
+def _already_exists(resource: Resource, meta: dict, existing: Row) -> errors.ApiError:
+    error = errors.already_exists(resource.plural, meta["name"], resource.group)
+    if "deletionTimestamp" in orjson.loads(existing.value)["metadata"]:
+        error.message = f"object is being deleted: {error.message}"
+    return error
+
+
+def _shown(resource: Resource, value: bytes) -> bytes:
+    return orjson.dumps(as_served(resource, orjson.loads(value))) if resource.stored_as else value
+
+
+def lifetime(resource: Resource) -> float | None:
+    """Return after how many seconds an object goes by itself."""
+    return EVENT_SECONDS if resource.plural == "events" else None
+
+
+def update(request: Request, api: Api) -> Answer:
+    """Replace an object, or its status. Raises ApiError 400, 404, 409, 415, 422."""
+    request.check_options("UpdateOptions")
+    route, resource = request.route, request.resource
+    obj = decode(request, resource)
+    check_name(obj, route.name)
+    check_namespace(obj, request)
+    row = api.store.get(key(resource, route.namespace, route.name))
+    if row is None and resource.strategy.allow_create_on_update and not route.subresource:
+        if obj["metadata"].get("resourceVersion"):
+            raise errors.not_found(resource.plural, route.name, resource.group)
+        return create_object(request, obj, api)
+    row = row or read(api.store, resource, route.namespace, route.name)
+    check_unconditional(resource, obj)
+    check_uid(resource, row, obj)
+    return apply_update(request, api, row, obj)
+
+
+def check_name(obj: dict, name: str) -> None:
+    """Refuse a body that names another object than the path, or none. Raises ApiError 400."""
+    given = obj["metadata"].get("name")
+    if not given:
+        told = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise errors.bad_request(told)
+    if given != name:
+        raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def check_unconditional(resource: Resource, obj: dict) -> None:
+    if resource.strategy.allow_unconditional_update or obj["metadata"].get("resourceVersion"):
+        return
+    message = "Invalid value: 0: must be specified for an update"
+    cause = Cause("FieldValueInvalid", message, "metadata.resourceVersion")
+    raise errors.invalid(resource.plural, resource.group, obj["metadata"]["name"], [cause])
+
+
+def check_uid(resource: Resource, row: Row, obj: dict) -> None:
+    """Refuse to overwrite another object of the same name. Raises ApiError 409."""
+    given, held = obj["metadata"].get("uid"), orjson.loads(row.value)["metadata"]["uid"]
+    if given and given != held:
+        fault = f"Precondition failed: UID in precondition: {given}, UID in object meta: {held}"
+        told = f"StorageError: invalid object, Code: 4, Key: {row.key}, ResourceVersion: 0, AdditionalErrorMsg: {fault}"
+        raise errors.conflict(resource.plural, obj["metadata"]["name"], told, resource.group)
+
+
+def apply_update(request: Request, api: Api, row: Row, obj: dict) -> Answer:
+    """Make obj the next revision of row, unless it changes nothing. Raises ApiError 409, 422, 500."""
+    resource = request.resource
+    old = as_served(resource, orjson.loads(row.value))
+    check_version(resource, row, obj["metadata"])
+    keep_system_metadata(obj["metadata"], old["metadata"])
+    schema.apply_defaults(resource, obj)
+    resource.strategy.default(obj)
+    causes = _prepare_and_check(resource, request.route.subresource, obj, old)
+    refuse(resource, obj["metadata"]["name"], causes)
+    request.warnings.extend(resource.strategy.warnings(obj))
+    return replace(request, api, row, obj, old)
+
+
+def _prepare_and_check(resource: Resource, subresource: str, obj: dict, old: dict) -> list[Cause]:
+    strategy = resource.strategy
+    if subresource == "status":
+        strategy.prepare_for_status_update(obj, old)
+        specific = strategy.validate_status_update
+    else:
+        strategy.prepare_for_update(obj, old)
+        specific = strategy.validate_update
+    causes = [*_metadata_faults(obj["metadata"], old["metadata"]), *schema.check(resource, obj)]
+    return [*causes, *specific(obj, old)]
+
+
+def check_version(resource: Resource, row: Row, meta: dict) -> None:
+    """Refuse a write that was based on an older revision. Raises ApiError 409, or 500 as upstream does."""
+    given = meta.get("resourceVersion") or "0"
+    if not given.isdigit():
+        raise errors.ApiError(500, "", f'strconv.ParseUint: parsing "{given}": invalid syntax')
+    if given != "0" and int(given) != row.revision:
+        raise errors.conflict(resource.plural, meta["name"], "", resource.group)
+
+
+def keep_system_metadata(meta: dict, old: dict) -> None:
+    """Carry over what clients may not change; an uid that a patch changed stays, to be refused."""
+    for field in SYSTEM_FIELDS:
+        if field == "uid" and meta.get("uid"):
+            continue
+        if field in old:
+            meta[field] = old[field]
+        else:
+            meta.pop(field, None)
+    for field in DROPPED:
+        meta.pop(field, None)
+
+
+def _metadata_faults(meta: dict, old: dict) -> list[Cause]:
+    causes = []
+    if meta["uid"] != old["uid"]:
+        fault = Cause("FieldValueInvalid", f'Invalid value: "{meta["uid"]}": field is immutable', "metadata.uid")
+        causes += [fault, fault]  # upstream's validation finds it twice
+    new = [each for each in meta.get("finalizers") or [] if each not in (old.get("finalizers") or [])]
+    if "deletionTimestamp" in old and new:
+        listed = ", ".join(f'"{each}"' for each in sorted(new))
+        told = "no new finalizers can be added if the object is being deleted, found new finalizers"
+        causes.append(Cause("FieldValueForbidden", f"Forbidden: {told} []string{{{listed}}}", "metadata.finalizers"))
+    return causes
+
+
+def replace(request: Request, api: Api, row: Row, obj: dict, old: dict) -> Answer:
+    """Append obj if it differs from old; remove it if it only waited for its last finalizer."""
+    resource, meta = request.resource, obj["metadata"]
+    for field in ("finalizers", "labels", "annotations", "ownerReferences"):
+        if not meta.get(field):
+            meta.pop(field, None)
+    rest = to_stored(resource, obj)
+    unchanged = encode(stored(resource), rest, row.revision)
+    if is_finished(obj):
+        if not request.dry_run:
+            remove(api, stored(resource), row, rest)
+        return Answer(raw=_shown(resource, unchanged))
+    if obj_equal(unchanged, row.value) or request.dry_run:
+        return Answer(raw=_shown(resource, unchanged))
+    value = encode(stored(resource), rest, api.store.revision + 1)
+    api.store.append(row.key, value, expect=row.revision, seconds_to_live=lifetime(resource))
+    return Answer(raw=_shown(resource, value))
+
+
+def obj_equal(new: bytes, held: bytes) -> bool:
+    return new == held or orjson.loads(new) == orjson.loads(held)
+
+
+def is_finished(obj: dict) -> bool:
+    """Tell whether nothing holds a deleted object any more."""
+    meta = obj["metadata"]
+    if "deletionTimestamp" not in meta or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
+        return False
+    return not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+
+
+def remove(api: Api, resource: Resource, row: Row, obj: dict) -> bytes:
+    """Append the end of an object; return its last state."""
+    value = encode(resource, obj, api.store.revision + 1)
+    api.store.append(row.key, value, expect=row.revision, deleted=True)
+    return value
