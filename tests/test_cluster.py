@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,23 @@ def test_twenty_times_up_and_down_leave_nothing(throwaway, nothing_left):
         assert processes_of(throwaway.home) == []
         sizes.append(len(list(throwaway.root.rglob("*"))))
     assert sizes[-1] == sizes[1]
+
+
+IMPATIENT = """
+from labkit.glassbox import launcher
+launcher.up("test", 1, progress=print, idle_limit=2.0)
+"""
+
+
+def test_a_cluster_that_nobody_uses_stops_by_itself(throwaway, nothing_left):
+    subprocess.run([sys.executable, "-c", IMPATIENT], env=throwaway.environment, check=True, timeout=60)
+    eventually(lambda: not processes_of(throwaway.home), within=10)
+    assert "nobody has used the cluster" in throwaway.logs()
+
+
+def test_a_cluster_in_use_goes_on(throwaway, nothing_left):
+    subprocess.run([sys.executable, "-c", IMPATIENT], env=throwaway.environment, check=True, timeout=60)
+    (throwaway.root / "last-use").touch()
+    os.utime(throwaway.root / "last-use", (2**32, 2**32))
+    with pytest.raises(AssertionError, match="not within 4"):
+        eventually(lambda: not processes_of(throwaway.home), within=4, every=0.5)

@@ -36,7 +36,7 @@ log = logging.getLogger("supervisor")
 FIRST_DELAY, LONGEST_DELAY = 0.05, 0.8  # seconds before a restart, doubled with each death
 HEALTHY_AFTER = 10.0  # seconds of life after which a death counts as the first
 STOP_GRACE = 2.0  # seconds from SIGTERM to SIGKILL
-IDLE_CHECK = 60.0  # seconds
+IDLE_CHECK = 60.0  # seconds, at most
 OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 STOPPED, RUNNING, STOPPING = "stopped", "running", "stopping"
 
@@ -90,14 +90,15 @@ class Supervisor:
             self._on_readable(self.handover, self._hear_launcher)
         for child in self.children.values():
             self._start(child)
-        next_check = time.monotonic() + IDLE_CHECK
+        pause = min(IDLE_CHECK, self.idle_limit / 2)
+        next_check = time.monotonic() + pause
         while not self.ending:
             for key, _ in self.selector.select(self._until_next_due(next_check)):
                 key.data()
             self._reap()
             self._do_what_is_due()
             if time.monotonic() >= next_check:
-                next_check = time.monotonic() + IDLE_CHECK
+                next_check = time.monotonic() + pause
                 self._end_if_idle()
         self._stop_all()
 
