@@ -26,8 +26,9 @@ from labkit.errors import LabError
 LEDGER = ".labkit-release.json"
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
 CODE_STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
-SHELL_STUB = ("# YOUR CODE HERE",)
+SHELL_STUB = ("# YOUR CODE HERE",)  # no error: the check says "not tried", and "run all cells" goes on
 TEXT_STUB = ("YOUR ANSWER HERE",)
+PREDICTION = re.compile(r"""(lab\.predict\("[^"]*", )"[^"]*"\)""")  # a prediction is the student's own
 ANSWERS = ("solution", "solutions")  # folders of manifests/ that hold answers
 
 
@@ -84,6 +85,7 @@ def for_students(nb: Any, name: str) -> Any:
     nb = copy.deepcopy(nb)
     for index, cell in enumerate(nb.cells):
         cell.source = without_solution(cell.source, stub_of(cell), f"{name}, cell {index}")
+        cell.source = PREDICTION.sub(r'\1"…")', cell.source)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         cell.metadata.pop("papermill", None)
@@ -94,7 +96,7 @@ def stub_of(cell: Any) -> tuple[str, ...]:
     """Choose the stub by what the cell is: text, a shell's or another language's, or Python."""
     if cell.cell_type != "code":
         return TEXT_STUB
-    return SHELL_STUB if cell.source.lstrip().startswith("%%") else CODE_STUB
+    return SHELL_STUB if re.search(r"^\s*(%%|!)", cell.source, re.MULTILINE) else CODE_STUB
 
 
 def without_solution(source: str, stub: tuple[str, ...], where: str) -> str:
