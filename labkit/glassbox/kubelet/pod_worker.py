@@ -97,7 +97,7 @@ class PodWorker:
     def start(self, pod: dict, actual: Actual, todo: Actions) -> dict[str, Waiting]:
         """Make what the pod lacks; return what keeps which containers from starting."""
         uid = objects.uid(pod)
-        waiting = {name: self._backing_off(pod, name, delay) for name, delay in todo.backing_off.items()}
+        waiting = {name: self._backing_off(pod, actual, name, delay) for name, delay in todo.backing_off.items()}
         if todo.again_after is not None:
             self.again(uid, todo.again_after)
         if not todo.start and not volumes.is_live(pod):
@@ -177,23 +177,29 @@ class PodWorker:
             backoff=start.backoff,
         )
 
-    def _backing_off(self, pod: dict, name: str, delay: float) -> Waiting:
+    def _backing_off(self, pod: dict, actual: Actual, name: str, delay: float) -> Waiting:
         who = f"{objects.name(pod)}_{objects.namespace(pod)}({objects.uid(pod)})"
-        message = f"Back-off restarting failed container {name} in pod {who}"
-        self._warn(pod, "BackOff", message, pods.field_path(pod, name))
+        last = actual.latest(name)
+        if last and self._first_time(pod, f"backing off {last.id}"):
+            message = f"Back-off restarting failed container {name} in pod {who}"
+            self._warn(pod, "BackOff", message, pods.field_path(pod, name))
         text = _duration(delay)
         return Waiting("CrashLoopBackOff", f"back-off {text} restarting failed container={name} pod={who}")
 
     def refuse(self, pod: dict, missing: list[str]) -> None:
         """Tell a pod that it needs what is not there."""
         message = f"{', '.join(missing)}: not implemented by this kubelet"
-        with self._lock:
-            first = (objects.uid(pod), message) not in self._told
-            self._told.add((objects.uid(pod), message))
-        if first:
+        if self._first_time(pod, message):
             self._warn(pod, "NotImplemented", message)
         waiting = Waiting("NotImplemented", message)
         self.report(pod, Actual(), {each["name"]: waiting for each in pods.containers(pod)})
+
+    def _first_time(self, pod: dict, what: str) -> bool:
+        """Tell whether this is done for the first time for the pod, and remember it."""
+        with self._lock:
+            known = (objects.uid(pod), what) in self._told
+            self._told.add((objects.uid(pod), what))
+            return not known
 
     # stopping
 
@@ -212,11 +218,8 @@ class PodWorker:
 
     def _terminate(self, pod: dict, container: Container, kill: bool) -> None:
         signum = signal.SIGKILL if kill else signal.SIGTERM
-        with self._lock:
-            mark = (objects.uid(pod), f"{signum} {container.id}")
-            if mark in self._told:
-                return
-            self._told.add(mark)
+        if not self._first_time(pod, f"{signum} {container.id}"):
+            return
         if not kill:
             message = f"Stopping container {container.name}"
             path = pods.field_path(pod, container.name)
