@@ -149,7 +149,6 @@ def _show(name: str) -> None:
     if state is None:
         click.echo(f"{name}: stopped")
         return
-    memory = state["memory"] + sum(component["memory"] for component in state["components"])
     click.echo(
         f"{name}: running since {time.strftime('%F %T', time.localtime(state['started']))},"
         f" {state['processes']} processes, machine pid {state['pid']},"
@@ -161,7 +160,7 @@ def _show(name: str) -> None:
             f"  {c['name']:20}{c['state']:12}{c['pid'] or '-':>8}{c['restarts']:>10}{_mebibytes(c['memory']):>10}"
         )
     click.echo(f"  {'machine':20}{'running':12}{state['pid']:>8}{'':>10}{_mebibytes(state['memory']):>10}")
-    click.echo(f"  {'sum, pods aside':50}{_mebibytes(memory):>10}")
+    click.echo(f"  {'all processes, pods too':50}{_mebibytes(state['total']):>10}")
     click.echo(f"  {'NODE':20}STATE")
     for node, ready in state["nodes"].items():
         click.echo(f"  {node:20}{ready}")

@@ -36,6 +36,7 @@ log = logging.getLogger("supervisor")
 FIRST_DELAY, LONGEST_DELAY = 0.05, 0.8  # seconds before a restart, doubled with each death
 HEALTHY_AFTER = 10.0  # seconds of life after which a death counts as the first
 STOP_GRACE = 2.0  # seconds from SIGTERM to SIGKILL
+LOG_SIZE = 4 * 2**20  # bytes, beyond which a component's next start begins a new log
 IDLE_CHECK = 60.0  # seconds, at most
 OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 STOPPED, RUNNING, STOPPING = "stopped", "running", "stopping"
@@ -273,12 +274,14 @@ class Supervisor:
     def status(self) -> dict[str, Any]:
         """Return what `labkit status` shows; memory in bytes, shared pages counted in part (PSS)."""
         now = time.monotonic()
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
         return {
             "cluster": self.files.name,
             "kept": self.handover is None,
             "started": self.started,
-            "processes": sum(name.isdigit() for name in os.listdir("/proc")),
+            "processes": len(pids),
             "memory": proportional_memory(1),
+            "total": sum(proportional_memory(pid) for pid in pids),
             "components": [
                 {
                     "name": child.component.name,
@@ -376,7 +379,12 @@ def proportional_memory(pid: int) -> int:
 
 
 def redirect_output(path: Path) -> None:
-    """Send standard output and error of this process to the end of a file, input from nowhere."""
+    """Send standard output and error of this process to the end of a file, input from nowhere.
+
+    A file that has grown large is put aside first, under the name of the one before.
+    """
+    if path.exists() and path.stat().st_size > LOG_SIZE:
+        path.replace(path.with_suffix(".log.1"))
     for source, flags, targets in (
         ("/dev/null", os.O_RDONLY, (0,)),
         (path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, (1, 2)),
