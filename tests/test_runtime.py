@@ -210,8 +210,8 @@ def test_pods_go_on_without_the_kubelet_and_the_next_one_finds_them():
         start("a", "busybox", "sleep", "1000")
         os.kill(zygote.pid, signal.SIGKILL)
         after = LinuxRuntime(Path("/run/k"), Zygote())
+        found = after.inspect("pod-1")  # even before it watches
         after.watch(tell)
-        found = after.inspect("pod-1")
         print(after.list(), found.sandbox.ready, found.latest("a").running, found.sandbox.address)
         after.signal_container("pod-1", "a", 0, signal.SIGKILL)
         until(lambda: not after.inspect("pod-1").latest("a").running)

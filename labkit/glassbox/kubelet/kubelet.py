@@ -90,13 +90,13 @@ class Kubelet:
 
     def run(self) -> None:
         """Run until `stop`."""
+        self.runtime.watch(self.queue.add)
         self.find_pods()
         if self.options.server:
             Server(self.options.server, lambda: list(self.by_uid.values()), self.runtime, self.clock).start()
         self._insist("registering the node", self.register)
         self.pods.start()
         self.pods.wait_for_sync()
-        self.runtime.watch(self.queue.add)
         for number in range(WORKERS):
             threading.Thread(target=self._work, name=f"pod-worker-{number}", daemon=True).start()
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()

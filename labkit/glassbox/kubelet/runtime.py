@@ -203,6 +203,7 @@ class LinuxRuntime:
         self._watches.start(changed)
         for uid in self.list():
             self._watches.add(uid, self.pods / uid / SOCKET)
+            changed(uid)
 
     def follow(self, uid: str, name: str, attempt: int) -> socket.socket:
         """Return a connection that gets a message when a container's log has grown, and ends with the log."""
@@ -223,7 +224,11 @@ class LinuxRuntime:
 
     def _sandbox(self, uid: str) -> Sandbox | None:
         stored = _read(self.pods / uid / "sandbox.json")
-        return Sandbox(**stored | {"ready": self._watches.alive(uid)}) if stored else None
+        if not stored:
+            return None
+        # A pause process that nobody watches yet may live all the same: only a refused connection tells.
+        ready = self._watches.alive(uid) or self._watches.add(uid, self.pods / uid / SOCKET)
+        return Sandbox(**stored | {"ready": ready})
 
     def _attempts(self, uid: str, name: str, alive: bool) -> Iterator[Container]:
         directory = self.pods / uid / "containers" / name
@@ -253,16 +258,22 @@ class Watches:
         self._changed = changed
         threading.Thread(target=self._run, name="runtime-watch", daemon=True).start()
 
-    def add(self, uid: str, path: Path) -> None:
-        """Watch a pod, and report it once as changed; one whose pause process is dead is only reported."""
-        with suppress(OSError):
+    def add(self, uid: str, path: Path) -> bool:
+        """Watch a pod; tell whether its pause process lives."""
+        try:
             connection = connect(path)
             connection.send(b'{"do": "watch"}')
-            connection.setblocking(False)
-            with self._lock:
-                self._connections[uid] = connection
-                self._selector.register(connection, selectors.EVENT_READ, uid)
-        self._changed(uid)
+        except OSError:
+            return False
+        connection.setblocking(False)
+        with self._lock:
+            if uid in self._connections:  # another thread was faster
+                connection.close()
+                return True
+            self._connections[uid] = connection
+            self._selector.register(connection, selectors.EVENT_READ, uid)
+        self._changed(uid)  # what happened before is not told
+        return True
 
     def forget(self, uid: str) -> None:
         """Stop watching a pod."""
