@@ -11,6 +11,7 @@ Upstream: papermill/engines.py, papermill/clientwrap.py
 """
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from papermill.parameterize import parameterize_notebook
 from labkit.notebook import tags
 
 CLEANUP_SECONDS = 120
+INTERRUPT_SECONDS = 10
 INTERRUPTED = 130
 
 
@@ -35,7 +37,7 @@ class LessonClient(PapermillNotebookClient):
 
     def __init__(self, nb_man: Any, *, run_seconds: float, keep: bool, **kw: Any) -> None:
         self.cell_seconds = kw.pop("timeout")
-        super().__init__(nb_man, timeout=self.cell_seconds, interrupt_on_timeout=False, **kw)
+        super().__init__(nb_man, timeout=math.ceil(self.cell_seconds), interrupt_on_timeout=False, **kw)
         self.deadline, self.keep = time.monotonic() + run_seconds, keep
         self.failure, self.failed_cell = "", -1
 
@@ -56,7 +58,7 @@ class LessonClient(PapermillNotebookClient):
         left = self.deadline - time.monotonic()
         if left <= 0:
             return "the run's time is over"
-        self.timeout = max(1, min(self.cell_seconds, round(left)))
+        self.timeout = math.ceil(min(self.cell_seconds, left))
         try:
             self.nb_man.cell_start(cell, index)
             self.execute_cell(cell, index)
@@ -64,16 +66,25 @@ class LessonClient(PapermillNotebookClient):
             self.nb_man.cell_exception(cell, cell_index=index, exception=error)
             return f"{error.ename}: {_first_line(error.evalue)}"
         except CellTimeoutError:
-            run_sync(self.km.interrupt_kernel)()
-            return f"no end after {self.timeout} s"
+            self._interrupt()
+            whole_run = self.timeout < self.cell_seconds
+            return "the run's time is over" if whole_run else f"no end after {self.timeout} s"
         except DeadKernelError:
             return "the kernel died"
         except KeyboardInterrupt:
-            run_sync(self.km.interrupt_kernel)()
+            self._interrupt()
             return "interrupted"
         finally:
             self.nb_man.cell_complete(cell, cell_index=index)
         return ""
+
+    def _interrupt(self) -> None:
+        """Interrupt the cell and wait until the kernel has: it drops what is asked of it while it fails."""
+        run_sync(self.km.interrupt_kernel)()
+        try:
+            run_sync(self.kc.wait_for_ready)(timeout=INTERRUPT_SECONDS)
+        except RuntimeError:
+            self.log.warning("the cell does not react to an interrupt")
 
     def _clean_up(self, start: int) -> None:
         self.deadline = time.monotonic() + CLEANUP_SECONDS
@@ -105,7 +116,7 @@ def execute(job: dict[str, Any]) -> dict[str, Any]:
     papermill_engines.register("labkit", LessonEngine)
     notebook = load_notebook_node(job["notebook"])
     if job["parameters"]:
-        notebook = parameterize_notebook(notebook, job["parameters"], kernel_name="python3")
+        notebook = parameterize_notebook(notebook, job["parameters"], kernel_name="python3", language="python")
     notebook.metadata.papermill = {"parameters": job["parameters"], "input_path": job["notebook"]}
     outcome: dict[str, Any] = {"failure": "", "cell": -1}
     begun = time.monotonic()
