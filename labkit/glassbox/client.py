@@ -127,6 +127,14 @@ class Client:
         """Replace an object's status."""
         return self._request("PUT", _path_of(resource, obj, "status"), obj)
 
+    def finalize(self, namespace: dict) -> dict:
+        """Replace a namespace's spec.finalizers."""
+        return self._request("PUT", _path_of("namespaces", namespace, "finalize"), namespace)
+
+    def delete_collection(self, resource: str, namespace: str) -> None:
+        """Delete all objects of a kind in a namespace."""
+        self._request("DELETE", _path(resource, namespace))
+
     def patch(
         self,
         resource: str,

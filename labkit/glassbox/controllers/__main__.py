@@ -1,0 +1,83 @@
+"""Starts the controllers that --controllers names, on informers that they share.
+
+Left out: leader election; there is one controller manager a cluster, and its supervisor starts it again.
+
+Upstream: cmd/kube-controller-manager/app/controllermanager.go
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+
+from labkit.glassbox.client import Client
+from labkit.glassbox.controller import Controller
+from labkit.glassbox.controllers.deployment import DeploymentController
+from labkit.glassbox.controllers.garbage_collector import GarbageCollector, collected
+from labkit.glassbox.controllers.namespace import NamespaceController
+from labkit.glassbox.controllers.node_lifecycle import GRACE, NodeLifecycleController
+from labkit.glassbox.controllers.replicaset import ReplicaSetController
+from labkit.glassbox.controllers.service_account import ServiceAccountController
+from labkit.glassbox.events import EventRecorder
+from labkit.glassbox.informer import inform
+
+CONTROLLERS: dict[str, type[Controller]] = {
+    each.name: each
+    for each in (
+        DeploymentController,
+        ReplicaSetController,
+        NamespaceController,
+        GarbageCollector,
+        ServiceAccountController,
+        NodeLifecycleController,
+    )
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until SIGTERM."""
+    options = _options(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    api = Client.from_kubeconfig(options.kubeconfig, user_agent="kube-controller-manager")
+    cache = inform(api, *collected())
+    for name in options.controllers:
+        make(CONTROLLERS[name], api, cache, options).start()
+    for informer in cache.values():
+        informer.start()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+    return 0
+
+
+def make(kind: type[Controller], api: Client, cache, options: argparse.Namespace) -> Controller:
+    """Return a controller with a recorder that speaks in its name."""
+    recorder = EventRecorder(api, kind.name)
+    if kind is NodeLifecycleController:
+        return NodeLifecycleController(api, cache, recorder, options.node_monitor_grace_period)
+    return kind(api, cache, recorder)
+
+
+def _options(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m labkit.glassbox.controllers", description=__doc__.splitlines()[0])
+    parser.add_argument("--kubeconfig", required=True, help="how to reach the API server, and as whom")
+    parser.add_argument("--controllers", type=_names, default=list(CONTROLLERS), help="names with commas between them")
+    parser.add_argument(
+        "--node-monitor-grace-period", type=float, default=GRACE, help="seconds of silence before a node is Unknown"
+    )
+    return parser.parse_args(argv)
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in CONTROLLERS]:
+        raise argparse.ArgumentTypeError(f"no controller {unknown[0]!r}; there are: {', '.join(CONTROLLERS)}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""Keeps as many pods of a replica set alive as its spec says. The reconcile loop that everybody should have read once.
+
+Pods belong to a replica set by their owner reference (a UID), not by their name: one whose labels match and that has no
+controller is adopted, one whose labels stopped matching is released, and then there is one too few.
+
+The copy of the pods may be behind this controller's own writes; acting on it again would make a pod twice. So a key
+waits until the copy has seen what the last round created and deleted (`Expectations`).
+
+Upstream: pkg/controller/replicaset/replica_set.go, pkg/controller/controller_utils.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from labkit.glassbox import objects, selectors
+from labkit.glassbox.controller import Controller, itself
+from labkit.glassbox.controllers import pods as podutil
+from labkit.glassbox.controllers.expectations import Expectations
+from labkit.glassbox.errors import ApiError
+
+BURST = 500  # pods made or deleted in one round
+
+
+class ReplicaSetController(Controller):
+    """One round a key: claim what belongs to it, make what is missing, delete what is too much, report."""
+
+    name = "replicaset-controller"
+    workers = 5
+
+    def __init__(self, api, cache, recorder):
+        super().__init__(api, cache, recorder)
+        self.expectations = Expectations()
+
+    @property
+    def watches(self):
+        return {"replicasets": itself, "pods": self._sets_of}
+
+    def _sets_of(self, pod: dict) -> Iterable[str]:
+        """The pod's own replica set or, for an orphan, each one that might adopt it."""
+        if reference := objects.controller_of(pod):
+            return [f"{objects.namespace(pod)}/{reference['name']}"] if reference["kind"] == "ReplicaSet" else []
+        sets = self.cache["replicasets"].list(objects.namespace(pod))
+        return [objects.key(rs) for rs in sets if selects(rs, pod)]
+
+    def reconcile(self, key: str) -> None:
+        rs = self.cache["replicasets"].get(key)
+        if rs is None:
+            self.expectations.forget(key)
+            return  # gone: the garbage collector takes its pods
+        if not self.expectations.met(key, self.cache["pods"]):
+            self.queue.add_after(key, 0.05)
+            return
+        pods = self.claim(rs)
+        if not objects.is_deleting(rs):
+            missing, surplus = plan(rs, pods)
+            self.make(rs, key, missing)
+            self.remove(rs, key, surplus)
+        self.report(rs, pods, self.terminating(rs))
+
+    def terminating(self, rs: dict) -> int:
+        """Count the set's pods that are on their way out."""
+        return sum(podutil.is_terminating(pod) for pod in self.cache["pods"].owned_by(objects.uid(rs)))
+
+    def claim(self, rs: dict) -> list[dict]:
+        """Return the active pods that are the set's, after adopting orphans that match and releasing what does not."""
+        mine = []
+        for pod in self.cache["pods"].list(objects.namespace(rs)):
+            if not podutil.is_active(pod):
+                continue
+            if objects.is_owned_by(pod, rs):
+                if selects(rs, pod) or objects.is_deleting(rs):
+                    mine.append(pod)
+                else:
+                    self.release(rs, pod)
+            elif objects.controller_of(pod) is None and selects(rs, pod) and not objects.is_deleting(rs):
+                mine.append(self.adopt(rs, pod))
+        return mine
+
+    def adopt(self, rs: dict, pod: dict) -> dict:
+        reference = objects.owner_reference(rs, "ReplicaSet", "apps/v1")
+        # The UID in the patch is a precondition: another pod of that name is not ours.
+        patch = {"metadata": {"uid": objects.uid(pod), "ownerReferences": [reference]}}
+        return self.api.patch("pods", objects.name(pod), objects.namespace(pod), patch, kind="strategic")
+
+    def release(self, rs: dict, pod: dict) -> None:
+        gone = {"$patch": "delete", "uid": objects.uid(rs)}
+        patch = {"metadata": {"uid": objects.uid(pod), "ownerReferences": [gone]}}
+        try:
+            self.api.patch("pods", objects.name(pod), objects.namespace(pod), patch, kind="strategic")
+        except ApiError as error:
+            if error.code not in (404, 422):  # it is gone, or no longer ours
+                raise
+
+    def make(self, rs: dict, key: str, count: int) -> None:
+        for _ in range(min(count, BURST)):
+            try:
+                pod = self.api.create("pods", pod_from(rs))
+            except ApiError as error:
+                self.recorder.event(rs, "Warning", "FailedCreate", f"Error creating: {error.message}")
+                raise
+            self.expectations.created(key, pod)
+            self.recorder.event(rs, "Normal", "SuccessfulCreate", f"Created pod: {objects.name(pod)}")
+
+    def remove(self, rs: dict, key: str, pods: list[dict]) -> None:
+        for pod in pods[:BURST]:
+            self.expectations.deleted(key, pod)
+            try:
+                self.api.delete("pods", objects.name(pod), objects.namespace(pod), uid=objects.uid(pod))
+            except ApiError as error:
+                if error.code not in (404, 409):  # it is gone already, another has its name
+                    raise
+            self.recorder.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {objects.name(pod)}")
+
+    def report(self, rs: dict, pods: list[dict], terminating: int) -> None:
+        now = self.now()
+        status = status_of(rs, pods, terminating, now)
+        if status != rs.get("status"):
+            self.api.update_status("replicasets", {**rs, "status": status})
+        if wait := podutil.until_available(pods, min_ready(rs), now):
+            self.queue.add_after(objects.key(rs), wait)
+
+
+def selects(rs: dict, pod: dict) -> bool:
+    """Tell whether the set's selector matches the pod's labels."""
+    return selectors.from_label_selector(rs["spec"]["selector"]).matches(objects.labels(pod))
+
+
+def min_ready(rs: dict) -> int:
+    return rs["spec"].get("minReadySeconds", 0)
+
+
+def plan(rs: dict, pods: list[dict]) -> tuple[int, list[dict]]:
+    """Return how many pods are missing and which are too many, those first that would be missed least."""
+    wanted = rs["spec"].get("replicas", 1)
+    surplus = len(pods) - wanted
+    if surplus <= 0:
+        return -surplus, []
+    return 0, podutil.least_missed(pods)[:surplus]
+
+
+def pod_from(rs: dict) -> dict:
+    """Return the pod that the set's template describes, owned by the set."""
+    template = rs["spec"]["template"]
+    metadata = template.get("metadata") or {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": f"{objects.name(rs)}-",
+            "namespace": objects.namespace(rs),
+            **{field: metadata[field] for field in ("labels", "annotations", "finalizers") if metadata.get(field)},
+            "ownerReferences": [objects.owner_reference(rs, "ReplicaSet", "apps/v1")],
+        },
+        "spec": template["spec"],
+    }
+
+
+def status_of(rs: dict, pods: list[dict], terminating: int, now: float) -> dict:
+    """Return the set's status: how many pods there are, ready, available, and on their way out."""
+    labels = rs["spec"]["template"].get("metadata", {}).get("labels") or {}
+    ready = [pod for pod in pods if objects.is_true(pod, "Ready")]
+    counts = {
+        "fullyLabeledReplicas": sum(labels.items() <= objects.labels(pod).items() for pod in pods),
+        "readyReplicas": len(ready),
+        "availableReplicas": sum(podutil.is_available(pod, min_ready(rs), now) for pod in ready),
+    }
+    status = {"replicas": len(pods), **{key: count for key, count in counts.items() if count}}
+    status |= {"terminatingReplicas": terminating, "observedGeneration": rs["metadata"].get("generation", 0)}
+    if conditions := (rs.get("status") or {}).get("conditions"):
+        status["conditions"] = conditions
+    return status
