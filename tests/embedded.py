@@ -18,6 +18,7 @@ class EmbeddedCluster:
         self.environment = {**os.environ, "LABKIT_HOME": str(home), "HOME": str(home)}
         self.root = home / "clusters" / name
         self.kubeconfig = self.root / "kubeconfig"
+        self.namespaces = set()  # of all machines that ever ran
 
     def __enter__(self):
         up = self.up()
@@ -28,7 +29,11 @@ class EmbeddedCluster:
         self.down()
 
     def up(self, *options):
-        return self.labkit("up", "--name", self.name, *options)
+        done = self.labkit("up", "--name", self.name, *options)
+        if done.returncode == 0:
+            first = (self.root / "machine.pid").read_text()
+            self.namespaces |= {os.readlink(f"/proc/{first}/ns/{kind}") for kind in ("pid", "net", "mnt")}
+        return done
 
     def down(self, *options):
         return self.labkit("down", "--name", self.name, *options)
@@ -81,7 +86,7 @@ class EmbeddedCluster:
 
 
 def processes_of(home: Path) -> list[int]:
-    """Return the processes that have a file below `home` open, or any place in a mount namespace that names it."""
+    """Return the processes that have a file below `home` open: every component has its log."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -94,13 +99,13 @@ def processes_of(home: Path) -> list[int]:
     return found
 
 
-def network_namespaces() -> set[str]:
-    """Return all network namespaces in which a process lives."""
+def inhabited_namespaces() -> set[str]:
+    """Return all pid, network and mount namespaces in which a process lives."""
     names = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                names.add(os.readlink(entry / "ns" / "net"))
+                names |= {os.readlink(entry / "ns" / kind) for kind in ("pid", "net", "mnt")}
             except OSError:
                 continue
     return names

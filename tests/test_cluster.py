@@ -13,7 +13,7 @@ import pytest
 
 from labkit.glassbox import cluster as declared
 from labkit.glassbox import network
-from tests.embedded import EmbeddedCluster, eventually, network_namespaces, processes_of
+from tests.embedded import EmbeddedCluster, eventually, inhabited_namespaces, processes_of
 
 pytestmark = pytest.mark.cluster
 COMPONENTS = ["api-server", "controller-manager", "scheduler", "kubelet@node1", "kubelet@node2"]
@@ -25,12 +25,11 @@ def settings(throwaway):
 
 @pytest.fixture
 def nothing_left(throwaway):
-    """Check, after the test, that no process and no network namespace stays."""
-    before = network_namespaces()
+    """Check, after the test, that no process and no namespace stays."""
     yield
     throwaway.down()
     assert processes_of(throwaway.home) == []
-    assert network_namespaces() <= before
+    assert not throwaway.namespaces & inhabited_namespaces()
 
 
 def test_components_start_in_the_order_of_the_architecture_slide(tmp_path):
