@@ -1,0 +1,8 @@
+"""kube-scheduler: picks a node for each pod that has none. Read filters.py, then scheduler.py.
+
+Upstream: pkg/scheduler
+"""
+
+from labkit.glassbox.scheduler.__main__ import main
+
+__all__ = ["main"]
