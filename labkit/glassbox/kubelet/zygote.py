@@ -41,14 +41,12 @@ class Zygote:
     """The kubelet's end: make it before any thread exists."""
 
     def __init__(self) -> None:
-        gc.collect()
-        gc.freeze()  # a collection in a child would write to, and so copy, all memory that it shares
+        gc.freeze()  # a collection, here or in a child, would write to, and so copy, all memory that is shared
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
             self._socket.close()
             _serve(theirs)
-        gc.unfreeze()
         theirs.close()
 
     def fork(self, directory: Path, hostname: str) -> int:
