@@ -116,3 +116,15 @@ def test_up_imports_nothing_that_only_notebooks_need():
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     heavy = {"pandas", "kubernetes", "matplotlib", "aiohttp", "papermill", "IPython", "cryptography", "typer", "rich"}
     assert heavy.isdisjoint(run.stdout.split())
+
+
+def test_kubectl_gets_every_argument_unchanged(tmp_path):
+    root = tmp_path / "clusters" / "labkit"
+    root.mkdir(parents=True)
+    (root / "kubeconfig").write_text("")
+    program = tmp_path / "kubectl"
+    program.write_text('#!/bin/sh\n[ "$1" = version ] && echo v1.36.0 || echo "$KUBECONFIG" "$@"\n')
+    program.chmod(0o755)
+    arguments = ["create", "deployment", "web", "--name=x", "--help", "--", "python", "-m", "http.server"]
+    run = labkit("kubectl", *arguments, home=tmp_path, PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert run.stdout == f"{root / 'kubeconfig'} {' '.join(arguments)}\n"

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import click
 
+from labkit.cli.verbatim import Verbatim
+
 COMMANDS = {
     "up": "labkit.cli.cluster:up",
     "down": "labkit.cli.cluster:down",
@@ -62,15 +64,7 @@ class LazyGroup(click.Group):
 
 def _pass_on(name: str, application: Callable[..., object]) -> click.Command:
     """Return a command that hands its arguments over to an application of its own, e.g. a Typer one."""
-    arguments = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
-    settings = {"ignore_unknown_options": True}
-    return click.Command(
-        name,
-        params=[arguments],
-        add_help_option=False,
-        context_settings=settings,
-        callback=lambda arguments: application(list(arguments), prog_name=f"labkit {name}"),
-    )
+    return Verbatim(name, callback=lambda arguments: application(list(arguments), prog_name=f"labkit {name}"))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

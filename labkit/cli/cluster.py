@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from labkit.cli.verbatim import Verbatim
 from labkit.errors import ClusterError
 from labkit.providers import glassbox
 
@@ -98,8 +99,7 @@ def kubeconfig(name: str, content: bool) -> None:
     click.echo(path.read_text() if content else path, nl=not content)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.command(cls=Verbatim)
 def kubectl(arguments: tuple[str, ...]) -> None:
     """Run kubectl on the cluster; all arguments are kubectl's, but for a first `--name NAME`."""
     name, rest = split_name(list(arguments))
