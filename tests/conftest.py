@@ -1,7 +1,10 @@
 """Fixtures that several test modules share."""
 
+import uuid
+
 import pytest
 
+from tests.api_server import ApiServer
 from tests.embedded import EmbeddedCluster
 
 
@@ -18,3 +21,29 @@ def throwaway(tmp_path):
     own = EmbeddedCluster(tmp_path)
     yield own
     own.down()
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory):
+    """A running API server alone, without components, for the whole session; tests use namespaces of their own."""
+    running = ApiServer(tmp_path_factory.mktemp("apiserver")).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def own_api_server(tmp_path):
+    """An API server for one test to stop, kill and start again."""
+    own = ApiServer(tmp_path).start()
+    yield own
+    if own.process.poll() is None:
+        own.stop()
+
+
+@pytest.fixture
+def namespace(api_server):
+    """A namespace with its default service account, which a controller would make."""
+    name = "t-" + uuid.uuid4().hex[:8]
+    api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    api_server.request("POST", f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "default"}})
+    return name

@@ -43,7 +43,11 @@ class ApiError(Exception):
         }
         if self.continue_token:
             status["metadata"] = {"continue": self.continue_token}
-        return {key: value for key, value in status.items() if value or key == "metadata" or (key == "details" and value is not None)}
+        return {
+            key: value
+            for key, value in status.items()
+            if value or key == "metadata" or (key == "details" and value is not None)
+        }
 
     @classmethod
     def from_status(cls, status: dict) -> "ApiError":
@@ -97,8 +101,8 @@ def method_not_allowed(resource: str = "", verb: str = "", group: str = "") -> A
 
 
 def not_acceptable(supported: list[str]) -> ApiError:
-    message = f"only the following media types are accepted: {', '.join(supported)}"
-    return ApiError(406, "NotAcceptable", message)
+    message = f"406: Not Acceptable\n\nAvailable representations: {', '.join(supported)}"
+    return ApiError(406, "NotAcceptable", message, {})
 
 
 def already_exists(resource: str, name: str, group: str = "") -> ApiError:
@@ -128,8 +132,8 @@ def unsupported_media_type(given: str, supported: list[str]) -> ApiError:
 
 def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> ApiError:
     """The object is well formed but must not be: every cause at once."""
-    told = [f"{cause.field}: {cause.message}" for cause in causes]
-    text = told[0] if len(told) == 1 else "[" + ", ".join(dict.fromkeys(told)) + "]"
+    told = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
+    text = told[0] if len(told) == 1 else "[" + ", ".join(told) + "]"
     message = f'{qualified(kind, group)} "{name}" is invalid: {text}'
     return ApiError(422, "Invalid", message, _details(name, group, kind, causes))
 

@@ -84,9 +84,9 @@ def parse_labels(text: str) -> Selector:
         if not following:
             break
         if following != ",":
-            raise _unparsable(f"found '{following}', expected: ',' or 'end of string'")
+            raise bad_request(f"found '{following}', expected: ',' or 'end of string'")
         if not stream.peek():
-            raise _unparsable("found '', expected: identifier after ','")
+            raise bad_request("found '', expected: identifier after ','")
     return Selector(tuple(sorted(requirements, key=lambda each: each.key)))
 
 
@@ -108,6 +108,8 @@ class Tokens:
 def _requirement(stream: Tokens) -> Requirement:
     if stream.peek() == "!":
         stream.next()
+        if not stream.peek():
+            raise _unparsable("found '', expected: identifier")
         return Requirement(_key(stream.next()), "!")
     key = _key(stream.next())
     if stream.peek() in (None, ","):
@@ -118,7 +120,7 @@ def _requirement(stream: Tokens) -> Requirement:
     if operator in ("in", "notin"):
         return Requirement(key, operator, _values(key, stream))
     if operator in ("<", ">"):
-        return Requirement(key, "gt" if operator == ">" else "lt", (_number(key, stream.next()),))
+        return Requirement(key, "gt" if operator == ">" else "lt", (_number(stream.next()),))
     raise _unparsable(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
 
@@ -152,8 +154,8 @@ def _values(key: str, stream: Tokens) -> tuple[str, ...]:
 
 
 def _key(token: str) -> str:
-    if not token or TOKEN.fullmatch(token) and token in "=!,()<>==!=":
-        raise _unparsable(f"found '{token}', expected: !, identifier, or 'end of string'")
+    if not token or token in ("=", "!", ",", "(", ")", "<", ">", "==", "!="):
+        raise bad_request(f"found '{token}', expected: !, identifier, or 'end of string'")
     prefix, slash, name = token.rpartition("/")
     faults = []
     if slash and not SUBDOMAIN.fullmatch(prefix):
@@ -163,7 +165,7 @@ def _key(token: str) -> str:
     if len(name) > 63:
         faults.append("name part must be no more than 63 characters")
     if faults:
-        raise _unparsable(f'key: Invalid value: "{token}": ' + "; ".join(faults))
+        raise _unparsable(f'<nil>: Invalid value: "{token}": ' + "; ".join(faults))
     return token
 
 
@@ -178,10 +180,10 @@ def _value(key: str, token: str) -> str:
     return token
 
 
-def _number(key: str, token: str) -> str:
+def _number(token: str) -> str:
     if not re.fullmatch(r"[+-]?\d+", token):
         raise _unparsable(
-            f"values[0][{key}]: Invalid value: \"{token}\": for 'Gt', 'Lt' operators, the value must be an integer"
+            f"values[0]: Invalid value: \"{token}\": for 'Gt', 'Lt' operators, the value must be an integer"
         )
     return token
 

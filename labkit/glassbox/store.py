@@ -188,7 +188,8 @@ class Store:
     def _rows_at(self, prefix: str, after: str, revision: int) -> list[Row]:
         self._check(revision)
         query = f"""SELECT {COLUMNS} FROM revisions WHERE deleted = 0 AND revision IN
-            (SELECT max(revision) FROM revisions WHERE key > ? AND key < ? AND revision <= ? GROUP BY key) ORDER BY key"""
+            (SELECT max(revision) FROM revisions WHERE key > ? AND key < ? AND revision <= ? GROUP BY key)
+            ORDER BY key"""
         found = self.db.execute(query, (max(prefix, after), prefix + LAST_UNICODE, revision))
         return [_row(record) for record in found]
 

@@ -2,9 +2,11 @@
 
 Everything follows from the declarations in `resources`; answers are built once, kept as bytes with their ETag.
 
+Aggregated discovery is v2 alone, as 1.36 has it: a client that asks for v2beta1 gets the legacy form.
+
 Left out: /openapi/v2 (clients ask for it only where v3 lacks a group), /.well-known, /metrics.
 
-Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/discovery, …/pkg/server/{healthz,routes/version.go,routes/openapi.go}
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/discovery, …/pkg/server/{healthz,routes}
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from functools import lru_cache
 
 import orjson
 
+from labkit.glassbox import errors
 from labkit.glassbox.apiserver import schema
-from labkit.glassbox.apiserver.negotiation import YAML, encode, negotiate
+from labkit.glassbox.apiserver.negotiation import encode, negotiate
 from labkit.glassbox.resources import REGISTRY, SUBRESOURCES, Resource
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
@@ -63,7 +66,17 @@ def page(path: str, query: dict, accept: str, if_none_match: str, address: str) 
     if maker := _objects(address).get(bare):
         media = negotiate(accept).media
         return Page(encode(maker(), media), media=media)
+    if is_known_group(bare):
+        raise errors.no_such_path()
     return not_found()
+
+
+def is_known_group(path: str) -> bool:
+    """Tell whether the path lies below a group that is served: there, what is missing is told by a Status."""
+    parts = path.split("/")
+    if "" in parts[1:]:
+        return False
+    return parts[1] == "api" or (parts[1] == "apis" and len(parts) > 2 and parts[2] in REGISTRY.groups)
 
 
 def not_found() -> Page:
@@ -80,8 +93,8 @@ def _aggregated_version(accept: str) -> str:
     """Return the first aggregated form that the client takes and we have, "" for the legacy one."""
     for clause in accept.split(","):
         named = dict(part.strip().split("=", 1) for part in clause.split(";") if "=" in part)
-        if named.get("as") == "APIGroupDiscoveryList" and named.get("v") in ("v2", "v2beta1"):
-            return named["v"]
+        if named.get("as") == "APIGroupDiscoveryList" and named.get("v") == "v2":
+            return "v2"
         if clause.split(";")[0].strip() == "application/json" and "as" not in named:
             return ""
     return ""
@@ -233,6 +246,3 @@ def _health(path: str, query: dict) -> Page | None:
         return Page(b"ok", media=TEXT)
     lines = "".join(f"[+]{name} ok\n" for name in CHECKS)
     return Page(f"{lines}{root} check passed\n".encode(), media=TEXT)
-
-
-__all__ = ["NO_CACHE", "Page", "YAML", "not_found", "page"]

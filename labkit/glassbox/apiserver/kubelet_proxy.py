@@ -5,7 +5,6 @@ Upstream: pkg/registry/core/pod/rest/log.go, pkg/kubelet/client/kubelet_client.g
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
@@ -102,7 +101,7 @@ async def pass_on(url: str, access: KubeletAccess, begin: Begin) -> None:
             write = await begin(answer.status, {"Content-Type": "text/plain"})
             async for chunk in answer.content.iter_any():
                 await write(chunk)
-    except (aiohttp.ClientConnectionError, asyncio.TimeoutError, OSError) as error:
+    except (TimeoutError, aiohttp.ClientConnectionError, OSError) as error:
         raise errors.internal(f'Get "{url}": {error}') from None
 
 

@@ -18,7 +18,7 @@ from labkit.glassbox.resources import Resource
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 SUPPORTED = [JSON, YAML, PROTOBUF]
-WATCHABLE = [JSON, YAML, PROTOBUF, "application/json;stream=watch"]
+WATCHABLE = [f"{JSON};stream=watch", f"{PROTOBUF};stream=watch"]
 KINDS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 
@@ -75,10 +75,25 @@ def is_pretty(request: Request) -> bool:
 
 def encode(obj: Any, media: str, pretty: bool = False) -> bytes:
     if media == YAML:
-        import yaml
-
-        return yaml.safe_dump(obj, default_flow_style=False, allow_unicode=True).encode()
+        return _yaml(obj)
     return orjson.dumps(obj, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(obj)
+
+
+def _yaml(obj: Any) -> bytes:
+    """Return YAML as Go writes it: what would read as a number, a time or a boolean stands in double quotes."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        plain = dumper.resolve(yaml.ScalarNode, value, (True, False)) == "tag:yaml.org,2002:str"
+        style = None if plain else '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, "|" if "\n" in value else style)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(obj, Dumper=Dumper, default_flow_style=False, allow_unicode=True).encode()
 
 
 def shown_as(wanted: Wanted, obj: dict, is_list: bool, request: Request, now: float) -> dict:
@@ -95,6 +110,10 @@ def shown_as(wanted: Wanted, obj: dict, is_list: bool, request: Request, now: fl
         return partial_metadata(obj, version)
     items = [partial_metadata(item, version) for item in obj["items"]]
     return {"kind": wanted.kind, "apiVersion": version, "metadata": obj["metadata"], "items": items}
+
+
+def not_watchable() -> errors.ApiError:
+    return _misfit(f"only the following media types are accepted: {', '.join(WATCHABLE)}")
 
 
 def _misfit(message: str) -> errors.ApiError:

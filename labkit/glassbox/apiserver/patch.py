@@ -17,10 +17,10 @@ import orjson
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import decoding, schema
+from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name
-from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import Resource
 

@@ -28,12 +28,13 @@ PACKAGES = {  # the group's package, where it is not the group's own first word
     "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
 }
 # Numbers and booleans that are no pointers in Go; elsewhere a zero was meant: `replicas: 0`, `optional: false`.
-OMITTED_WHEN_ZERO = frozenset(
-    "generation observedGeneration hostPort nodePort initialDelaySeconds timeoutSeconds periodSeconds "
-    "successThreshold failureThreshold minReadySeconds count healthCheckNodePort hostNetwork hostPID hostIPC stdin "
-    "stdinOnce tty readOnly paused publishNotReadyAddresses unschedulable updatedReplicas readyReplicas "
-    "availableReplicas unavailableReplicas fullyLabeledReplicas".split()
-)
+OMITTED_WHEN_ZERO = {
+    *("generation", "observedGeneration", "hostPort", "nodePort", "minReadySeconds", "count", "healthCheckNodePort"),
+    *("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"),
+    *("hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly", "paused", "unschedulable"),
+    *("publishNotReadyAddresses", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"),
+    "fullyLabeledReplicas",
+}
 Field = tuple[str, str]  # name, type
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -131,6 +131,7 @@ class Page:
 def list_(request: Request, api: Api) -> Answer:
     """Return the collection, or one page of it. Raises ApiError 400, 410, 422, 504."""
     check_list_options(request.query, watching=False)
+    _integer(request.query.get("timeoutSeconds", ""))
     chosen, page, resource = choice(request), page_of(request, api.store), stored(request.resource)
     within = prefix(resource, request.route.namespace)
     try:
@@ -233,9 +234,6 @@ def too_old(request: Request, page: Page, store: Store, within: str) -> errors.A
     return error
 
 
-FORBIDDEN_UNLESS = "Forbidden: {} is forbidden unless {} is provided"
-
-
 def check_list_options(query, *, watching: bool) -> None:
     """Refuse options that do not go together. Raises ApiError 422."""
     causes = list(_option_faults(query, watching))
@@ -243,39 +241,41 @@ def check_list_options(query, *, watching: bool) -> None:
         raise errors.invalid("ListOptions", "meta.k8s.io", "", causes)
 
 
-def _option_faults(query, watching: bool):
-    match, version = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
-    initial = query.get("sendInitialEvents")
-
-    def forbidden(field: str, message: str) -> errors.Cause:
-        return errors.Cause("FieldValueForbidden", f"Forbidden: {message}", field)
-
-    if watching:
-        if initial is not None and match != "NotOlderThan":
-            if match:
-                yield _unsupported_match(match, '"NotOlderThan"')
-            else:
-                yield forbidden(
-                    "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-                )
-        if initial is None and match:
-            yield forbidden(
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            )
+def _option_faults(query, watching: bool) -> Iterator[errors.Cause]:
+    match, initial = query.get("resourceVersionMatch", ""), query.get("sendInitialEvents")
+    if watching and initial is None and match:
+        yield _forbidden(
+            "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        )
+    if not watching:
+        yield from _match_faults(match, query.get("resourceVersion", ""))
+    if query.get("continue") and (match or watching):
+        yield _forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
+    if initial is None:
         return
-    if initial is not None:
-        yield forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+    if not watching:
+        yield _forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+    elif match != "NotOlderThan":
+        yield _forbidden(
+            "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        )
+        if match:
+            yield _unsupported_match(match, '"NotOlderThan"')
+
+
+def _match_faults(match: str, version: str) -> Iterator[errors.Cause]:
     if not match:
         return
     if not version:
-        yield forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")
-    if query.get("continue"):
-        yield forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
+        yield _forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")
     if match not in ("Exact", "NotOlderThan"):
         yield _unsupported_match(match, '"Exact", "NotOlderThan", ""')
     if match == "Exact" and version == "0":
-        yield forbidden("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+        yield _forbidden("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+
+
+def _forbidden(field: str, message: str) -> errors.Cause:
+    return errors.Cause("FieldValueForbidden", f"Forbidden: {message}", field)
 
 
 def _unsupported_match(match: str, supported: str) -> errors.Cause:

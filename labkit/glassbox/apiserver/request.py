@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.auth import ANONYMOUS, User
 from labkit.glassbox.apiserver.routes import Route
@@ -69,8 +71,21 @@ class Request:
         if self.query.get("fieldValidation", "") not in ("", "Ignore", "Strict", "Warn"):
             given = f'"{self.query["fieldValidation"]}"'
             causes.append(_unsupported("fieldValidation", given, '"", "Ignore", "Strict", "Warn"'))
+        causes += _manager_faults(self.query.get("fieldManager", ""))
         if causes:
             raise errors.invalid(kind, "meta.k8s.io", "", causes)
+
+
+def _manager_faults(manager: str) -> list[errors.Cause]:
+    """Return what is wrong with a field manager's name."""
+    if len(manager.encode()) > 128:
+        return [errors.Cause("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager")]
+    for at, character in enumerate(manager):
+        if not character.isprintable():
+            shown = orjson.dumps(manager).decode()
+            told = f"Invalid value: {shown}: invalid character U+{ord(character):04X} (at position {at})"
+            return [errors.Cause("FieldValueInvalid", told, "fieldManager")]
+    return []
 
 
 def _unsupported(name: str, given: str, supported: str) -> errors.Cause:

@@ -17,12 +17,14 @@ from labkit.glassbox.resources import REGISTRY, SUBRESOURCES, Resource
 
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
-TRUE = ("1", "t", "T", "TRUE", "true", "True", "yes")  # anything but false, as upstream reads ?watch=
 
 
 @dataclass(frozen=True)
 class Route:
-    """What a request asks for. `resource` is None when nothing is served there; the names are kept for authorization."""
+    """What a request asks for.
+
+    `resource` is None when nothing is served there; the names are kept, for authorization.
+    """
 
     verb: str
     group: str
@@ -61,12 +63,14 @@ def parse(method: str, path: str, is_watch: bool = False) -> Route | None:
 
 def _below_version(method: str, group: str, version: str, rest: list[str], is_watch: bool) -> Route:
     namespace = ""
+    old_watch = rest[0] == "watch" and len(rest) > 1 and method == "GET"  # the watches of before `?watch=1`
+    rest = rest[1:] if old_watch else rest
     if rest[0] == "namespaces" and len(rest) > 2 and not _is_namespace_subresource(rest):
         namespace, rest = rest[1], rest[2:]
     plural, name, subresource = rest[0], "/".join(rest[1:2]), "/".join(rest[2:])
     table = VERBS if name else COLLECTION_VERBS
     verb = table.get(method, method.lower())
-    if is_watch and verb == "list":
+    if old_watch or (is_watch and verb == "list"):
         verb = "watch"
     resource = REGISTRY.at(group, version, plural)
     if "/" in name:
@@ -82,13 +86,13 @@ def is_watch(query: Mapping[str, str]) -> bool:
     return "watch" in query and query["watch"] not in ("0", "false", "False", "")
 
 
+ON_COLLECTIONS = ("list", "watch", "create", "deletecollection")
+
+
 def check_method(route: Route, method: str) -> None:
     """Raise ApiError 405 where upstream has no route for the method."""
     resource = route.served
     allowed = SUBRESOURCES[route.subresource].verbs if route.subresource else resource.verbs
-    if (
-        method in ("HEAD", "OPTIONS")
-        or route.verb not in allowed
-        or (method == "POST" and route.name and not route.subresource)
-    ):
+    misplaced = route.verb != "watch" and not route.subresource and (route.verb in ON_COLLECTIONS) == bool(route.name)
+    if method in ("HEAD", "OPTIONS") or route.verb not in allowed or misplaced:
         raise errors.method_not_allowed()

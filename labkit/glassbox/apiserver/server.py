@@ -14,14 +14,13 @@ import logging
 import ssl
 from collections.abc import Mapping
 
-import orjson
 from aiohttp import web
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import auth, discovery, handlers, kubelet_proxy, negotiation, routes
 from labkit.glassbox.apiserver.request import Answer, Api, Request
-from labkit.glassbox.apiserver.watch import Watch
 from labkit.glassbox.apiserver.usage import LastUse
+from labkit.glassbox.apiserver.watch import Watch
 from labkit.glassbox.errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ class Server:
         route = routes.parse(http.method, path, "watch" in query and routes.is_watch(query))
         self.usage.note(user.name)
         auth.authorize(user, http.method, path, route)
-        if route is None:
+        if route is None or not discovery.is_known_group(path):
             return self._page(http, path)
         routes.check_method(route, http.method)
         request = Request(
@@ -110,8 +109,9 @@ class Server:
 
     def _refusal(self, http: web.BaseRequest, error: ApiError) -> web.Response:
         status = error.status()
-        response = web.Response(status=error.code, body=orjson.dumps(status), headers=NO_CACHE)
-        response.content_type = "application/json"
+        media = negotiation.YAML if http.headers.get("Accept", "").startswith(negotiation.YAML) else negotiation.JSON
+        response = web.Response(status=error.code, body=negotiation.encode(status, media), headers=NO_CACHE)
+        response.content_type = media
         if error.code == 413:
             response.force_close()  # the rest of the body is still on its way
         return response

@@ -1,9 +1,10 @@
 """watch: every change after a revision, then every new one as it happens, as a stream of JSON lines.
 
 A watch subscribes before it reads history, so nothing falls between; the store calls its listener inside append, which
-only puts the change aside and wakes the stream. A change's line is encoded once for all who watch in the same form.
+only puts the change aside and wakes the stream. Lines are spliced from the stored bytes.
 
-A selector turns changes into others: an object that stops matching is DELETED for this client, one that starts is ADDED.
+A selector turns changes into others: an object that stops matching is DELETED for this client, as it last saw it; one
+that starts is ADDED.
 WatchList (sendInitialEvents) sends what is there as ADDED, then a bookmark annotated `k8s.io/initial-events-end`.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/watch.go, …/storage/etcd3/watcher.go
@@ -15,14 +16,15 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from labkit.glassbox import errors
-from labkit.glassbox.apiserver.negotiation import Wanted, as_table, negotiate, partial_metadata
+from labkit.glassbox import errors, selectors
+from labkit.glassbox.apiserver.negotiation import JSON, Wanted, as_table, negotiate, not_watchable, partial_metadata
 from labkit.glassbox.apiserver.objects_at_rest import as_served, prefix, stored
-from labkit.glassbox.apiserver.reads import check_list_options, choice, parse_revision, too_large
+from labkit.glassbox.apiserver.reads import check_list_options, choice, too_large
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.store import Change, Compacted
@@ -40,7 +42,12 @@ class Watch:
         check_list_options(request.query, watching=True)
         self.request, self.api, self.store = request, api, api.store
         self.chosen = choice(request)
+        if request.route.name:  # the old path /api/v1/watch/…/NAME
+            fields = selectors.FieldSelector((("metadata.name", "=", request.route.name),))
+            self.chosen = replace(self.chosen, fields=fields)
         self.wanted: Wanted = negotiate(request.accept)
+        if self.wanted.media != JSON:
+            raise not_watchable()
         self.resource = request.resource
         self.within = prefix(stored(self.resource), request.route.namespace)
         self.bookmarks = request.query.get("allowWatchBookmarks") in ("1", "true")
@@ -57,10 +64,10 @@ class Watch:
     def _revision(self, asked: str) -> int:
         if not asked:
             return 0
-        if self.initial and not asked.isdigit():
+        if not asked.isdigit():
             fault = f'resourceVersion: Invalid value: "{asked}": strconv.ParseUint: parsing "{asked}": invalid syntax'
             raise ApiError(500, "", fault)
-        return parse_revision(asked)
+        return int(asked)
 
     def _timeout(self) -> float:
         text = self.request.query.get("timeoutSeconds", "")
@@ -90,9 +97,10 @@ class Watch:
         self.wake.set()
 
     async def _follow(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        quiet = min(BOOKMARK_SECONDS, max(self.timeout - 2, 0.1)) if self.bookmarks and self.timeout > 2 else None
         while True:
             try:
-                async with asyncio.timeout(BOOKMARK_SECONDS if self.bookmarks else None):
+                async with asyncio.timeout(quiet):
                     await self.wake.wait()
             except TimeoutError:
                 await write(self._bookmark({}))
@@ -131,10 +139,12 @@ class Watch:
     def _line(self, change: Change) -> bytes:
         """Return the event that this change is for this client, b"" if it is none."""
         row = change.row
+        if row.revision <= self.since:  # asked to begin in the future
+            return b""
         before = self._matches(change.before)
         after = not row.deleted and self._matches(row.value)
         if before and not after:
-            return self._event("DELETED", row.value)
+            return self._event("DELETED", row.value if row.deleted else _last_seen(change))
         if not after:
             return b""
         return self._event("MODIFIED" if before else "ADDED", row.value)
@@ -165,11 +175,20 @@ class Watch:
         if self.wanted.kind == "PartialObjectMetadata":
             obj = partial_metadata(obj)
         elif self.wanted.kind == "Table":
+            meta["name"] = ""  # a row needs one
             obj = self._shown(obj)
+            meta.pop("name")
         return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
 
     def _error(self, error: ApiError) -> bytes:
         return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+
+
+def _last_seen(change: Change) -> bytes:
+    """Return the object as a client that loses sight of it knew it, at the revision of the loss."""
+    obj = orjson.loads(change.before or b"")
+    obj["metadata"]["resourceVersion"] = str(change.row.revision)
+    return orjson.dumps(obj)
 
 
 # Go writes structs that have no omitempty even when empty.

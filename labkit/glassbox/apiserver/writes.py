@@ -59,7 +59,7 @@ def create_object(request: Request, obj: dict, api: Api) -> Answer:
     fill_metadata(request, meta, api)
     resource.strategy.prepare_for_create(obj)
     allocation.on_create(request, obj, api)
-    refuse(resource, meta.get("name", ""), check(resource, obj))
+    refuse(resource, meta.get("name", ""), check(resource, obj) or _unnamed(meta))
     request.warnings.extend(resource.strategy.warnings(obj))
     return insert(request, obj, api)
 
@@ -67,6 +67,11 @@ def create_object(request: Request, obj: dict, api: Api) -> Answer:
 def check(resource: Resource, obj: dict) -> list[Cause]:
     """Return every cause for refusing this object."""
     return [*schema.check(resource, obj), *resource.strategy.validate(obj)]
+
+
+def _unnamed(meta: dict) -> list[Cause]:
+    told = "Required value: name or generateName is required"
+    return [] if meta.get("name") else [Cause("FieldValueRequired", told, "metadata.name")]
 
 
 def refuse(resource: Resource, name: str, causes: list[Cause]) -> None:
@@ -228,7 +233,8 @@ def _metadata_faults(meta: dict, old: dict) -> list[Cause]:
     if "deletionTimestamp" in old and new:
         listed = ", ".join(f'"{each}"' for each in sorted(new))
         told = "no new finalizers can be added if the object is being deleted, found new finalizers"
-        causes.append(Cause("FieldValueForbidden", f"Forbidden: {told} []string{{{listed}}}", "metadata.finalizers"))
+        fault = Cause("FieldValueForbidden", f"Forbidden: {told} []string{{{listed}}}", "metadata.finalizers")
+        causes += [fault, fault]
     return causes
 
 
@@ -242,7 +248,7 @@ def replace(request: Request, api: Api, row: Row, obj: dict, old: dict) -> Answe
     unchanged = encode(stored(resource), rest, row.revision)
     if is_finished(obj):
         if not request.dry_run:
-            remove(api, stored(resource), row, rest)
+            remove(api, stored(resource), row, orjson.loads(row.value))  # watchers are shown what was stored last
         return Answer(raw=_shown(resource, unchanged))
     if obj_equal(unchanged, row.value) or request.dry_run:
         return Answer(raw=_shown(resource, unchanged))
