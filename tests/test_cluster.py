@@ -1,5 +1,6 @@
 """Up, down and what may happen to a cluster in between."""
 
+import itertools
 import json
 import os
 import signal
@@ -7,12 +8,14 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from labkit.glassbox import cluster as declared
 from labkit.glassbox import network
+from labkit.glassbox.client import Client
 from tests.embedded import EmbeddedCluster, eventually, inhabited_namespaces, processes_of
 
 pytestmark = pytest.mark.cluster
@@ -229,3 +232,33 @@ def test_a_cluster_in_use_goes_on(throwaway, nothing_left):
     os.utime(throwaway.root / "last-use", (2**32, 2**32))
     with pytest.raises(AssertionError, match="not within 4"):
         eventually(lambda: not processes_of(throwaway.home), within=4, every=0.5)
+
+
+def test_a_killed_api_server_loses_no_acknowledged_write(throwaway, nothing_left):
+    throwaway.up("--nodes", "1")
+    api = Client.from_kubeconfig(throwaway.kubeconfig, user_agent="writer")
+    acknowledged, stop = [], threading.Event()
+
+    def write():
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            name = f"write-{number}"
+            try:
+                api.create("configmaps", {"metadata": {"name": name, "namespace": "default"}})
+            except Exception:  # not acknowledged: it may or may not be there
+                continue
+            acknowledged.append(name)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for _ in range(3):
+        written = len(acknowledged)
+        eventually(lambda written=written: len(acknowledged) > written + 50)
+        os.kill(throwaway.component("api-server")["pid"], signal.SIGKILL)
+    written = len(acknowledged)
+    eventually(lambda: len(acknowledged) > written + 50)
+    stop.set()
+    writer.join()
+    stored = {item["metadata"]["name"] for item in api.list("configmaps", "default")["items"]}
+    assert set(acknowledged) <= stored
