@@ -3,6 +3,7 @@
 import pytest
 
 from labkit.glassbox.kubelet.actions import compute_actions, next_backoff
+from labkit.glassbox.kubelet.recall import recall
 from labkit.glassbox.kubelet.runtime import Actual, Container, Sandbox
 
 SANDBOX = Sandbox("uid", "default", "web", "web", "10.244.1.2", 0, ready=True)
@@ -108,3 +109,29 @@ def test_a_failed_init_container_ends_a_pod_that_never_restarts():
     todo = compute_actions(pod("Never", init=("one",)), actual(container("one", exit_code=1)), now=101)
     assert todo.stop_sandbox
     assert todo.start == ()
+
+
+def remembered(state, **more):
+    status = {"name": "web", "containerID": "glassbox://id", "restartCount": 2, "state": state, **more}
+    return {"status": {"containerStatuses": [status]}}
+
+
+def test_after_the_machine_went_down_a_container_that_ran_is_lost_and_starts_again():
+    was = {**pod(), **remembered({"running": {"startedAt": "1970-01-01T00:00:01Z"}})}
+    found = recall(was, Actual(), now=50)
+    assert (found.latest("web").exit_code, found.latest("web").reason) == (137, "ContainerStatusUnknown")
+    todo = compute_actions(was, found, now=50)
+    assert todo.new_sandbox
+    assert started(todo) == [("web", 3)]
+
+
+@pytest.mark.parametrize("policy", ["Never", "OnFailure"])
+def test_after_the_machine_went_down_what_had_succeeded_does_not_run_again(policy):
+    ended = {"exitCode": 0, "startedAt": "1970-01-01T00:00:01Z", "finishedAt": "1970-01-01T00:00:02Z"}
+    was = {**pod(policy), **remembered({"terminated": ended})}
+    assert compute_actions(was, recall(was, Actual(), now=50), now=50).start == ()
+
+
+def test_what_the_runtime_knows_counts_more_than_what_the_api_remembers():
+    was = {**pod(), **remembered({"running": {"startedAt": "1970-01-01T00:00:01Z"}})}
+    assert recall(was, actual(container(attempt=3)), now=50).latest("web").running

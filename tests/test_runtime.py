@@ -271,3 +271,16 @@ def test_a_volumes_link_leads_nowhere_outside_the_container():
     """)
         == "False"
     )
+
+
+def test_of_a_container_that_starts_again_and_again_two_attempts_are_kept():
+    assert (
+        in_machine("""
+        sandbox()
+        for attempt in range(4):
+            start("a", "busybox", "false", attempt=attempt)
+            until(lambda: latest("a").attempt == attempt and not latest("a").running)
+        print([each.attempt for each in runtime.inspect("pod-1").containers["a"]])
+    """)
+        == "[2, 3]"
+    )

@@ -28,6 +28,7 @@ from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
 from labkit.glassbox.kubelet.env import ConfigError
 from labkit.glassbox.kubelet.image_pulls import ImagePulls
 from labkit.glassbox.kubelet.images import Image
+from labkit.glassbox.kubelet.recall import recall
 from labkit.glassbox.kubelet.runtime import Actual, Container, ContainerConfig, LinuxRuntime, Sandbox
 from labkit.glassbox.kubelet.status import Waiting, status_of
 from labkit.glassbox.kubelet.zygote import SandboxError
@@ -73,9 +74,10 @@ class PodWorker:
 
     def sync(self, uid: str) -> None:
         """Bring one pod nearer to its spec; raises what the API or the machine raise, and is then called again."""
-        pod, actual = self.get_pod(uid), self.runtime.inspect(uid)
+        pod = self.get_pod(uid)
         if pod is None:
             return self.forget(uid)
+        actual = self.inspect(pod)
         if objects.is_deleting(pod):
             return self.take_down(pod, actual)
         if pods.is_finished(pod):
@@ -87,10 +89,14 @@ class PodWorker:
             self.report(pod, actual, {})
             return self.stop(uid, actual)
         waiting = self.start(pod, actual, todo)
-        self.report(pod, self.runtime.inspect(uid), waiting)
+        self.report(pod, self.inspect(pod), waiting)
         if volumes.is_live(pod):
             self.again(uid, REFRESH)
         return None
+
+    def inspect(self, pod: dict) -> Actual:
+        """Return what runs and what ran in a pod, as far as anybody remembers it."""
+        return recall(pod, self.runtime.inspect(objects.uid(pod)), self.clock.now())
 
     # starting
 
@@ -230,7 +236,7 @@ class PodWorker:
         """Delete a pod in which nothing runs any more; its last state is reported first, as watchers expect it."""
         uid = objects.uid(pod)
         self.runtime.stop_sandbox(uid)
-        actual = self.runtime.inspect(uid)
+        actual = self.inspect(pod)
         ended = [actual.latest(name) for name in actual.containers]
         if ended and not pods.is_finished(pod):
             phase = "Succeeded" if all(each and each.exit_code == 0 for each in ended) else "Failed"

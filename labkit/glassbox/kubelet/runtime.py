@@ -166,6 +166,7 @@ class LinuxRuntime:
         stored = asdict(config) | {"id": new_id(), "steps": steps}
         (directory / "config.json").write_text(json.dumps(stored))
         self._ask(uid, {"do": "start", "container": config.name, "attempt": config.attempt})
+        self._forget_attempts(directory.parent, before=config.attempt - 1)
 
     def signal_container(self, uid: str, name: str, attempt: int, signum: int) -> None:
         """Send a signal to a container's first process, if there is one."""
@@ -210,6 +211,15 @@ class LinuxRuntime:
         connection = connect(self.pods / uid / SOCKET)
         connection.send(json.dumps({"do": "follow", "container": name, "attempt": attempt}).encode())
         return connection
+
+    def _forget_attempts(self, directory: Path, before: int) -> None:
+        """Remove what older attempts left: of a container in a crash loop only the last one's log is ever shown."""
+        for attempt in map(int, _listdir(directory)):
+            if attempt < before:
+                log = Path(_read(directory / str(attempt) / "config.json")["log"])
+                for path in (log, Path(f"{log}.1")):
+                    path.unlink(missing_ok=True)
+                shutil.rmtree(directory / str(attempt))
 
     def _ask(self, uid: str, request: dict) -> dict:
         with connect(self.pods / uid / SOCKET) as pause:
