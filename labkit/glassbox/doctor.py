@@ -59,6 +59,8 @@ def examine() -> Iterator[Finding]:
     yield _python()
     yield from _namespaces(_host())
     yield _nft()
+    yield _tools()
+    yield _interpreters()
 
 
 def cure(step: str, error: int, host: Host) -> str:
@@ -127,6 +129,23 @@ def _nft() -> Finding:
     program = shutil.which("nft") or shutil.which("nft", path=NFT_PLACES)
     install = "apt install nftables (Debian, Ubuntu), dnf install nftables (Fedora); no root needed to use it"
     return Finding("nft, for Service addresses in the kernel", program is not None, program or "", install, True)
+
+
+def _tools() -> Finding:
+    from labkit.glassbox.kubelet import images
+
+    found, missing = images.applets()
+    install = "install what the host lacks (apt, dnf); pods can do without"
+    told = f"{len(found)} tools" + (f"; missing: {' '.join(missing)}" if missing else "")
+    return Finding("tools for busybox:* and alpine:* images", not missing, told, install, True)
+
+
+def _interpreters() -> Finding:
+    from labkit.glassbox.kubelet import interpreters
+
+    found = interpreters.find()
+    versions = ", ".join(dict.fromkeys(one.minor for one in found))
+    return Finding("interpreters for python:* images", bool(found), versions, "apt install python3", True)
 
 
 def _namespaces(host: Host) -> Iterator[Finding]:
