@@ -128,3 +128,4 @@ def test_kubectl_gets_every_argument_unchanged(tmp_path):
     arguments = ["create", "deployment", "web", "--name=x", "--help", "--", "python", "-m", "http.server"]
     run = labkit("kubectl", *arguments, home=tmp_path, PATH=f"{tmp_path}:/usr/bin:/bin")
     assert run.stdout == f"{root / 'kubeconfig'} {' '.join(arguments)}\n"
+    assert run.stderr == "• cluster labkit is not running; start it: labkit up\n"

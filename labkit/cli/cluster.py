@@ -34,8 +34,7 @@ def up(name: str, nodes: int | None, idle_hours: float) -> None:
         _step("done", f"cluster {name} is already running")
     else:
         _step("done", f"cluster {name} is up ({time.monotonic() - begin:.1f} s)")
-    option = "" if name == DEFAULT_NAME else f" --name {name}"
-    click.echo(f"  next: labkit kubectl{option} get pods -A")
+    click.echo(f"  next: labkit kubectl{_option(name)} get pods -A")
     click.echo(f"  or:   export KUBECONFIG={started.files.kubeconfig}")
 
 
@@ -104,6 +103,8 @@ def kubectl(arguments: tuple[str, ...]) -> None:
     """Run kubectl on the cluster; all arguments are kubectl's, but for a first `--name NAME`."""
     name, rest = split_name(list(arguments))
     path = glassbox.kubeconfig(name)
+    if not glassbox.GlassboxProvider().running(name):
+        click.echo(f"• cluster {name} is not running; start it: labkit up{_option(name)}", err=True)
     program = find_kubectl()
     os.environ["KUBECONFIG"] = str(path)
     os.execv(program, ["kubectl", *rest])
@@ -142,6 +143,10 @@ def split_name(arguments: list[str]) -> tuple[str, list[str]]:
     if arguments[:1] == ["--name"] and len(arguments) > 1:
         return arguments[1], arguments[2:]
     return DEFAULT_NAME, arguments
+
+
+def _option(name: str) -> str:
+    return "" if name == DEFAULT_NAME else f" --name {name}"
 
 
 def _show(name: str) -> None:
