@@ -135,3 +135,9 @@ def test_after_the_machine_went_down_what_had_succeeded_does_not_run_again(polic
 def test_what_the_runtime_knows_counts_more_than_what_the_api_remembers():
     was = {**pod(), **remembered({"running": {"startedAt": "1970-01-01T00:00:01Z"}})}
     assert recall(was, actual(container(attempt=3)), now=50).latest("web").running
+
+
+def test_how_the_attempt_before_ended_is_remembered_too():
+    ended = {"exitCode": 137, "startedAt": "1970-01-01T00:00:01Z", "finishedAt": "1970-01-01T00:00:02Z"}
+    was = {**pod(), **remembered({"running": {}}, lastState={"terminated": ended})}
+    assert [each.attempt for each in recall(was, actual(container(attempt=2)), now=50).containers["web"]] == [1, 2]

@@ -13,23 +13,39 @@ LOST = "The container could not be located when the pod was terminated"
 
 
 def recall(pod: dict, actual: Actual, now: float) -> Actual:
-    """Return what the runtime knows, and for containers that it knows nothing of what the pod's status says."""
+    """Return what the runtime knows, preceded by what only the pod's status still tells of its containers."""
     status = pod.get("status") or {}
-    known = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    lost = {each["name"]: (_container(each, now),) for each in known if each.get("containerID")}
-    return Actual(actual.sandbox, {**lost, **actual.containers})
+    told = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    found = dict(actual.containers)
+    for each in told:
+        known = found.get(each["name"], ())
+        past = [old for old in _attempts(each, now) if not known or old.attempt < known[0].attempt]
+        if past or known:
+            found[each["name"]] = (*past, *known)
+    return Actual(actual.sandbox, found)
 
 
-def _container(status: dict, now: float) -> Container:
-    state = status.get("state") or {}
-    ended = state.get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
-    if "running" in state or not ended:
-        started = (state.get("running") or {}).get("startedAt") or clock.rfc3339(now)
-        ended = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": LOST, "startedAt": started}
+def _attempts(status: dict, now: float) -> list[Container]:
+    """Return the last two attempts that a container's status tells of, the older first."""
+    count, state, last = status.get("restartCount", 0), status.get("state") or {}, status.get("lastState") or {}
+    ended = last.get("terminated")
+    if not status.get("containerID"):
+        return []
+    if "waiting" in state:  # backing off: the last attempt is the one that ended
+        return [_container(status, ended, count, now)] if ended else []
+    if "running" in state:
+        started = state["running"].get("startedAt") or clock.rfc3339(now)
+        lost = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": LOST, "startedAt": started}
+    else:
+        lost = state.get("terminated") or {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": LOST}
+    return [*([_container(status, ended, count - 1, now)] if ended else []), _container(status, lost, count, now)]
+
+
+def _container(status: dict, ended: dict, attempt: int, now: float) -> Container:
     return Container(
         name=status["name"],
-        attempt=status.get("restartCount", 0),
-        id=status["containerID"].rpartition("/")[2],
+        attempt=attempt,
+        id=ended.get("containerID", status["containerID"]).rpartition("/")[2],
         image=status.get("image", ""),
         image_id=status.get("imageID", ""),
         log="",
