@@ -35,6 +35,11 @@ class Kind:
     namespaced: bool
     short_names: tuple[str, ...] = ()
 
+    @property
+    def api_version(self) -> str:
+        """As an object names it: "v1", "apps/v1"."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
     def names(self) -> set[str]:
         """Return what a user may call it, lower case: pods, pod, po, deployments.apps …"""
         plain = {self.plural, self.singular, self.kind.lower(), *self.short_names}
@@ -95,12 +100,15 @@ class Api:
             raise
 
     def list(self, resource: str, namespace: str | None = None, **selectors: str) -> Object:
-        """Return the list as the API gives it; selectors: label_selector, field_selector."""
-        return self.request("GET", self.kind(resource).path(namespace), query=_selectors(selectors))
+        """Return the list, each item with its kind as kubectl shows it; selectors: label_selector, field_selector."""
+        kind = self.kind(resource)
+        found = self.request("GET", kind.path(namespace), query=_selectors(selectors))
+        found["items"] = [{"apiVersion": kind.api_version, "kind": kind.kind, **o} for o in found.get("items") or []]
+        return found
 
     def items(self, resource: str, namespace: str | None = None, **selectors: str) -> Objects:
         """Return the objects alone, sorted by namespace and name so that every run shows the same order."""
-        found = self.list(resource, namespace, **selectors).get("items") or []
+        found = self.list(resource, namespace, **selectors)["items"]
         return sorted(found, key=lambda o: (o["metadata"].get("namespace", ""), o["metadata"]["name"]))
 
     def create(self, resource: str, obj: Object, namespace: str | None = None) -> Object:

@@ -7,6 +7,7 @@ name, so they do not meet. A namespace that the kit did not make is used as it i
 
 import os
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,8 @@ class Lab:
 
 def default_namespace(lesson: str, student: str) -> str:
     """Return the namespace of a lesson and a student: lab-03-ana."""
-    parts = ["lab", lesson, re.sub(r"[^a-z0-9]+", "-", student.lower()).strip("-")]
+    plain = unicodedata.normalize("NFKD", student).encode("ascii", "ignore").decode().lower()
+    parts = ["lab", lesson, re.sub(r"[^a-z0-9]+", "-", plain).strip("-")]
     return "-".join(p for p in parts if p)[:50].strip("-")
 
 

@@ -71,7 +71,8 @@ def plan(paths: Iterable[Path], *, cluster: str, parameters: dict[str, Any], out
     cluster = clusters.from_anywhere(cluster)
     for path in notebook.find(paths):
         declared = notebook.parameters(notebook.read(path))
-        given = {**parameters, **({"cluster": cluster} if "cluster" in declared else {})}
+        is_other = "cluster" in declared and declared["cluster"].default != cluster
+        given = {**parameters, **({"cluster": cluster} if is_other else {})}
         fitted = notebook.fit(given, declared, path.name)
         jobs.append(
             Job(str(path.absolute()), fitted, str((out / path.name).absolute()), cell_seconds, run_seconds, keep)

@@ -128,7 +128,7 @@ class Waiter:
         lines += latest_events(self.api, namespace, names)
         look = f"kubectl describe {target.resource} {target.name or '-l ' + target.selector}"
         return WaitTimeout(
-            f"{target} is not {condition.sentence()} after {timeout:g} s",
+            f"{target} {'is' if target.name else 'are'} not {condition.sentence()} after {timeout:g} s",
             value="\n            ".join(lines),
             next_step=f"{look} -n {namespace}; kubectl get events -n {namespace}",
         )

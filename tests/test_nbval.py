@@ -1,0 +1,113 @@
+"""Stored outputs: the rules that make runs alike, and nbval itself on small notebooks and on the course's."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from labkit import normalise
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+
+PICTURE = """
+from labkit.draw.matrix import Row, matrix
+matrix([Row("web", {"app": "web"})], title="pods × labels")
+"""
+TWIN = "pods × labels (1 objects)\n       app\n       web\n  web  ●"
+
+
+def nbval(path, environment=None):
+    command = [sys.executable, "-m", "pytest", "-p", "labkit.nbval_plugin", "--nbval", str(path), "-q", "--timeout=600"]
+    return subprocess.run(
+        [*command, "-p", "no:cacheprovider", f"--rootdir={path if path.is_dir() else path.parent}"],
+        capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=900,
+    )  # fmt: skip
+
+
+def notebook_with(tmp_path, source, **data):
+    output = new_output("execute_result", data, execution_count=1)
+    path = tmp_path / "small.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(source, outputs=[output], execution_count=1)]), path)
+    return path
+
+
+def test_a_picture_is_compared_by_its_twin_alone(tmp_path):
+    path = notebook_with(tmp_path, PICTURE, **{"text/plain": TWIN, "image/svg+xml": "<svg>another</svg>"})
+    done = nbval(path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_changed_twin_fails(tmp_path):
+    path = notebook_with(tmp_path, PICTURE, **{"text/plain": TWIN.replace("●", "·"), "image/svg+xml": "<svg/>"})
+    done = nbval(path)
+    assert done.returncode == 1, done.stdout
+    assert "1 failed" in done.stdout
+
+
+def test_nbval_applies_the_rules_on_both_sides(tmp_path):
+    path = notebook_with(tmp_path, "'uid 11111111-2222-3333-4444-555555555555'",
+                         **{"text/plain": "'uid 99999999-8888-7777-6666-555555555555'"})  # fmt: skip
+    assert nbval(path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("web   1/1   Running   0          7s", "web   1/1   Running   0          12s"),
+        ("web   1/1   Running   1 (3s ago)   2m5s", "web   1/1   Running   1 (40s ago)   58s"),
+        ("web-6d4cf56db6-8b2xk", "web-7f9c8d5b44-zq6vn"),
+        ("pod/web-8b2xk created", "pod/web-zq6vn created"),
+        ("10.244.1.7    node1   <none>", "10.244.2.113   node1   <none>"),
+        ("AGE   IP            NODE", "AGE   IP             NODE"),
+        ('"resourceVersion": "812"', '"resourceVersion": "90210"'),
+        ("creationTimestamp: 2026-11-24T10:00:00Z", "creationTimestamp: 2027-01-02T03:04:05Z"),
+        ("Start Time:  Tue, 24 Nov 2026 10:00:00 +0000", "Start Time:  Mon, 04 Jan 2027 23:59:59 +0000"),
+        ("https://127.0.0.1:40123", "https://127.0.0.1:6443"),
+        ("pod-template-hash=6d4cf56db6", "pod-template-hash=7f9c8d5b44"),
+        ("took 0.31 s", "took 12.9 s"),
+    ],
+)
+def test_what_differs_between_runs_becomes_alike(one, other):
+    assert normalise.text(one) == normalise.text(other)
+
+
+@pytest.mark.parametrize(
+    "same",
+    ["pod/shop-web created", "environment=production,tier=frontend", "web-https", "terminationGracePeriodSeconds: 30",
+     "● shop-test  ·", "room=B-2.14", "registry.k8s.io/pause:3.10", "sleep 30s", "on-floppy", "lab-03-other"],
+)  # fmt: skip
+def test_what_a_lesson_says_is_left_alone(same):
+    assert normalise.text(same) == same
+
+
+def test_a_second_pass_changes_nothing():
+    text = "web-6d4cf56db6-8b2xk   1/1   Running   1 (3s ago)   2m5s   10.244.1.7   node1\n2026-11-24T10:00:00.123Z"
+    assert normalise.text(normalise.text(text)) == normalise.text(text)
+
+
+def test_pieces_of_a_stream_become_one_and_counts_follow_the_cells():
+    pieces = [new_output("stream", name="stdout", text="a\n"), new_output("stream", name="stdout", text="b\n")]
+    cell = new_code_cell("print()", outputs=pieces, execution_count=17)
+    cell.metadata["papermill"] = {"duration": 1.5}
+    nb = normalise.notebook(new_notebook(cells=[cell], metadata={"papermill": {}}))
+    assert [o.text for o in nb.cells[0].outputs] == ["a\nb\n"]
+    assert nb.cells[0].execution_count == 1
+    assert "papermill" not in nb.cells[0].metadata
+    assert "papermill" not in nb.metadata
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not NOTEBOOKS.is_dir(), reason="no notebooks in this checkout")
+def test_the_courses_stored_outputs_are_those_of_a_new_cluster(tmp_path):
+    environment = {"LABKIT_HOME": str(tmp_path / "state")}
+    try:
+        done = nbval(NOTEBOOKS, environment)
+    finally:
+        subprocess.run([sys.executable, "-m", "labkit", "down"], env={**os.environ, **environment}, check=False)
+    assert done.returncode == 0, done.stdout[-8000:]
