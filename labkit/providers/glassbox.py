@@ -59,7 +59,8 @@ def down(name: str, *, purge: bool) -> bool:
 
 def names() -> list[str]:
     """Return the names of all embedded clusters, running or not."""
-    return launcher.names()
+    with _own_errors():
+        return launcher.names()
 
 
 def status(name: str) -> dict[str, Any] | None:
@@ -102,3 +103,6 @@ def _own_errors() -> Iterator[None]:
         yield
     except cluster.ClusterError as error:
         raise ClusterError(error.message, next_step=error.next_step) from error
+    except PermissionError as error:
+        step = "use the user who started the cluster, or name another place: export LABKIT_HOME=DIRECTORY"
+        raise ClusterError("no access to a cluster's state", value=error.filename, next_step=step) from error
