@@ -58,10 +58,16 @@ def canonical(text: str | int | float) -> str:
     suffix = (match[2] or "") if match else ""
     if suffix in BINARY and value == value.to_integral_value() and abs(value) >= 1024:
         return _with_suffix(value, BINARY)
-    value = value.quantize(Decimal("1e-9"), ROUND_CEILING) if value.as_tuple().exponent < -9 else value
+    if _power(value) < -9:
+        value = value.quantize(Decimal("1e-9"), ROUND_CEILING)
     if suffix[:1] in ("e", "E") and suffix != "E":
         return _exponent(value)
     return _with_suffix(value, {key: DECIMAL[key] for key in DECIMAL})
+
+
+def _power(value: Decimal) -> int:
+    """Return the power of ten of the last digit."""
+    return int(value.as_tuple().exponent)
 
 
 def _with_suffix(value: Decimal, units: dict) -> str:
@@ -75,10 +81,9 @@ def _with_suffix(value: Decimal, units: dict) -> str:
 
 
 def _exponent(value: Decimal) -> str:
-    digits, exponent = value.normalize(), 0
+    digits = value.normalize()
     if digits == 0:
         return "0"
-    _, _, exponent = digits.as_tuple()
-    power = int(exponent) // 3 * 3
+    power = _power(digits) // 3 * 3
     count = int(value.scaleb(-power))
     return f"{count}e{power}" if power else str(count)

@@ -100,7 +100,8 @@ def _body_options(request: Request) -> dict:
 
 
 def _query_options(request: Request) -> dict:
-    query, given = request.query, {}
+    query = request.query
+    given: dict[str, Any] = {}
     if "gracePeriodSeconds" in query:
         try:
             given["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import orjson
 
@@ -134,7 +134,7 @@ def _resource_discovery(resource: Resource) -> dict:
         "singularResource": resource.singular,
         "verbs": sorted(resource.verbs),
     }
-    optional = {"shortNames": list(resource.short_names), "categories": list(resource.categories)}
+    optional: dict[str, list] = {"shortNames": list(resource.short_names), "categories": list(resource.categories)}
     optional["subresources"] = [_subresource_discovery(resource, name) for name in sorted(resource.subresources)]
     return shown | {name: value for name, value in optional.items() if value}
 
@@ -162,10 +162,10 @@ def _objects(address: str) -> dict[str, Callable[[], dict]]:
     }
     for group, versions in REGISTRY.groups.items():
         if group:
-            found[f"/apis/{group}"] = lambda group=group: {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
+            found[f"/apis/{group}"] = partial(_api_group, group)
         for version in versions:
             at = f"/apis/{group}/{version}" if group else f"/api/{version}"
-            found[at] = lambda group=group, version=version: resource_list(group, version)
+            found[at] = partial(resource_list, group, version)
     return found
 
 
@@ -182,6 +182,10 @@ def _api_versions(address: str) -> dict:
 
 def _group_list() -> dict:
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g) for g in REGISTRY.groups if g]}
+
+
+def _api_group(group: str) -> dict:
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
 
 
 def _group(group: str) -> dict:

@@ -48,7 +48,7 @@ def container_of(pod: dict, asked: str) -> str:
     if asked:
         raise errors.bad_request(f"container {asked} is not valid for pod {name}")
     chosen = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-    if chosen in ordinary:
+    if chosen and chosen in ordinary:
         return chosen
     if len(ordinary) == 1 and not initial:
         return ordinary[0]

@@ -88,15 +88,13 @@ def _document(request: Request) -> Any:
         document = orjson.loads(request.body)
     except orjson.JSONDecodeError:
         raise errors.bad_request(f"error decoding patch: {decoding.json_fault(request.body)}") from None
-    wanted, go_type = (list, "[]handlers.jsonPatchOp")
-    if patch_type(request) != JSON_PATCH:
-        wanted, go_type = dict, "map[string]interface {}"  # type: ignore[assignment]
+    wanted: type = list if patch_type(request) == JSON_PATCH else dict
+    go_type = "[]handlers.jsonPatchOp" if wanted is list else "map[string]interface {}"
     if not isinstance(document, wanted):
-        given = {list: "array", dict: "object"}.get(type(document)) or decoding.GO_TYPES.get(type(document), "null")
-        raise errors.bad_request(
-            f"error decoding patch: json: cannot unmarshal {given} into Go value of type {go_type}"
-        )
-    if wanted is list and len(document) > MAX_OPERATIONS:
+        given = "object" if isinstance(document, dict) else decoding.GO_TYPES.get(type(document), "null")
+        told = f"json: cannot unmarshal {given} into Go value of type {go_type}"
+        raise errors.bad_request(f"error decoding patch: {told}")
+    if isinstance(document, list) and len(document) > MAX_OPERATIONS:
         told = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(document)}"
         raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {told}")
     return document

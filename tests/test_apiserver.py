@@ -1,0 +1,277 @@
+"""The API server as its clients see it: kubectl, raw HTTPS, and a kill -9 in the middle."""
+
+import json
+import signal
+import threading
+
+import pytest
+
+from labkit.glassbox.apiserver import deletion
+from labkit.glassbox.apiserver.decoding import json_fault
+
+
+def configmap(name, **data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+@pytest.fixture
+def configmaps(namespace):
+    return f"/api/v1/namespaces/{namespace}/configmaps"
+
+
+# --- writing
+
+
+def test_a_created_object_is_named_dated_and_at_a_revision(api_server, configmaps):
+    code, made = api_server.request("POST", configmaps, configmap("a", k="v"))
+    assert code == 201
+    assert list(made) == ["kind", "apiVersion", "metadata", "data"]
+    assert list(made["metadata"]) == ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
+    assert api_server.request("GET", f"{configmaps}/a") == (200, made)
+
+
+def test_a_generated_name_begins_with_its_prefix(api_server, configmaps):
+    body = {"metadata": {"generateName": "job-"}}
+    names = {api_server.request("POST", configmaps, body)[1]["metadata"]["name"] for _ in range(3)}
+    assert len(names) == 3
+    assert all(name.startswith("job-") and len(name) == 9 for name in names)
+
+
+def test_a_second_object_of_a_name_is_refused(api_server, configmaps):
+    api_server.request("POST", configmaps, configmap("a"))
+    code, refusal = api_server.request("POST", configmaps, configmap("a"))
+    assert (code, refusal["message"]) == (409, 'configmaps "a" already exists')
+
+
+def test_an_update_from_an_old_revision_is_refused(api_server, configmaps):
+    _, old = api_server.request("POST", configmaps, configmap("a", k="1"))
+    api_server.request("PUT", f"{configmaps}/a", {**old, "data": {"k": "2"}})
+    code, refusal = api_server.request("PUT", f"{configmaps}/a", {**old, "data": {"k": "3"}})
+    told = "the object has been modified; please apply your changes to the latest version and try again"
+    assert (code, refusal["reason"]) == (409, "Conflict")
+    assert refusal["message"] == f'Operation cannot be fulfilled on configmaps "a": {told}'
+
+
+def test_an_update_that_changes_nothing_keeps_the_revision(api_server, configmaps):
+    _, made = api_server.request("POST", configmaps, configmap("a", k="1"))
+    assert api_server.request("PUT", f"{configmaps}/a", configmap("a", k="1")) == (200, made)
+
+
+def test_a_dry_run_stores_nothing(api_server, configmaps):
+    code, shown = api_server.request("POST", f"{configmaps}?dryRun=All", configmap("a"))
+    assert (code, "resourceVersion" in shown["metadata"]) == (201, False)
+    assert api_server.request("GET", f"{configmaps}/a")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        ("merge-patch+json", {"data": {"k": "2"}}),
+        ("strategic-merge-patch+json", {"data": {"k": "2"}}),
+        ("json-patch+json", [{"op": "replace", "path": "/data/k", "value": "2"}]),
+    ],
+)
+def test_each_kind_of_patch_changes_the_object(api_server, configmaps, kind, patch):
+    api_server.request("POST", configmaps, configmap("a", k="1"))
+    code, changed = api_server.request("PATCH", f"{configmaps}/a", patch, content_type=f"application/{kind}")
+    assert (code, changed["data"]) == (200, {"k": "2"})
+
+
+def test_a_creation_in_a_missing_namespace_is_refused(api_server):
+    code, refusal = api_server.request("POST", "/api/v1/namespaces/nowhere/configmaps", configmap("a"))
+    assert (code, refusal["message"]) == (404, 'namespaces "nowhere" not found')
+
+
+def test_a_body_over_three_mebibytes_is_refused(api_server, configmaps):
+    code, refusal = api_server.request("POST", configmaps, configmap("a", k="x" * (3 << 20)))
+    assert (code, refusal["message"]) == (413, "Request entity too large: limit is 3145728")
+
+
+# --- deleting
+
+
+def test_a_finalizer_holds_a_deleted_object(api_server, configmaps):
+    body = configmap("a")
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    api_server.request("POST", configmaps, body)
+    assert "deletionTimestamp" in api_server.request("DELETE", f"{configmaps}/a")[1]["metadata"]
+    free = {"metadata": {"finalizers": None}}
+    api_server.request("PATCH", f"{configmaps}/a", free, content_type="application/merge-patch+json")
+    assert api_server.request("GET", f"{configmaps}/a")[0] == 404
+
+
+def test_a_delete_meant_for_another_uid_is_refused(api_server, configmaps):
+    api_server.request("POST", configmaps, configmap("a"))
+    code, refusal = api_server.request("DELETE", f"{configmaps}/a", {"preconditions": {"uid": "other"}})
+    assert code == 409
+    assert "the UID in the precondition (other) does not match the UID in record" in refusal["message"]
+
+
+def test_the_system_namespaces_cannot_be_deleted(api_server):
+    code, refusal = api_server.request("DELETE", "/api/v1/namespaces/kube-system")
+    assert code == 403
+    assert refusal["message"] == 'namespaces "kube-system" is forbidden: this namespace may not be deleted'
+
+
+@pytest.mark.parametrize(
+    ("policy", "finalizers"),
+    [("Foreground", ["foregroundDeletion"]), ("Orphan", ["orphan"]), ("Background", []), (None, [])],
+)
+def test_a_propagation_policy_becomes_a_finalizer(policy, finalizers):
+    assert deletion.finalizers_for([], deletion.Options(policy=policy)) == finalizers
+
+
+# --- reading
+
+
+def test_pages_show_one_moment(api_server, configmaps):
+    for name in "abcde":
+        api_server.request("POST", configmaps, configmap(name))
+    _, first = api_server.request("GET", f"{configmaps}?limit=2")
+    api_server.request("DELETE", f"{configmaps}/c")
+    _, rest = api_server.request("GET", f"{configmaps}?limit=9&continue={first['metadata']['continue']}")
+    assert first["metadata"]["remainingItemCount"] == 3
+    assert [item["metadata"]["name"] for item in rest["items"]] == ["c", "d", "e"]
+    assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+
+def test_a_revision_of_the_future_times_out(api_server, configmaps):
+    code, refusal = api_server.request("GET", f"{configmaps}?resourceVersion=99999999999")
+    assert code == 504
+    assert refusal["message"].startswith("Timeout: Too large resource version: 99999999999, current: ")
+
+
+def test_metadata_alone_can_be_asked_for(api_server, configmaps):
+    api_server.request("POST", configmaps, configmap("a", k="v"))
+    accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    _, shown = api_server.request("GET", configmaps, accept=accept)
+    assert shown["kind"] == "PartialObjectMetadataList"
+    assert set(shown["items"][0]) == {"kind", "apiVersion", "metadata"}
+
+
+# --- watching
+
+
+def events(answer):
+    return [(event["type"], event["object"]) for event in map(json.loads, answer)]
+
+
+def test_a_watch_replays_what_happened_since_a_revision(api_server, configmaps):
+    _, first = api_server.request("POST", configmaps, configmap("a", k="1"))
+    api_server.request("PUT", f"{configmaps}/a", configmap("a", k="2"))
+    api_server.request("DELETE", f"{configmaps}/a")
+    since = first["metadata"]["resourceVersion"]
+    with api_server.open("GET", f"{configmaps}?watch=1&timeoutSeconds=1&resourceVersion={since}") as answer:
+        assert [kind for kind, _ in events(answer)] == ["MODIFIED", "DELETED"]
+
+
+def test_a_watch_list_ends_its_initial_events_with_a_bookmark(api_server, configmaps):
+    api_server.request("POST", configmaps, configmap("a"))
+    options = (
+        "watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    )
+    with api_server.open("GET", f"{configmaps}?{options}") as answer:
+        (added, _), (bookmark, end) = events(answer)[:2]
+    assert (added, bookmark) == ("ADDED", "BOOKMARK")
+    assert end["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+def test_an_object_that_leaves_the_selector_is_deleted_for_the_watcher(api_server, configmaps):
+    body = configmap("a")
+    body["metadata"]["labels"] = {"on": "yes"}
+    _, made = api_server.request("POST", configmaps, body)
+    body["metadata"]["labels"] = {"on": "no"}
+    api_server.request("PUT", f"{configmaps}/a", body)
+    options = f"watch=1&timeoutSeconds=1&labelSelector=on=yes&resourceVersion={made['metadata']['resourceVersion']}"
+    with api_server.open("GET", f"{configmaps}?{options}") as answer:
+        ((kind, seen),) = events(answer)
+    assert (kind, seen["metadata"]["labels"]) == ("DELETED", {"on": "yes"})
+
+
+# --- who may
+
+
+def test_a_wrong_token_is_refused(api_server):
+    assert api_server.request("GET", "/api/v1/pods", user="wrong")[1]["message"] == "Unauthorized"
+
+
+@pytest.mark.parametrize(("user", "name"), [(None, "system:anonymous"), ("student", "student")])
+def test_a_user_without_rights_is_told_which_one_is_missing(api_server, user, name):
+    code, refusal = api_server.request("GET", "/api/v1/namespaces/default/pods", user=user)
+    why = f'User "{name}" cannot list resource "pods" in API group "" in the namespace "default"'
+    assert (code, refusal["message"]) == (403, f"pods is forbidden: {why}")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/version"])
+def test_anybody_may_ask_whether_the_server_lives(api_server, path):
+    assert api_server.request("GET", path, user=None)[0] == 200
+
+
+# --- words
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "unexpected end of JSON input"),
+        (b'{"a":1,', "unexpected end of JSON input"),
+        (b"{x", "invalid character 'x' looking for beginning of object key string"),
+    ],
+)
+def test_broken_json_is_told_as_go_does(body, told):
+    assert json_fault(body) == told
+
+
+# --- kubectl
+
+
+def test_kubectl_creates_waits_for_and_deletes(api_server, namespace):
+    api_server.kubectl("-n", namespace, "create", "configmap", "c", "--from-literal=k=v")
+    waited = api_server.kubectl("-n", namespace, "wait", "--for=jsonpath={.data.k}=v", "configmap/c", "--timeout=10s")
+    assert waited == "configmap/c condition met\n"
+    assert "deleted" in api_server.kubectl("-n", namespace, "delete", "configmap", "c")
+
+
+def test_kubectl_sees_the_served_kinds(api_server):
+    listed = api_server.kubectl("api-resources", "-o", "name").split()
+    assert {"pods", "deployments.apps", "leases.coordination.k8s.io"} <= set(listed)
+
+
+# --- surviving
+
+
+def test_kill_9_under_writes_loses_no_acknowledged_write(own_api_server):
+    server, acknowledged = own_api_server, []
+    path = "/api/v1/namespaces/default/configmaps"
+
+    def write():
+        for number in range(100_000):
+            try:
+                code, _ = server.request("POST", path, configmap(f"w-{number}"))
+            except OSError:
+                return
+            if code == 201:
+                acknowledged.append(f"w-{number}")
+            if len(acknowledged) == 40:
+                enough.set()
+
+    enough = threading.Event()
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert enough.wait(30)
+    server.stop(signal.SIGKILL)
+    writer.join(30)
+    server.start()
+    kept = {item["metadata"]["name"] for item in server.request("GET", path)[1]["items"]}
+    assert set(acknowledged) <= kept
+
+
+def test_a_restarted_server_goes_on_where_a_watch_was(own_api_server):
+    server, path = own_api_server, "/api/v1/namespaces/default/configmaps"
+    _, first = server.request("POST", path, configmap("a"))
+    server.request("POST", path, configmap("b"))
+    assert server.stop() == 0
+    server.start()
+    since = first["metadata"]["resourceVersion"]
+    with server.open("GET", f"{path}?watch=1&timeoutSeconds=1&resourceVersion={since}") as answer:
+        assert [obj["metadata"]["name"] for _, obj in events(answer)] == ["b"]

@@ -1,0 +1,94 @@
+"""Patches: JSON, merge and strategic, as pure functions."""
+
+import pytest
+
+from labkit.glassbox.apiserver.patch import Unpatchable, json_patch, merge_patch, strategic_merge
+
+POD_SPEC = "io.k8s.api.core.v1.PodSpec"
+DEPLOYMENT_SPEC = "io.k8s.api.apps.v1.DeploymentSpec"
+
+
+def test_a_merge_patch_merges_objects_removes_by_null_and_replaces_lists():
+    assert merge_patch({"a": {"b": 1, "c": 2}, "l": [1]}, {"a": {"b": None, "d": 3}, "l": [2]}) == {
+        "a": {"c": 2, "d": 3},
+        "l": [2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("operation", "result"),
+    [
+        ({"op": "add", "path": "/a/-", "value": 3}, {"a": [1, 2, 3]}),
+        ({"op": "add", "path": "/a/0", "value": 3}, {"a": [3, 1, 2]}),
+        ({"op": "remove", "path": "/a/0"}, {"a": [2]}),
+        ({"op": "replace", "path": "/a/1", "value": 9}, {"a": [1, 9]}),
+        ({"op": "add", "path": "/x~1y~0z", "value": 1}, {"a": [1, 2], "x/y~z": 1}),
+        ({"op": "copy", "from": "/a/0", "path": "/b"}, {"a": [1, 2], "b": 1}),
+        ({"op": "move", "from": "/a", "path": "/b"}, {"b": [1, 2]}),
+        ({"op": "test", "path": "/a/0", "value": 1}, {"a": [1, 2]}),
+    ],
+)
+def test_a_json_patch_operation(operation, result):
+    assert json_patch({"a": [1, 2]}, [operation]) == result
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "test", "path": "/a/0", "value": 2},
+        {"op": "remove", "path": "/missing"},
+        {"op": "add", "path": "/missing/x", "value": 1},
+        {"op": "remove", "path": "/a/7"},
+        {"op": "frob", "path": "/a"},
+        {"op": "add", "value": 1},
+    ],
+)
+def test_a_json_patch_that_does_not_fit_is_refused(operation):
+    with pytest.raises(Unpatchable):
+        json_patch({"a": [1, 2]}, [operation])
+
+
+def test_containers_merge_by_name():
+    spec = {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}
+    merged = strategic_merge(spec, {"containers": [{"name": "b", "image": "2"}]}, POD_SPEC)
+    assert merged["containers"] == [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}]
+
+
+def test_a_list_element_is_deleted_by_directive():
+    spec = {"containers": [{"name": "a"}, {"name": "b"}]}
+    merged = strategic_merge(spec, {"containers": [{"name": "a", "$patch": "delete"}]}, POD_SPEC)
+    assert merged["containers"] == [{"name": "b"}]
+
+
+def test_a_list_is_replaced_by_directive():
+    spec = {"containers": [{"name": "a"}]}
+    merged = strategic_merge(spec, {"containers": [{"name": "c"}, {"$patch": "replace"}]}, POD_SPEC)
+    assert merged["containers"] == [{"name": "c"}]
+
+
+def test_a_list_is_put_in_the_order_asked_for():
+    spec = {"containers": [{"name": "a"}, {"name": "b"}]}
+    change = {
+        "$setElementOrder/containers": [{"name": "b"}, {"name": "a"}],
+        "containers": [{"name": "a", "image": "x"}],
+    }
+    assert strategic_merge(spec, change, POD_SPEC)["containers"] == [{"name": "b"}, {"name": "a", "image": "x"}]
+
+
+def test_a_list_without_merge_key_is_replaced():
+    spec = {"containers": [{"name": "a", "command": ["x", "y"]}]}
+    merged = strategic_merge(spec, {"containers": [{"name": "a", "command": ["z"]}]}, POD_SPEC)
+    assert merged["containers"] == [{"name": "a", "command": ["z"]}]
+
+
+def test_retained_keys_drop_the_others():
+    spec = {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}
+    merged = strategic_merge(spec, {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}, DEPLOYMENT_SPEC)
+    assert merged == {"strategy": {"type": "Recreate"}}
+
+
+def test_finalizers_merge_and_single_ones_are_deleted():
+    meta = {"finalizers": ["a/b", "c/d"]}
+    change = {"$deleteFromPrimitiveList/finalizers": ["a/b"], "finalizers": ["e/f"]}
+    merged = strategic_merge(meta, change, "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+    assert merged == {"finalizers": ["c/d", "e/f"]}
