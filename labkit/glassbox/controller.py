@@ -1,4 +1,4 @@
-"""What every controller is: informers say that something changed, it looks at the key until the world is as it should be.
+"""What every controller is: informers say that something changed, it looks at the key until the world is as it should.
 
     event → key → queue → reconcile(key)
 

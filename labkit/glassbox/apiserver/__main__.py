@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -29,6 +30,13 @@ from labkit.glassbox.store import Store
 
 log = logging.getLogger("apiserver")
 
+# A client that hangs up ends its watch at once; idle connections are kept, as Go's server does.
+HTTP: dict[str, Any] = {
+    "request_factory": request_of,
+    "handler_cancellation": True,
+    "access_log": None,
+    "keepalive_timeout": 600.0,
+}
 GRACE_SECONDS = 2.0  # what open requests are given when the server stops
 
 
@@ -65,7 +73,7 @@ async def serve(options: argparse.Namespace) -> None:
     api = Api(store, SystemClock(), kubelets, options.service_cluster_ip_range)
     housekeeping.first_objects(api)
     server = Server(api, auth.read_tokens(options.token_auth_file), LastUse(options.data_dir, api.clock))
-    runner = web.ServerRunner(web.Server(server, request_factory=request_of, access_log=None))
+    runner = web.ServerRunner(web.Server(server, **HTTP))
     await runner.setup()
     context = tls_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
     for listening in sockets_of(options):

@@ -194,9 +194,10 @@ def mark(resource: Resource, obj: dict, options: Options, now: float) -> None:
         _shorten(meta, grace)
         return
     meta["deletionTimestamp"] = clock.rfc3339(now + grace)
-    meta["deletionGracePeriodSeconds"] = grace
     if resource.plural == "namespaces":
         obj.setdefault("status", {})["phase"] = "Terminating"
+    else:
+        meta["deletionGracePeriodSeconds"] = grace
     if resource.strategy.counts_generation or meta.get("generation"):
         meta["generation"] = meta.get("generation", 0) + 1
 

@@ -1,0 +1,138 @@
+"""The OpenAPI v3 documents that kubectl reads: for explain, for validation, for merging on the client's side.
+
+A group version's document has the definitions of the kinds that are served there and all that these refer to, and the
+paths with the operations that clients look for.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/installer.go, k8s.io/kube-openapi
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import Any
+
+import orjson
+
+from labkit.glassbox.apiserver.definitions import REFERENCE, definition, definitions, reference
+from labkit.glassbox.resources import REGISTRY, Resource
+
+COMPONENTS = "#/components/schemas/"
+PATCHES = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
+VERBS = {"get": "get", "create": "post", "update": "put", "delete": "delete", "patch": "patch"}
+ON_COLLECTIONS = ("create",)
+OPTIONS = ("dryRun", "fieldManager", "fieldValidation")
+FREE_FORM = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
+
+
+def openapi_v3_index() -> dict:
+    """Return where the documents are, each with a hash of what it says."""
+    paths = {}
+    for group, versions in REGISTRY.groups.items():
+        for version in versions:
+            path = f"apis/{group}/{version}" if group else f"api/{version}"
+            digest = hashlib.sha256(orjson.dumps(openapi_v3(path))).hexdigest()[:32].upper()
+            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+    return {"paths": paths}
+
+
+@cache
+def openapi_v3(path: str) -> dict:
+    """Return the document of a group version, called "api/v1" or "apis/GROUP/VERSION". Raises KeyError."""
+    served = [each for each in REGISTRY.all() if each.path().startswith(f"/{path}/")]
+    if not served:
+        raise KeyError(path)
+    wanted = [name for each in served for name in (each.definition, each.definition + "List")]
+    names = closure([*wanted, FREE_FORM])
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": "v1.36.2"},
+        "paths": {at: item for each in served for at, item in paths_of(each).items()},
+        "components": {"schemas": {name: component(name) for name in sorted(names)}},
+    }
+
+
+def closure(names: list[str]) -> set[str]:
+    """Return the definitions with those names and all that they refer to."""
+    found: set[str] = set()
+    todo = [name for name in names if name in definitions()]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += [each for each in references(definition(name)) if each not in found]
+    return found
+
+
+def references(schema: Any) -> list[str]:
+    """Return all definitions that a schema refers to, at any depth."""
+    if isinstance(schema, list):
+        return [name for each in schema for name in references(each)]
+    if not isinstance(schema, dict):
+        return []
+    own = [name] if (name := reference(schema)) else []
+    return own + [name for each in schema.values() for name in references(each)]
+
+
+def component(name: str) -> dict:
+    """Return a definition as OpenAPI v3 has it."""
+    return to_v3(definition(name))
+
+
+def to_v3(schema: Any) -> Any:
+    """Return a JSON schema as OpenAPI 3.0 writes it: one type, references in allOf beside a description."""
+    if isinstance(schema, list):
+        return [to_v3(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if target := schema.get("$ref"):
+        link = {"$ref": target.replace(REFERENCE, COMPONENTS)}
+        rest = {key: to_v3(value) for key, value in schema.items() if key != "$ref"}
+        return {**rest, "allOf": [link], "default": {}} if rest else link
+    result = {key: to_v3(value) for key, value in schema.items() if key != "type"}
+    if "type" in schema:
+        types = schema["type"]
+        result["type"] = types if isinstance(types, str) else next(each for each in types if each != "null")
+        if not isinstance(result["type"], str):  # a field that is called "type"
+            result["type"] = to_v3(schema["type"])
+    return result
+
+
+def paths_of(resource: Resource) -> dict[str, dict]:
+    """Return the paths of a resource's collection and of one object, with their operations."""
+    namespace = "{namespace}" if resource.namespaced else None
+    gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    result: dict[str, dict] = {}
+    for verb, method in VERBS.items():
+        if verb in resource.verbs:
+            path = resource.path(namespace, None if verb in ON_COLLECTIONS else "{name}")
+            result.setdefault(path, {})[method] = operation(resource, verb, gvk)
+    return result
+
+
+def operation(resource: Resource, verb: str, gvk: dict) -> dict:
+    """Return what OpenAPI says of a verb: the kind, the options, the bodies."""
+    answer = {"description": "OK", "content": _content(["application/json"], resource.definition)}
+    told: dict[str, Any] = {
+        "operationId": f"{verb}{resource.kind}",
+        "responses": {"200": answer},
+        "x-kubernetes-action": verb,
+        "x-kubernetes-group-version-kind": gvk,
+    }
+    if verb in ("create", "update", "patch"):
+        told["parameters"] = [
+            {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in OPTIONS
+        ]
+        if verb == "patch":
+            told["requestBody"] = {"required": True, "content": _content(list(PATCHES), FREE_FORM)}
+        else:
+            told["requestBody"] = {"required": True, "content": _content(["*/*"], resource.definition)}
+    return told
+
+
+def _content(media: list[str], name: str) -> dict:
+    return {each: {"schema": {"$ref": COMPONENTS + name}} for each in media}

@@ -1,0 +1,134 @@
+"""What the definitions say of an object: whether its fields exist and have the right types, and how lists are merged.
+
+What a value *means* is not looked at here: defaults.py fills in, strategies validate.
+
+Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.glassbox.apiserver.defaults import apply_defaults
+from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
+from labkit.glassbox.apiserver.openapi import openapi_v3, openapi_v3_index
+from labkit.glassbox.apiserver.readers import Mismatch, Notes, struct
+from labkit.glassbox.errors import ApiError, Cause, bad_request
+from labkit.glassbox.resources import Resource
+
+__all__ = ["FieldInfo", "apply_defaults", "check", "decode", "field", "openapi_v3", "openapi_v3_index"]
+
+
+def decode(resource: Resource, obj: dict, *, field_validation: str, raw: bytes = b"") -> tuple[dict, list[str]]:
+    """Return the object in its normal form, and warnings; raw is the text that it came from, if there was one.
+
+    Raises ApiError 400: a wrong type or, with Strict validation, an unknown or repeated field.
+    """
+    notes = Notes()
+    try:
+        result = struct(resource.definition)(obj, "", "", notes)
+    except (ValueError, Mismatch) as error:
+        raise _cannot(resource, str(error)) from None
+    if field_validation == "Ignore":
+        return result, []
+    faults = [*repeated(raw, notes.keys), *(f'unknown field "{path}"' for path in notes.unknown)]
+    if faults and field_validation == "Strict":
+        raise _cannot(resource, "strict decoding error: " + ", ".join(faults))
+    return result, faults
+
+
+def _cannot(resource: Resource, why: str) -> ApiError:
+    told = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
+    return bad_request(told)
+
+
+def check(resource: Resource, obj: dict) -> list[Cause]:
+    """Return the causes that follow from the definitions alone; the strategies know the rest."""
+    return []
+
+
+# -- repeated fields
+
+
+def repeated(raw: bytes, keys: int) -> list[str]:
+    """Return a fault for each field that stands twice in its object.
+
+    Parsing for that is slow, so it is done only when the text has more colons than the object has keys.
+    """
+    if raw.count(b":") == keys or not raw:
+        return []
+    return _repeated_json(raw) if raw.lstrip()[:1] == b"{" else _repeated_yaml(raw)
+
+
+def _repeated_json(raw: bytes) -> list[str]:
+    tree = json.loads(raw, object_pairs_hook=_Pairs)
+    return [f'duplicate field "{path}"' for path in _twice(tree, "")]
+
+
+class _Pairs(list):
+    """An object as it was written: its pairs, repeated keys included."""
+
+
+def _twice(value: Any, path: str):
+    if isinstance(value, _Pairs):
+        seen = set()
+        for key, item in value:
+            at = f"{path}.{key}" if path else key
+            if key in seen:
+                yield at
+            seen.add(key)
+            yield from _twice(item, at)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _twice(item, f"{path}[{index}]")
+
+
+def _repeated_yaml(raw: bytes) -> list[str]:
+    import yaml
+
+    def walk(node):
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, item in node.value:
+                if key.value in seen:
+                    yield f'  line {key.start_mark.line + 1}: key "{key.value}" already set in map'
+                seen.add(key.value)
+                yield from walk(item)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                yield from walk(item)
+
+    found = list(walk(yaml.compose(raw, Loader=yaml.SafeLoader)))
+    return ["yaml: unmarshal errors:\n" + "\n".join(found)] if found else []
+
+
+# -- merging
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """How a strategic merge patch treats a field: its definition, if it has one, and how its list is merged."""
+
+    definition: str | None = None
+    is_list: bool = False
+    is_map: bool = False
+    patch_strategy: str = ""
+    patch_merge_key: str = ""
+
+
+def field(definition: str, name: str) -> FieldInfo:
+    """Return what is known of a definition's field; nothing, for a field that does not exist."""
+    schema = definitions().get(definition, {}).get("properties", {}).get(name)
+    if schema is None:
+        return FieldInfo()
+    is_list = reference(schema) is None and type_of(schema) == "array"
+    inner = schema["items"] if is_list else schema
+    return FieldInfo(
+        definition=reference(inner),
+        is_list=is_list,
+        is_map=reference(schema) is None and type_of(schema) == "object",
+        patch_strategy=schema.get("x-kubernetes-patch-strategy", ""),
+        patch_merge_key=schema.get("x-kubernetes-patch-merge-key", ""),
+    )

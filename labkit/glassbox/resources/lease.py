@@ -1,0 +1,31 @@
+"""Lease: a heartbeat or a lock with a term.
+
+Upstream: pkg/registry/core/lease/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class LeaseStrategy(Strategy):
+    allow_create_on_update = True
+
+
+LEASES = Resource(
+    group="coordination.k8s.io",
+    version="v1",
+    kind="Lease",
+    plural="leases",
+    singular="lease",
+    namespaced=True,
+    definition="io.k8s.api.coordination.v1.Lease",
+    strategy=LeaseStrategy(),
+    verbs=ALL_VERBS,
+    short_names=(),
+    categories=(),
+    subresources=(),
+    field_labels=(),
+    storage_version_hash="gqkMMb/YqFM=",
+)

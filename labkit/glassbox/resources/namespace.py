@@ -1,0 +1,50 @@
+"""Namespace: a room for names.
+
+Upstream: pkg/registry/core/namespace/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class NamespaceStrategy(Strategy):
+    """A namespace goes when its own finalizer, `kubernetes`, has been taken out of spec.finalizers."""
+
+    has_status = True
+    empty_status = {"phase": "Active"}
+
+    def prepare_for_create(self, obj: dict) -> None:
+        super().prepare_for_create(obj)
+        finalizers = obj.setdefault("spec", {}).get("finalizers") or []
+        obj["spec"]["finalizers"] = [*finalizers, *(["kubernetes"] if "kubernetes" not in finalizers else [])]
+        self._name_in_label(obj)
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        super().prepare_for_update(obj, old)
+        obj["spec"] = old.get("spec", {})
+        self._name_in_label(obj)
+
+    def _name_in_label(self, obj: dict) -> None:
+        metadata = obj["metadata"]
+        if metadata.get("name"):
+            metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
+
+
+NAMESPACES = Resource(
+    group="",
+    version="v1",
+    kind="Namespace",
+    plural="namespaces",
+    singular="namespace",
+    namespaced=False,
+    definition="io.k8s.api.core.v1.Namespace",
+    strategy=NamespaceStrategy(),
+    verbs=ALL_VERBS,
+    short_names=("ns",),
+    categories=(),
+    subresources=("finalize", "status"),
+    field_labels=("status.phase",),
+    storage_version_hash="Q3oi5N2YM8M=",
+)

@@ -1,0 +1,37 @@
+"""Node: a machine that runs pods.
+
+Upstream: pkg/registry/core/node/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class NodeStrategy(Strategy):
+    """A kubelet registers its node together with its status; later writes of the node leave the status alone."""
+
+    has_status = True
+
+    def prepare_for_create(self, obj: dict) -> None:
+        obj.setdefault("spec", {})
+        obj.setdefault("status", {}).setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 0}})
+
+
+NODES = Resource(
+    group="",
+    version="v1",
+    kind="Node",
+    plural="nodes",
+    singular="node",
+    namespaced=False,
+    definition="io.k8s.api.core.v1.Node",
+    strategy=NodeStrategy(),
+    verbs=ALL_VERBS,
+    short_names=("no",),
+    categories=(),
+    subresources=("status",),
+    field_labels=("spec.unschedulable",),
+    storage_version_hash="XwShjMxG9Fs=",
+)

@@ -1,0 +1,87 @@
+"""Pod: containers that live and die together.
+
+Upstream: pkg/registry/core/pod/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox import quantity
+from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class PodStrategy(Strategy):
+    """A new pod is Pending; its quality of service follows from its requests and limits and never changes."""
+
+    has_status = True
+    counts_generation = True
+
+    def default(self, obj: dict) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("serviceAccountName", spec.get("serviceAccount") or "default")
+        spec["serviceAccount"] = spec["serviceAccountName"]
+        spec.setdefault("priority", 0)
+        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+        spec["tolerations"] = with_default_tolerations(spec.get("tolerations") or [])
+
+    def prepare_for_create(self, obj: dict) -> None:
+        super().prepare_for_create(obj)
+        obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
+
+
+def with_default_tolerations(tolerations: list[dict]) -> list[dict]:
+    """Return the tolerations with those that keep a pod for 300 s on a node that has gone silent."""
+    kept = list(tolerations)
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        covered = any(
+            each.get("key") in (None, "", key) and each.get("effect") in (None, "", "NoExecute") for each in tolerations
+        )
+        if not covered:
+            kept.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
+    return kept
+
+
+def qos_class(pod: dict) -> str:
+    """Return Guaranteed (all limits set, requests equal), BestEffort (nothing set) or Burstable."""
+    every = [*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ())]
+    asked = [_compute(each, "requests") for each in every]
+    limits = [_compute(each, "limits") for each in every]
+    if not any(asked) and not any(limits):
+        return "BestEffort"
+    if all(len(limit) == 2 and limit == request for limit, request in zip(limits, asked, strict=True)):
+        return "Guaranteed"
+    return "Burstable"
+
+
+def _compute(container: dict, kind: str) -> dict:
+    amounts = (container.get("resources") or {}).get(kind) or {}
+    return {
+        name: quantity.parse(value) for name, value in amounts.items() if name in ("cpu", "memory") and value != "0"
+    }
+
+
+PODS = Resource(
+    group="",
+    version="v1",
+    kind="Pod",
+    plural="pods",
+    singular="pod",
+    namespaced=True,
+    definition="io.k8s.api.core.v1.Pod",
+    strategy=PodStrategy(),
+    verbs=ALL_VERBS,
+    short_names=("po",),
+    categories=("all",),
+    subresources=("binding", "log", "status"),
+    field_labels=(
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ),
+    storage_version_hash="xPOwRZ+Yhw8=",
+)

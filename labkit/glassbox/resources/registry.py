@@ -1,0 +1,89 @@
+"""The one table of all kinds that are served.
+
+Stands for the API installer's view of the world: handlers, discovery, the client and the garbage collector all
+look kinds up here. Adding a kind is one more declaration in the list below.
+
+Upstream: pkg/controlplane/instance.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from labkit.glassbox.resources import (
+    configmap,
+    deployment,
+    event,
+    lease,
+    namespace,
+    node,
+    pod,
+    replicaset,
+    secret,
+    service,
+    service_account,
+)
+from labkit.glassbox.resources.resource import Resource
+
+
+class Registry:
+    """Kinds by path, by name and by kind."""
+
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        self._resources = tuple(resources)
+        self._at = {(r.group, r.version, r.plural): r for r in self._resources}
+        self._names: dict[str, Resource] = {}
+        self._kinds: dict[tuple[str, str], Resource] = {}
+        for resource in self._resources:
+            self._kinds.setdefault((resource.api_version, resource.kind), resource)
+            for name in (resource.plural, resource.singular, resource.kind, *resource.short_names):
+                self._names.setdefault(name, resource)  # the first declared wins, as kubectl prefers core
+            self._names.setdefault(resource.group_plural, resource)
+            self._names.setdefault(f"{resource.plural}.{resource.version}.{resource.group}", resource)
+
+    def all(self) -> tuple[Resource, ...]:
+        """Return every resource, in the order in which discovery lists them."""
+        return self._resources
+
+    def find(self, name: str) -> Resource:
+        """Return the resource called so: plural, singular, kind, short name, or "plural.group".
+
+        Raises KeyError.
+        """
+        return self._names[name]
+
+    def at(self, group: str, version: str, plural: str) -> Resource | None:
+        """Return the resource served at /apis/GROUP/VERSION/PLURAL."""
+        return self._at.get((group, version, plural))
+
+    def for_kind(self, api_version: str, kind: str) -> Resource | None:
+        """Return the resource whose objects say `apiVersion` and `kind`."""
+        return self._kinds.get((api_version, kind))
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Return group -> its versions, the preferred first."""
+        found: dict[str, tuple[str, ...]] = {}
+        for resource in self._resources:
+            versions = found.get(resource.group, ())
+            if resource.version not in versions:
+                found[resource.group] = (*versions, resource.version)
+        return found
+
+
+REGISTRY = Registry(
+    (
+        configmap.CONFIGMAPS,
+        event.EVENTS,
+        namespace.NAMESPACES,
+        node.NODES,
+        pod.PODS,
+        secret.SECRETS,
+        service_account.SERVICE_ACCOUNTS,
+        service.SERVICES,
+        deployment.DEPLOYMENTS,
+        replicaset.REPLICASETS,
+        event.EVENTS_V1,
+        lease.LEASES,
+    )
+)

@@ -1,0 +1,101 @@
+"""What a kind is: one declaration from which routing, storage keys, discovery and tables follow.
+
+Stands for the rest.Storage wiring of kube-apiserver. A Resource says how a kind is named and
+what may be done with it; its Strategy says what happens to an object on the way into the store.
+
+Invariants: declarations are frozen and hold no state; two resources never share (group, version, plural).
+
+Upstream: pkg/registry/*/rest/storage_*.go, staging/src/k8s.io/apiserver/pkg/registry/rest/rest.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.glassbox.resources.strategy import Strategy
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of `kubectl get`.
+
+    `describes` is a field path of the kind's definition ("spec.replicas"), whose published description
+    the column repeats; `description` overrides it. Priority 1 shows with `-o wide` alone.
+    """
+
+    name: str
+    value: Callable[[dict, float], Any]  # (object, now in epoch seconds) -> cell
+    describes: str = ""
+    description: str = ""
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Subresource:
+    """How discovery lists a subresource; an empty kind means its parent's."""
+
+    verbs: tuple[str, ...]
+    kind: str = ""
+    group: str = ""
+    version: str = ""
+
+
+_WRITABLE = ("get", "patch", "update")
+SUBRESOURCES = {
+    "status": Subresource(_WRITABLE),
+    "scale": Subresource(_WRITABLE, "Scale", "autoscaling", "v1"),
+    "finalize": Subresource(("update",)),
+    "binding": Subresource(("create",), "Binding"),
+    "log": Subresource(("get",)),
+}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind that the API server stores and serves."""
+
+    group: str  # "" is the core group
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    definition: str  # key in the published definitions: "io.k8s.api.core.v1.Pod"
+    strategy: Strategy
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    subresources: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    field_labels: tuple[str, ...] = ()  # besides metadata.name and metadata.namespace
+    storage_version_hash: str = ""
+    # Where the objects are stored, when another resource shows the same ones (events.k8s.io shows core events).
+    stored_as: tuple[str, str, str] | None = None
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_plural(self) -> str:
+        """The name in error texts: "pods", "deployments.apps"."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def selectable(self) -> tuple[str, ...]:
+        """The field selector paths, metadata's included."""
+        return ("metadata.name", *(("metadata.namespace",) if self.namespaced else ()), *self.field_labels)
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the URL path of the collection, an object or its subresource."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/" + "/".join(parts)

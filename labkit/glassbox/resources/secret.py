@@ -1,0 +1,37 @@
+"""Secret: configuration that must not be shown.
+
+Upstream: pkg/registry/core/secret/strategy.go
+"""
+
+from __future__ import annotations
+
+import base64
+
+from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class SecretStrategy(Strategy):
+    """What is written to stringData is read from data."""
+
+    def default(self, obj: dict) -> None:
+        for key, text in obj.pop("stringData", {}).items():
+            obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
+
+
+SECRETS = Resource(
+    group="",
+    version="v1",
+    kind="Secret",
+    plural="secrets",
+    singular="secret",
+    namespaced=True,
+    definition="io.k8s.api.core.v1.Secret",
+    strategy=SecretStrategy(),
+    verbs=ALL_VERBS,
+    short_names=(),
+    categories=(),
+    subresources=(),
+    field_labels=("type",),
+    storage_version_hash="S6u1pOWzb84=",
+)

@@ -1,0 +1,31 @@
+"""ServiceAccount: who a pod is, to the API.
+
+Upstream: pkg/registry/core/serviceaccount/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class ServiceAccountStrategy(Strategy):
+    pass
+
+
+SERVICE_ACCOUNTS = Resource(
+    group="",
+    version="v1",
+    kind="ServiceAccount",
+    plural="serviceaccounts",
+    singular="serviceaccount",
+    namespaced=True,
+    definition="io.k8s.api.core.v1.ServiceAccount",
+    strategy=ServiceAccountStrategy(),
+    verbs=ALL_VERBS,
+    short_names=("sa",),
+    categories=(),
+    subresources=(),
+    field_labels=(),
+    storage_version_hash="pbx9ZvyFpBE=",
+)

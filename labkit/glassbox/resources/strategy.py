@@ -1,0 +1,92 @@
+"""What happens to an object between the wire and the store.
+
+Stands for upstream's create and update strategies. Hooks take and change plain dicts in place; they never
+store, never look at other objects, and never raise on bad input: that is what validate returns causes for.
+
+Order on a create: default → prepare_for_create → validate. On an update: default → prepare_for_update →
+validate_update. A write to a subresource of status: prepare_for_status_update → validate_status_update.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/registry/rest/{create,update}.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.errors import Cause
+
+
+class Strategy:
+    """Keep the status out of ordinary writes and everything else out of status writes.
+
+    `has_status`: the kind has a status that only the status subresource writes.
+    `counts_generation`: metadata.generation is 1 at creation and grows with each change outside metadata and status.
+    """
+
+    has_status = False
+    counts_generation = False
+    allow_create_on_update = False  # PUT of a name that does not exist creates it
+    allow_unconditional_update = True  # PUT without resourceVersion overwrites
+    empty_status: dict | None = {}  # what an object starts with; None leaves the key out
+
+    def default(self, obj: dict) -> None:
+        """Fill what neither the schema nor the table of defaults can."""
+
+    def prepare_for_create(self, obj: dict) -> None:
+        """Drop what a client must not set at creation."""
+        if self.has_status:
+            self._reset_status(obj)
+        if self.counts_generation:
+            obj["metadata"]["generation"] = 1
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        """Keep the stored status; bump the generation when anything outside metadata and status changed."""
+        if self.has_status:
+            _carry(obj, old, "status")
+        if self.counts_generation:
+            _carry(obj["metadata"], old["metadata"], "generation")
+            if self.changes_generation(obj, old):
+                obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+    def prepare_for_status_update(self, obj: dict, old: dict) -> None:
+        """Keep everything but the status as it is stored."""
+        for key in obj.keys() | old.keys():
+            if key not in ("status", "metadata"):
+                _carry(obj, old, key)
+        for key in ("labels", "annotations", "generation", "ownerReferences", "finalizers", "deletionTimestamp"):
+            self._carry_metadata(obj, old, key)
+
+    def _carry_metadata(self, obj: dict, old: dict, key: str) -> None:
+        _carry(obj["metadata"], old["metadata"], key)
+
+    def changes_generation(self, obj: dict, old: dict) -> bool:
+        """Tell whether this update is one that controllers have to observe."""
+        return obj.get("spec") != old.get("spec")
+
+    def validate(self, obj: dict) -> list[Cause]:
+        """Return every cause for refusing this object, in upstream's order."""
+        return []
+
+    def validate_update(self, obj: dict, old: dict) -> list[Cause]:
+        """Return every cause for refusing this change."""
+        return self.validate(obj)
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        """Return every cause for refusing this status."""
+        return []
+
+    def warnings(self, obj: dict) -> list[str]:
+        """Return what a client is told in Warning headers although the write succeeds."""
+        return []
+
+    def _reset_status(self, obj: dict) -> None:
+        if self.empty_status is None:
+            obj.pop("status", None)
+        else:
+            obj["status"] = dict(self.empty_status)
+
+
+def _carry(to: dict, source: dict, key: str) -> None:
+    """Make `to[key]` what it is in `source`, absence included."""
+    if key in source:
+        to[key] = source[key]
+    else:
+        to.pop(key, None)
