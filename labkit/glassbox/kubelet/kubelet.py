@@ -147,6 +147,7 @@ class Kubelet:
         except ApiError as error:
             if error.code != 404:
                 raise
+            spec["acquireTime"] = now
             metadata = {"name": name, "namespace": "kube-node-lease"}
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
             self.api.create("leases.coordination.k8s.io", lease)

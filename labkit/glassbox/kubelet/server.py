@@ -108,6 +108,8 @@ class Server:
         await response.prepare(request)
         try:
             await self._stream(response, reader, objects.uid(pod), attempt)
+        except ConnectionError:
+            pass  # whoever followed has gone
         finally:
             reader.close()
         return response
