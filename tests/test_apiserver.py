@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -275,3 +276,12 @@ def test_a_restarted_server_goes_on_where_a_watch_was(own_api_server):
     since = first["metadata"]["resourceVersion"]
     with server.open("GET", f"{path}?watch=1&timeoutSeconds=1&resourceVersion={since}") as answer:
         assert [obj["metadata"]["name"] for _, obj in events(answer)] == ["b"]
+
+
+def test_a_client_that_hangs_up_leaves_no_watch_behind(own_api_server):
+    server, path = own_api_server, "/api/v1/namespaces/default/configmaps"
+    for _ in range(20):
+        server.open("GET", f"{path}?watch=1").close()
+    server.request("POST", path, configmap("a"))
+    connections = subprocess.run(["ls", f"/proc/{server.process.pid}/fd"], capture_output=True, text=True).stdout
+    assert len(connections.split()) < 20
