@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from labkit import rubric
@@ -35,14 +36,23 @@ HOPELESS = {
 class Grader:
     """Checks one lesson's exercises in one namespace; remembers what was right, to say when it broke."""
 
-    def __init__(self, api: Api, namespace: str, lesson: str, clock: Callable[[], float] = time.time) -> None:
-        self.api, self.namespace, self.lesson, self.clock = api, namespace, lesson, clock
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        lesson: str,
+        *,
+        rubrics: Path = rubric.FOLDER,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.api, self.namespace, self.lesson = api, namespace, lesson
+        self.rubrics, self.clock = rubrics, clock
         self._was_right: set[str] = set()
         self._first_seen: dict[tuple[Any, ...], float] = {}
 
     def check(self, number: str, *, answer: object = None) -> Verdict:
         """Return how the exercise stands; raises LabError for an exercise that the lesson has not."""
-        exercise = rubric.load(rubric.find(self.lesson)).exercise(number)
+        exercise = rubric.load(rubric.find(self.lesson, self.rubrics)).exercise(number)
         findings = tuple(self.look(item, answer) for item in exercise.items)
         state = judge(findings, was_right=number in self._was_right)
         if state is State.RIGHT:

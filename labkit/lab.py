@@ -18,11 +18,11 @@ from labkit.draw import Draw
 from labkit.errors import ApiFailure, ClusterError, ParameterError
 from labkit.predict import Predictions
 from labkit.say import say, warn
-from labkit.wait import Waiter
+from labkit.wait import Target, Waiter, parse_condition
 
 OWNER = "app.kubernetes.io/managed-by"
 LESSON, STUDENT, PART_OF = "labkit.dev/lesson", "labkit.dev/student", "labkit.dev/part-of"
-NAMESPACE_SECONDS = 90.0
+NAMESPACE_SECONDS, ACCOUNT_SECONDS = 90.0, 30.0
 
 
 class Lab:
@@ -79,7 +79,7 @@ class Lab:
         name = f"{self.namespace}-{suffix}"
         check_name(name)
         self._remove_namespace(name)
-        self.api.create("namespaces", self._namespace_object(name))
+        self._make_namespace(name)
         return name
 
     def cleanup(self) -> None:
@@ -110,7 +110,7 @@ class Lab:
                     self._remove_namespace(name)
                 found = None
             if found is None:
-                self.api.create("namespaces", self._namespace_object(self.namespace))
+                self._make_namespace(self.namespace)
             return True
         except ApiFailure as failure:
             if failure.code != 403:
@@ -136,6 +136,16 @@ class Lab:
         except ApiFailure:
             return []
         return [n["metadata"]["name"] for n in found if n["metadata"]["name"] != self.namespace]
+
+    def _make_namespace(self, name: str) -> None:
+        """Make it and wait for its service account: a pod that comes before it is refused."""
+        self.api.create("namespaces", self._namespace_object(name))
+        account = Target("serviceaccount", "default")
+        try:
+            Waiter(self.api, name).until(account, parse_condition("Exists"), timeout=ACCOUNT_SECONDS, namespace=name)
+        except ApiFailure as failure:
+            if failure.code != 403:  # without the right to look, go on
+                raise
 
     def _namespace_object(self, name: str) -> dict[str, Any]:
         labels = {OWNER: "labkit", PART_OF: self.namespace, LESSON: self.lesson, STUDENT: label_value(self.student)}

@@ -128,7 +128,9 @@ def _check_schema(path: Path, node: Any, data: Any) -> None:
     from jsonschema import Draft202012Validator
 
     schema = json.loads((FOLDER / "schema.json").read_text())
-    for error in Draft202012Validator(schema).iter_errors(data):
+    errors = Draft202012Validator(schema).iter_errors(data)
+    # A misspelt field is two errors, unknown and missing: name the one that stands in the file.
+    for error in sorted(errors, key=lambda e: e.validator != "additionalProperties"):
         raise _error(path, node, list(error.absolute_path), error.message)
 
 

@@ -27,6 +27,8 @@ def api(cluster):
 def namespace(api):
     name = f"t-{uuid.uuid4().hex[:8]}"
     api.create("namespaces", {"metadata": {"name": name}})
+    account = parse_target("serviceaccount/default")
+    Waiter(api, name).until(account, parse_condition("Exists"), timeout=20, namespace=name)
     yield name
     api.delete("pods", "", name, grace=0)
     api.delete("namespaces", name)
