@@ -95,7 +95,7 @@ def to_v3(schema: Any) -> Any:
         return {**rest, "allOf": [link], "default": {}} if rest else link
     result = {key: to_v3(value) for key, value in schema.items() if key != "type"}
     if "type" in schema:
-        types = schema["type"]  # a list with "null" in it; under properties, the schema of a field that is called "type"
+        types = schema["type"]  # may hold "null"; under properties it is a field called "type"
         result["type"] = next(each for each in types if each != "null") if isinstance(types, list) else to_v3(types)
     return result
 
