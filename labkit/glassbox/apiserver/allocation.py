@@ -27,7 +27,7 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
     spec = obj.get("spec") or {}
     if spec.get("type", "ClusterIP") == "ExternalName":
         return
-    others = [orjson.loads(row.value).get("spec") or {} for row in api.store.rows(prefix(request.resource))[0]]
+    others = _others(request, api)
     address = spec.get("clusterIP") or _free_address(others, api.service_range)
     taken = {other.get("clusterIP") for other in others}
     if address != "None" and spec.get("clusterIP") and address in taken:
@@ -37,6 +37,30 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
     spec["clusterIP"], spec["clusterIPs"] = address, [address]
     if spec.get("type") in ("NodePort", "LoadBalancer"):
         _give_node_ports(spec, others)
+
+
+def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
+    """Keep a Service's numbers where an update does not name them; give what a new type needs."""
+    if request.resource.plural != "services":
+        return
+    spec, held = obj.get("spec") or {}, old.get("spec") or {}
+    if spec.get("type", "ClusterIP") == "ExternalName":
+        return
+    for field in ("clusterIP", "clusterIPs"):
+        if not spec.get(field) and held.get(field):
+            spec[field] = held[field]
+    if not spec.get("clusterIP"):
+        on_create(request, obj, api)
+    if spec.get("type") in ("NodePort", "LoadBalancer"):
+        ports = {port.get("port"): port.get("nodePort") for port in held.get("ports") or []}
+        for port in spec.get("ports") or []:
+            if not port.get("nodePort") and ports.get(port.get("port")):
+                port["nodePort"] = ports[port.get("port")]
+        _give_node_ports(spec, _others(request, api))
+
+
+def _others(request: Request, api: Api) -> list[dict]:
+    return [orjson.loads(row.value).get("spec") or {} for row in api.store.rows(prefix(request.resource))[0]]
 
 
 def _free_address(others: list[dict], service_range: str) -> str:

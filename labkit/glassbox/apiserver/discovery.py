@@ -73,7 +73,7 @@ def page(path: str, query: dict, accept: str, if_none_match: str, address: str) 
 
 def is_known_group(path: str) -> bool:
     """Tell whether the path lies below a group that is served: there, what is missing is told by a Status."""
-    parts = path.split("/")
+    parts = path.rstrip("/").split("/")
     if "" in parts[1:]:
         return False
     return parts[1] == "api" or (parts[1] == "apis" and len(parts) > 2 and parts[2] in REGISTRY.groups)

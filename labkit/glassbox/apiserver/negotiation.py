@@ -51,6 +51,8 @@ def negotiate(accept: str) -> Wanted:
         if kind and (kind not in KINDS or named.get("g") != "meta.k8s.io" or named.get("v") not in ("v1", "v1beta1")):
             continue
         return Wanted(JSON if media == JSON else YAML, kind, named.get("v", "v1"))
+    if any(clause.split(";")[0].strip() in SUPPORTED for clause in accept.split(",")):
+        raise _misfit(f"only the following media types are accepted: {', '.join(SUPPORTED)}")
     raise errors.not_acceptable(SUPPORTED)
 
 

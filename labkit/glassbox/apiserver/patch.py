@@ -35,9 +35,9 @@ class Unpatchable(Exception):
 
 def patch(request: Request, api: Api) -> Answer:
     """Change an object as the patch says. Raises ApiError 400, 404, 409, 413, 415, 422."""
+    patch_type(request)
     request.check_options("PatchOptions")
     route, resource = request.route, request.resource
-    patch_type(request)
     row = read(api.store, resource, route.namespace, route.name)
     old = as_served(resource, orjson.loads(row.value))
     obj = patched_body(request, resource, old)
@@ -69,7 +69,7 @@ def patched_body(request: Request, resource: Resource, old: dict) -> dict:
 
 
 def _decoded(request: Request, resource: Resource, new: dict) -> dict:
-    body = orjson.dumps(new, option=orjson.OPT_SORT_KEYS)
+    body = _as_go_writes(new)
     try:
         decoding.check_kind(new, resource, body)
         obj, warnings = schema.decode(resource, new, field_validation=request.field_validation, raw=b"")
@@ -81,6 +81,13 @@ def _decoded(request: Request, resource: Resource, new: dict) -> dict:
         ) from None
     request.warnings.extend(warnings)
     return obj
+
+
+def _as_go_writes(obj: dict) -> bytes:
+    """Return the JSON that an error text shows: maps sorted by key, metadata in the order of its struct."""
+    sort = orjson.OPT_SORT_KEYS
+    parts = {name: orjson.dumps(value, option=0 if name == "metadata" else sort) for name, value in obj.items()}
+    return orjson.dumps({name: orjson.Fragment(parts[name]) for name in sorted(parts)})
 
 
 def _document(request: Request) -> Any:

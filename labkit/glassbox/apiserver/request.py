@@ -71,6 +71,9 @@ class Request:
         if self.query.get("fieldValidation", "") not in ("", "Ignore", "Strict", "Warn"):
             given = f'"{self.query["fieldValidation"]}"'
             causes.append(_unsupported("fieldValidation", given, '"", "Ignore", "Strict", "Warn"'))
+        if kind == "PatchOptions" and "force" in self.query:  # server-side apply alone knows it
+            message = "Forbidden: may not be specified for non-apply patch"
+            causes.append(errors.Cause("FieldValueForbidden", message, "force"))
         causes += _manager_faults(self.query.get("fieldManager", ""))
         if causes:
             raise errors.invalid(kind, "meta.k8s.io", "", causes)

@@ -9,12 +9,13 @@ pkg/registry/core/namespace/storage/storage.go
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace as with_changes
 
 import orjson
 
 from labkit.glassbox import clock, errors
 from labkit.glassbox.apiserver.decoding import body_object, check_kind, decode
-from labkit.glassbox.apiserver.patch import patched_body
+from labkit.glassbox.apiserver.patch import patch_type, patched_body
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_version, replace
@@ -88,6 +89,7 @@ def update_scale(request: Request, api: Api) -> Answer:
 
 
 def patch_scale(request: Request, api: Api) -> Answer:
+    patch_type(request)
     request.check_options("PatchOptions")
     return _set_scale(request, api, patched_body(request, SCALE, scale_of(_parent(request, api)[1])))
 
@@ -107,8 +109,6 @@ def _set_scale(request: Request, api: Api, scale: dict) -> Answer:
 
 def _whole(request: Request) -> Request:
     """Return the request as one to the parent itself."""
-    from dataclasses import replace as with_changes
-
     return with_changes(request, route=with_changes(request.route, subresource=""), warnings=[])
 
 

@@ -184,6 +184,7 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict) -> Answer:
     keep_system_metadata(obj["metadata"], old["metadata"])
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
+    allocation.on_update(request, obj, old, api)
     causes = _prepare_and_check(resource, request.route.subresource, obj, old)
     refuse(resource, obj["metadata"]["name"], causes)
     request.warnings.extend(resource.strategy.warnings(obj))
