@@ -13,7 +13,7 @@ POD = {
     "metadata": {"name": "web", "labels": {"app": "web"}},
     "spec": {
         "terminationGracePeriodSeconds": 0,
-        "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
+        "containers": [{"name": "main", "image": "busybox:1.36", "command": ["sleep", "1000"]}],
     },
 }
 
