@@ -82,8 +82,12 @@ def _regen(
 def _released(source: Path, out: Path) -> None:
     from labkit.release import release as make_release
 
-    for change in make_release(source, out):
-        typer.echo(f"{change.mark} {change}")
+    changes = make_release(source, out)
+    for change in changes:
+        if change.done not in ("new", "unchanged"):
+            typer.echo(f"{change.mark} {change}")
+    fresh = sum(change.done == "new" for change in changes)
+    typer.echo(f"✓ student edition in {out}: {len(changes)} files, {fresh} of them new")
 
 
 def _cluster(name: str, own: bool) -> Any:
