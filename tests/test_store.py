@@ -169,6 +169,16 @@ def test_what_was_appended_is_there_after_opening_again(tmp_path, clock):
     assert (again.revision, values(again), again.expiring) == (3, [b"1"], store.expiring)
 
 
+def test_an_old_moment_is_shown_after_opening_again(tmp_path, clock):
+    store = Store(tmp_path / "store.db", clock)
+    store.append(A, b"1", expect=0)
+    store.append(B, b"1", expect=0)
+    store.append(A, b"1", expect=1, deleted=True)
+    again = Store(tmp_path / "store.db", clock)
+    assert values(again, revision=2) == [b"1", b"1"]
+    assert values(again) == [b"1"]
+
+
 def test_a_revision_is_not_used_again_after_compaction_of_the_newest(tmp_path, clock):
     store = Store(tmp_path / "store.db", clock)
     store.append(A, b"1", expect=0)

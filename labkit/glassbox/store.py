@@ -116,6 +116,8 @@ class Store:
         newest += "(SELECT 1 FROM revisions n WHERE n.key = r.key AND n.revision > r.revision)"
         for record in self.db.execute(newest):
             self._remember(_row(record))
+        self.opened_at = self.revision
+        self.changed = {}  # what changed before, deletions among it, only the file knows
 
     def _remember(self, row: Row) -> None:
         """Bring the live view to this row."""
@@ -171,7 +173,11 @@ class Store:
 
         Raises Compacted, or Future.
         """
-        if revision is None or revision == self.revision or self.changed.get(collection_of(prefix), 0) <= revision:
+        if (
+            revision is None
+            or revision == self.revision
+            or self.changed.get(collection_of(prefix), self.opened_at) <= revision
+        ):
             if revision is not None:
                 self._check(revision)
             keys = self._keys(prefix, after)
