@@ -1,0 +1,159 @@
+"""Replays recordings of a real API server's answers: sends each request, tells where our answer differs.
+
+A recorded answer has placeholders for what differs from run to run (`<uid-1>`, `<rv-3>`, `<time>`): the same
+placeholder stands for the same value within a file. Requests may hold placeholders of earlier answers.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+
+from labkit.glassbox.resources import REGISTRY
+
+PLACEHOLDER = re.compile(r"<(?:uid|rv|hash|rand|pod-ip|cluster-ip|port|continue|digest|event|id)(?:-\d+)?>")
+ANYTHING = re.compile(r"<(?:time|age|token|pem|pem-base64|log-time|etag|id)>")
+POLL_SECONDS = 5
+IGNORED_FIELDS = {"managedFields", "remainingItemCount"}
+
+
+class Replay:
+    """One file's exchanges against one server, with what the placeholders turned out to stand for."""
+
+    def __init__(self, url: str, credentials: dict[str, dict], pool: urllib3.PoolManager):
+        self.url, self.credentials, self.pool = url, credentials, pool
+        self.values: dict[str, str] = {}
+
+    def difference(self, exchange: dict) -> str | None:
+        """Send one request and return the first difference of the answer, or None."""
+        found = self.once(exchange)
+        deadline = time.monotonic() + POLL_SECONDS
+        while found and exchange.get("poll") and time.monotonic() < deadline:
+            time.sleep(0.05)  # as the recorder did: the recording is of a state that is reached
+            found = self.once(exchange)
+        return found
+
+    def once(self, exchange: dict) -> str | None:
+        request, expected = exchange["request"], exchange["response"]
+        answer = self.send(request)
+        if answer.status != expected["status"]:
+            return f"status: {answer.status} instead of {expected['status']} {answer.data[:300]!r}"
+        bound = dict(self.values)
+        differences = [*self.headers(answer, expected, bound), *self.body(answer, expected, bound)]
+        if not differences or not exchange.get("poll"):
+            self.values = bound
+        return differences[0] if differences else None
+
+    def send(self, request: dict):
+        headers = dict(request["headers"])
+        headers.update(self.credentials[request.get("auth", "")])
+        body = request["body"]
+        if body is not None:
+            body = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+            body = huge(self.filled(body)).encode()
+        return self.pool.request(
+            request["method"], self.url + self.filled(request["path"]), headers=headers, body=body, timeout=30
+        )
+
+    def filled(self, text: str) -> str:
+        return PLACEHOLDER.sub(lambda found: str(self.values.get(found[0], found[0])), text)
+
+    def headers(self, answer, expected: dict, bound: dict) -> Iterator[str]:
+        for name in ("Content-Type", "Warning"):
+            wanted = expected["headers"].get(name)
+            given = " || ".join(answer.headers.getlist(name)) or None
+            if wanted != given:
+                yield f"{name}: {given!r} instead of {wanted!r}"
+
+    def body(self, answer, expected: dict, bound: dict) -> Iterator[str]:
+        text = answer.data.decode()
+        if "stream" in expected:
+            given = [json.loads(line) for line in text.splitlines()]
+            yield from compare(given, expected["stream"], "stream", bound)
+            return
+        wanted = expected.get("body")
+        yield from compare(text if isinstance(wanted, str) else parsed(text), wanted, "body", bound)
+
+
+def parsed(text: str):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text or None
+
+
+def huge(text: str) -> str:
+    """Write out what a recording says in words: <the letter x 100 times>."""
+    return re.sub(r"<the letter (\w) x (\d+) times>", lambda found: found[1] * int(found[2]), text)
+
+
+def compare(given, wanted, path: str, bound: dict) -> Iterator[str]:
+    """Tell each place where an answer differs from the recorded one; bind placeholders on the way."""
+    if isinstance(wanted, dict) and isinstance(given, dict):
+        for key in sorted((wanted.keys() | given.keys()) - IGNORED_FIELDS):
+            if key not in given:
+                yield f"{path}.{key} is missing: {json.dumps(wanted[key])[:200]}"
+            elif key not in wanted:
+                yield f"{path}.{key} is too much: {json.dumps(given[key])[:200]}"
+            else:
+                yield from compare(given[key], wanted[key], f"{path}.{key}", bound)
+    elif isinstance(wanted, list) and isinstance(given, list):
+        if len(given) != len(wanted):
+            yield f"{path}: {len(given)} items instead of {len(wanted)}: {json.dumps(given)[:300]}"
+        for index, (one, other) in enumerate(zip(given, wanted, strict=False)):
+            yield from compare(one, other, f"{path}[{index}]", bound)
+    elif isinstance(wanted, str) and not matches(given, wanted, bound):
+        yield f"{path}: {json.dumps(given)[:400]} instead of {json.dumps(wanted)[:400]}"
+    elif not isinstance(wanted, str) and (given != wanted or type(given) is not type(wanted)):
+        yield f"{path}: {json.dumps(given)[:200]} instead of {json.dumps(wanted)[:200]}"
+
+
+def matches(given, wanted: str, bound: dict) -> bool:
+    """Tell whether a value is what a recorded text, placeholders and all, stands for."""
+    if PLACEHOLDER.fullmatch(wanted) and not isinstance(given, dict | list | None.__class__):
+        return bound.setdefault(wanted, given) == given
+    if not isinstance(given, str):
+        return False
+    pattern, names = "", []
+    for part in re.split(r"(<[a-z0-9-]+>)", wanted):
+        if ANYTHING.fullmatch(part):
+            pattern += r"[\s\S]*?"
+        elif PLACEHOLDER.fullmatch(part):
+            known = bound.get(part)
+            pattern += re.escape(str(known)) if known is not None else r"([\w.:-]+?)"
+            names += [] if known is not None else [part]
+        else:
+            pattern += re.escape(part)
+    found = re.fullmatch(pattern, given)
+    if found:
+        bound.update(zip(names, found.groups(), strict=False))
+    return found is not None
+
+
+def is_served(exchange: dict) -> bool:
+    """Tell whether the request is about a kind (or a path without a kind) that is served here."""
+    parts = [unquote(part) for part in urlsplit(exchange["request"]["path"]).path.strip("/").split("/")]
+    if parts[0] == "api":
+        group, rest = "", parts[1:]
+    elif parts[0] == "apis":
+        group, rest = (parts[1] if len(parts) > 1 else ""), parts[2:]
+    else:
+        return True
+    if rest[1:2] == ["watch"]:
+        rest = [rest[0], *rest[2:]]
+    if rest[1:2] == ["namespaces"] and len(rest) > 3 and rest[3] not in ("status", "finalize"):
+        rest = [rest[0], *rest[3:]]
+    if len(rest) < 2:
+        return True
+    resource = REGISTRY.at(group, rest[0], rest[1])
+    if resource is None:
+        return exchange["response"]["status"] == 404
+    return len(rest) < 4 or rest[3] in resource.subresources or exchange["response"]["status"] == 404
+
+
+def load(path: Path) -> list[dict]:
+    return json.loads(path.read_text())

@@ -1,0 +1,74 @@
+"""Our API answers as a recorded one did, but for the differences that recordings_differences.yaml names with reasons.
+
+Exchanges about kinds that are not served yet are left out by themselves. `python -m tests.test_recordings` prints what
+differs.
+"""
+
+import base64
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import urllib3
+import yaml
+
+from tests import recordings
+from tests.embedded import EmbeddedCluster
+
+FOLDER = Path(__file__).parents[2] / "shared" / "golden" / "http"
+DIFFERENCES = Path(__file__).parent / "recordings_differences.yaml"
+FILES = sorted(FOLDER.glob("*.json"))
+
+
+def known(stem: str) -> dict[str, str]:
+    """Return exchange → reason for one file."""
+    groups = yaml.safe_load(DIFFERENCES.read_text()) or []
+    return {name: group["reason"] for group in groups for name in group["exchanges"].get(stem, [])}
+
+
+def differences(cluster, path: Path) -> dict[str, str]:
+    """Replay one file; return exchange → first difference."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    authority = base64.b64decode(server["certificate-authority-data"]).decode()
+    pool = urllib3.PoolManager(ca_cert_data=authority, retries=False)
+    credentials = {
+        "": {"Authorization": f"Bearer {user['token']}"},
+        "anonymous": {},
+        "wrong token": {"Authorization": "Bearer wrong"},
+    }
+    replay = recordings.Replay(server["server"], credentials, pool)
+    found = {}
+    for exchange in recordings.load(path):
+        asked = exchange["request"].get("auth", "") in credentials
+        if asked and recordings.is_served(exchange) and (difference := replay.difference(exchange)):
+            found[exchange["name"]] = difference
+    return found
+
+
+@pytest.mark.recordings
+@pytest.mark.cluster
+@pytest.mark.parametrize("path", FILES or [None], ids=lambda path: path.stem if path else "absent")
+def test_answers_are_those_of_the_recording(cluster, path):
+    if path is None:
+        pytest.skip("no recordings beside the repository (../shared/golden/http)")
+    found, expected = differences(cluster, path), known(path.stem)
+    new = {name: difference for name, difference in found.items() if name not in expected}
+    assert not new, "answers that differ from the recording:\n" + "\n".join(f"  {n}: {d}" for n, d in new.items())
+    gone = [name for name in expected if name not in found]
+    assert not gone, f"no longer different, so take them off the list: {gone}"
+
+
+def test_each_difference_has_a_reason():
+    for group in yaml.safe_load(DIFFERENCES.read_text()) or []:
+        assert len(group["reason"].split()) >= 4, group
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as home, EmbeddedCluster(Path(home)) as running:
+        for path in FILES:
+            if len(sys.argv) > 1 and not any(path.stem.startswith(number) for number in sys.argv[1:]):
+                continue
+            for name, difference in differences(running, path).items():
+                print(f"{path.stem} | {name} | {difference}")
