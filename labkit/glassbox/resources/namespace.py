@@ -41,7 +41,7 @@ NAMESPACES = Resource(
     namespaced=False,
     definition="io.k8s.api.core.v1.Namespace",
     strategy=NamespaceStrategy(),
-    verbs=ALL_VERBS,
+    verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
     short_names=("ns",),
     categories=(),
     subresources=("finalize", "status"),
