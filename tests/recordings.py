@@ -88,7 +88,7 @@ def parsed(text: str):
 
 def huge(text: str) -> str:
     """Write out what a recording says in words: <the letter x 100 times>."""
-    return re.sub(r"<the letter (\w) x (\d+) times>", lambda found: found[1] * int(found[2]), text)
+    return re.sub(r"<the letter (\w) (\d+) times>", lambda found: found[1] * int(found[2]), text)
 
 
 def compare(given, wanted, path: str, bound: dict) -> Iterator[str]:

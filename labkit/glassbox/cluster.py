@@ -129,7 +129,10 @@ def api_server(files: Layout, listen_fds: list[int]) -> Component:
 
 def controller_manager(files: Layout) -> Component:
     """All controllers, each a loop of its own, in one process."""
-    flags: dict[str, object] = {"--kubeconfig": files.component_kubeconfig(CONTROLLER_MANAGER)}
+    flags: dict[str, object] = {
+        "--kubeconfig": files.component_kubeconfig(CONTROLLER_MANAGER),
+        "--root-ca-file": files.pki / "ca.crt",
+    }
     return Component(CONTROLLER_MANAGER, "labkit.glassbox.controllers.__main__", _flags(flags))
 
 

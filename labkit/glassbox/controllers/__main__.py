@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from labkit.glassbox.client import Client
 from labkit.glassbox.controller import Controller
@@ -20,6 +21,7 @@ from labkit.glassbox.controllers.garbage_collector import GarbageCollector, coll
 from labkit.glassbox.controllers.namespace import NamespaceController
 from labkit.glassbox.controllers.node_lifecycle import GRACE, NodeLifecycleController
 from labkit.glassbox.controllers.replicaset import ReplicaSetController
+from labkit.glassbox.controllers.root_ca import RootCAPublisher
 from labkit.glassbox.controllers.service_account import ServiceAccountController
 from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import inform
@@ -33,6 +35,7 @@ CONTROLLERS: dict[str, type[Controller]] = {
         GarbageCollector,
         ServiceAccountController,
         NodeLifecycleController,
+        RootCAPublisher,
     )
 }
 
@@ -44,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     api = Client.from_kubeconfig(options.kubeconfig, user_agent="kube-controller-manager")
     cache = inform(api, *collected())
     for name in options.controllers:
+        if CONTROLLERS[name] is RootCAPublisher and not options.root_ca_file:
+            continue  # as upstream: nothing to publish
         make(CONTROLLERS[name], api, cache, options).start()
     for informer in cache.values():
         informer.start()
@@ -59,6 +64,8 @@ def make(kind: type[Controller], api: Client, cache, options: argparse.Namespace
     recorder = EventRecorder(api, kind.name)
     if kind is NodeLifecycleController:
         return NodeLifecycleController(api, cache, recorder, options.node_monitor_grace_period)
+    if kind is RootCAPublisher:
+        return RootCAPublisher(api, cache, recorder, Path(options.root_ca_file).read_text())
     return kind(api, cache, recorder)
 
 
@@ -69,6 +76,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--node-monitor-grace-period", type=float, default=GRACE, help="seconds of silence before a node is Unknown"
     )
+    parser.add_argument("--root-ca-file", help="the certificate authority to publish into each namespace")
     return parser.parse_args(argv)
 
 
