@@ -78,7 +78,18 @@ def _become(config: dict, stdout: int, stderr: int, answer: int) -> None:
     restrict()
     _restore_signals()
     os.umask(0o022)
+    if config["args"] == ["/pause"]:
+        _pause(answer)
     _execute(config["args"], config["env"])
+
+
+def _pause(answer: int) -> NoReturn:
+    """Be the pause image's only program: wait until told to end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    os.close(answer)
+    while True:
+        signal.pause()
 
 
 def _execute(args: list[str], env: dict[str, str]) -> None:
