@@ -103,6 +103,7 @@ def svg(rows: list[Row], columns: list[Column], title: str, highlight: str) -> s
     ]
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width:.0f}' height='{height}' role='img' "
+        f"style='max-width:100%;height:auto' "
         f"viewBox='0 0 {width:.0f} {height}' aria-labelledby='t d'><title id='t'>{escape(title)}</title>"
         f"<desc id='d'>{escape(_description(rows, words))}</desc>{_STYLE}"
         f"<rect class='card' x='.5' y='.5' width='{width - 1:.0f}' height='{height - 1}' rx='10'/>"
