@@ -1,18 +1,73 @@
-"""PLACEHOLDER until the tables module lands."""
+"""Tables: lists as a person reads them, computed where the objects are.
+
+Columns are declared with each Resource; here they meet objects, the time, and what the client asked to have beside
+the cells. Column definitions repeat the published descriptions.
+
+Upstream: staging/src/k8s.io/apiserver/pkg/registry/rest/table.go, pkg/printers/tablegenerator.go
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from labkit.glassbox.apiserver.definitions import definition, reference, type_of
+from labkit.glassbox.apiserver.objects_at_rest import stored, to_stored
+from labkit.glassbox.resources import Column, Resource
 
 
-def table(resource, objects, list_meta, include_object, now):
-    rows = [
-        {
-            "cells": [o["metadata"].get("name", "")],
-            "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": o["metadata"]},
-        }
-        for o in objects
-    ]
+def table(resource: Resource, objects: list[dict], list_meta: dict, include_object: str, now: float) -> dict:
+    """Return a meta.k8s.io/v1 Table; include_object is None, Metadata or Object, as in the query."""
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_meta,
-        "columnDefinitions": [{"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0}],
-        "rows": rows,
+        "columnDefinitions": column_definitions(stored(resource)),
+        "rows": [row(resource, obj, include_object or "Metadata", now) for obj in objects],
     }
+
+
+def row(resource: Resource, obj: dict, include_object: str, now: float) -> dict:
+    """Return one object's row."""
+    whole = to_stored(resource, obj)
+    cells = [column.value(whole, now) for column in stored(resource).columns]
+    conditions = resource.row_conditions(whole)
+    return {
+        "cells": cells,
+        **({"conditions": conditions} if conditions else {}),
+        "object": _beside(obj, include_object),
+    }
+
+
+def _beside(obj: dict, include_object: str) -> dict | None:
+    if include_object == "None":
+        return None
+    if include_object == "Object":
+        return obj
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+
+
+@lru_cache(maxsize=64)
+def column_definitions(resource: Resource) -> list[dict]:
+    """Return what a Table says of its columns."""
+    return [
+        {
+            "name": column.name,
+            "type": column.type,
+            "format": column.format,
+            "description": _description(resource, column),
+            "priority": column.priority,
+        }
+        for column in resource.columns
+    ]
+
+
+def _description(resource: Resource, column: Column) -> str:
+    """Return the column's own description, or the published one of the field that it shows."""
+    if column.description:
+        return column.description
+    name, schema = resource.definition, {}
+    for part in column.describes.split("."):
+        schema = definition(name)["properties"][part]
+        inner = schema["items"] if type_of(schema) == "array" and "items" in schema else schema
+        name = reference(inner) or name
+    return schema["description"]

@@ -5,7 +5,8 @@ Upstream: pkg/registry/core/configmap/strategy.go
 
 from __future__ import annotations
 
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.columns import AGE, NAME
+from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
 
@@ -26,6 +27,13 @@ CONFIGMAPS = Resource(
     short_names=("cm",),
     categories=(),
     subresources=(),
+    columns=(
+        NAME,
+        Column(
+            "Data", lambda obj, now: len(obj.get("data") or ()) + len(obj.get("binaryData") or ()), describes="data"
+        ),
+        AGE,
+    ),
     field_labels=(),
     storage_version_hash="qFsyl6wFWjQ=",
 )

@@ -5,13 +5,18 @@ Upstream: pkg/registry/core/deployment/strategy.go
 
 from __future__ import annotations
 
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, at, dig
+from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
 
 class DeploymentStrategy(Strategy):
     has_status = True
     counts_generation = True
+
+
+def ready(obj: dict, now: float) -> str:
+    return f"{dig(obj, 'status.readyReplicas', 0)}/{dig(obj, 'spec.replicas', 0)}"
 
 
 DEPLOYMENTS = Resource(
@@ -27,6 +32,14 @@ DEPLOYMENTS = Resource(
     short_names=("deploy",),
     categories=("all",),
     subresources=("scale", "status"),
+    columns=(
+        NAME,
+        Column("Ready", ready, description="Number of the pod with ready state"),
+        Column("Up-to-date", at("status.updatedReplicas", 0), describes="status.updatedReplicas"),
+        Column("Available", at("status.availableReplicas", 0), describes="status.availableReplicas"),
+        AGE,
+        *TEMPLATE,
+    ),
     field_labels=(),
     storage_version_hash="8aSe+NMegvE=",
 )

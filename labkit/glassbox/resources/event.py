@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from labkit.glassbox.resources import event_columns
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
@@ -28,6 +29,7 @@ EVENTS = Resource(
     short_names=("ev",),
     categories=(),
     subresources=(),
+    columns=event_columns.COLUMNS,
     field_labels=(
         "involvedObject.kind",
         "involvedObject.namespace",

@@ -5,7 +5,8 @@ Upstream: pkg/registry/core/lease/strategy.go
 
 from __future__ import annotations
 
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.columns import AGE, NAME, at
+from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
 
@@ -26,6 +27,7 @@ LEASES = Resource(
     short_names=(),
     categories=(),
     subresources=(),
+    columns=(NAME, Column("Holder", at("spec.holderIdentity"), describes="spec.holderIdentity"), AGE),
     field_labels=(),
     storage_version_hash="gqkMMb/YqFM=",
 )

@@ -5,7 +5,8 @@ Upstream: pkg/registry/core/namespace/strategy.go
 
 from __future__ import annotations
 
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.columns import AGE, NAME, at
+from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
 
@@ -45,6 +46,7 @@ NAMESPACES = Resource(
     short_names=("ns",),
     categories=(),
     subresources=("finalize", "status"),
+    columns=(NAME, Column("Status", at("status.phase"), description="The status of the namespace"), AGE),
     field_labels=("status.phase",),
     storage_version_hash="Q3oi5N2YM8M=",
 )

@@ -5,6 +5,7 @@ Upstream: pkg/registry/core/node/strategy.go
 
 from __future__ import annotations
 
+from labkit.glassbox.resources import node_columns
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
@@ -32,6 +33,7 @@ NODES = Resource(
     short_names=("no",),
     categories=(),
     subresources=("status",),
+    columns=node_columns.COLUMNS,
     field_labels=("spec.unschedulable",),
     storage_version_hash="XwShjMxG9Fs=",
 )

@@ -6,6 +6,7 @@ Upstream: pkg/registry/core/pod/strategy.go
 from __future__ import annotations
 
 from labkit.glassbox import quantity
+from labkit.glassbox.resources import pod_columns
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
@@ -73,6 +74,8 @@ PODS = Resource(
     short_names=("po",),
     categories=("all",),
     subresources=("binding", "log", "status"),
+    columns=pod_columns.COLUMNS,
+    row_conditions=pod_columns.row_conditions,
     field_labels=(
         "spec.nodeName",
         "spec.restartPolicy",

@@ -5,7 +5,8 @@ Upstream: pkg/registry/core/replicaset/strategy.go
 
 from __future__ import annotations
 
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, at
+from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
 
@@ -28,6 +29,14 @@ REPLICASETS = Resource(
     short_names=("rs",),
     categories=("all",),
     subresources=("scale", "status"),
+    columns=(
+        NAME,
+        Column("Desired", at("spec.replicas", 0), describes="spec.replicas", type="integer"),
+        Column("Current", at("status.replicas", 0), describes="status.replicas", type="integer"),
+        Column("Ready", at("status.readyReplicas", 0), describes="status.readyReplicas", type="integer"),
+        AGE,
+        *TEMPLATE,
+    ),
     field_labels=("status.replicas",),
     storage_version_hash="P1RzHs8/mWQ=",
 )

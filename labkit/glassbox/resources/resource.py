@@ -73,6 +73,7 @@ class Resource:
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    row_conditions: Callable[[dict], list[dict]] = lambda obj: []  # what a Table says of a row
     field_labels: tuple[str, ...] = ()  # besides metadata.name and metadata.namespace
     storage_version_hash: str = ""
     # Where the objects are stored, when another resource shows the same ones (events.k8s.io shows core events).

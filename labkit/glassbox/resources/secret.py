@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.columns import AGE, NAME, at
+from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
 
@@ -32,6 +33,12 @@ SECRETS = Resource(
     short_names=(),
     categories=(),
     subresources=(),
+    columns=(
+        NAME,
+        Column("Type", at("type"), describes="type"),
+        Column("Data", lambda obj, now: len(obj.get("data") or ()), describes="data"),
+        AGE,
+    ),
     field_labels=("type",),
     storage_version_hash="S6u1pOWzb84=",
 )

@@ -5,6 +5,7 @@ Upstream: pkg/registry/core/service/strategy.go
 
 from __future__ import annotations
 
+from labkit.glassbox.resources import service_columns
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
@@ -28,6 +29,7 @@ SERVICES = Resource(
     short_names=("svc",),
     categories=("all",),
     subresources=("status",),
+    columns=service_columns.COLUMNS,
     field_labels=("spec.clusterIP", "spec.type"),
     storage_version_hash="0/CO1lhkEBI=",
 )

@@ -5,6 +5,7 @@ Upstream: pkg/registry/core/serviceaccount/strategy.go
 
 from __future__ import annotations
 
+from labkit.glassbox.resources.columns import AGE, NAME
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
@@ -26,6 +27,7 @@ SERVICE_ACCOUNTS = Resource(
     short_names=("sa",),
     categories=(),
     subresources=(),
+    columns=(NAME, AGE),
     field_labels=(),
     storage_version_hash="pbx9ZvyFpBE=",
 )
