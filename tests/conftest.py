@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from labkit.glassbox.kubelet import interpreters
 from tests.api_server import ApiServer
 from tests.embedded import EmbeddedCluster
 
@@ -47,3 +48,15 @@ def namespace(api_server):
     api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     api_server.request("POST", f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "default"}})
     return name
+
+
+def pytest_addoption(parser):
+    """`--rewrite` records the kubectl transcripts anew instead of comparing them."""
+    parser.addoption("--rewrite", action="store_true", help="record tests/transcripts/ anew")
+
+
+@pytest.fixture(scope="session")
+def python_image():
+    """The X.Y of the newest Python that this host has as an image, 3.12 if it has that."""
+    minors = [each.minor for each in interpreters.find()]
+    return "3.12" if "3.12" in minors else minors[0]

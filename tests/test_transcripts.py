@@ -8,6 +8,7 @@ status at the end when it is not 0). Lines before a command direct it:
     # until: REGEX         the next command streams; it is ended when REGEX has been seen
     # meanwhile: COMMAND   run once the streaming command has printed something
     # sorted               the order of the next command's lines does not matter
+    # keep: REGEX          of the next command's lines, only those that match are compared
 
 Names, addresses, ages and times are normalised. `pytest tests/test_transcripts.py --rewrite` records anew.
 """
@@ -49,7 +50,7 @@ def parse(text: str) -> tuple[str, list[Step]]:
     directives: list[tuple[str, str]] = []
     output: list[str] | None = None
     for line in body.split("\n"):
-        if directive := re.fullmatch(r"# (wait|until|meanwhile|sorted)(?:: (.*))?", line):
+        if directive := re.fullmatch(r"# (wait|until|meanwhile|sorted|keep)(?:: (.*))?", line):
             directives.append((directive[1], directive[2] or ""))
         elif line.startswith("$ "):
             steps.append(Step(line[2:], directives))
@@ -98,7 +99,8 @@ class Session:
             self.succeed(command)
         output = self.stream(step) if step.has("until") else self.output(step)
         output = normalise(output.replace(f"python:{self.python}-slim", "python:3.12-slim"))
-        return "\n".join(sorted(output.split("\n"))) if step.has("sorted") else output
+        lines = [line for line in output.split("\n") if all(re.search(each, line) for each in step.all("keep"))]
+        return "\n".join(sorted(lines) if step.has("sorted") else lines)
 
     def output(self, step: Step) -> str:
         process = self.start(step.command)
