@@ -26,6 +26,31 @@ PATCHES = (
 VERBS = {"get": "get", "create": "post", "update": "put", "delete": "delete", "patch": "patch"}
 ON_COLLECTIONS = ("create",)
 OPTIONS = ("dryRun", "fieldManager", "fieldValidation")
+# The values that a field may have: upstream publishes them, the definitions that we read leave them out.
+CORE, APPS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1."
+ENUMS: dict[tuple[str, str], tuple[str, ...]] = {
+    (APPS + "DeploymentStrategy", "type"): ("Recreate", "RollingUpdate"),
+    (CORE + "Container", "imagePullPolicy"): ("Always", "IfNotPresent", "Never"),
+    (CORE + "Container", "terminationMessagePolicy"): ("FallbackToLogsOnError", "File"),
+    (CORE + "ContainerPort", "protocol"): ("SCTP", "TCP", "UDP"),
+    (CORE + "PodSpec", "restartPolicy"): ("Always", "Never", "OnFailure"),
+    (CORE + "PodSpec", "dnsPolicy"): ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
+    (CORE + "PodSpec", "preemptionPolicy"): ("Never", "PreemptLowerPriority"),
+    (CORE + "PodStatus", "phase"): ("Failed", "Pending", "Running", "Succeeded", "Unknown"),
+    (CORE + "PodStatus", "qosClass"): ("BestEffort", "Burstable", "Guaranteed"),
+    (CORE + "HTTPGetAction", "scheme"): ("HTTP", "HTTPS"),
+    (CORE + "Toleration", "effect"): ("NoExecute", "NoSchedule", "PreferNoSchedule"),
+    (CORE + "Toleration", "operator"): ("Equal", "Exists", "Gt", "Lt"),
+    (CORE + "Taint", "effect"): ("NoExecute", "NoSchedule", "PreferNoSchedule"),
+    (CORE + "NodeSelectorRequirement", "operator"): ("DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"),
+    (CORE + "TopologySpreadConstraint", "whenUnsatisfiable"): ("DoNotSchedule", "ScheduleAnyway"),
+    (CORE + "NamespaceStatus", "phase"): ("Active", "Terminating"),
+    (CORE + "ServicePort", "protocol"): ("SCTP", "TCP", "UDP"),
+    (CORE + "ServiceSpec", "type"): ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"),
+    (CORE + "ServiceSpec", "sessionAffinity"): ("ClientIP", "None"),
+    (CORE + "ServiceSpec", "externalTrafficPolicy"): ("Cluster", "Local"),
+    (CORE + "ServiceSpec", "internalTrafficPolicy"): ("Cluster", "Local"),
+}
 FREE_FORM = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
 
 
@@ -80,7 +105,11 @@ def references(schema: Any) -> list[str]:
 
 def component(name: str) -> dict:
     """Return a definition as OpenAPI v3 has it."""
-    return to_v3(definition(name))
+    schema = to_v3(definition(name))
+    for (owner, field), values in ENUMS.items():
+        if owner == name:
+            schema["properties"][field]["enum"] = list(values)
+    return schema
 
 
 def to_v3(schema: Any) -> Any:

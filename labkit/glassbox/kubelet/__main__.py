@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     for directory in (options.root_dir, options.run_dir):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     zygote = Zygote()  # before the first thread and the first connection
-    api = Client.from_kubeconfig(arguments.kubeconfig, user_agent="kubelet/v1.36.0 (linux/glassbox)")
+    api = Client.from_kubeconfig(arguments.kubeconfig, user_agent="kubelet/v1.36.2 (linux/glassbox)")
     kubelet = Kubelet(api, zygote, options, SystemClock())
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: kubelet.stop())

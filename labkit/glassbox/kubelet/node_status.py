@@ -15,7 +15,7 @@ from pathlib import Path
 from labkit.glassbox import clock, objects
 from labkit.glassbox.kubelet.rootfs import architecture
 
-KUBELET_VERSION = "v1.36.0"
+KUBELET_VERSION = "v1.36.2"
 RUNTIME_VERSION = "glassbox://0.1.0"
 MAX_PODS = 110
 PORT = 10250
