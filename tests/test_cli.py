@@ -129,3 +129,11 @@ def test_kubectl_gets_every_argument_unchanged(tmp_path):
     run = labkit("kubectl", *arguments, home=tmp_path, PATH=f"{tmp_path}:/usr/bin:/bin")
     assert run.stdout == f"{root / 'kubeconfig'} {' '.join(arguments)}\n"
     assert run.stderr == "• cluster labkit is not running; start it: labkit up\n"
+
+
+@pytest.mark.parametrize("command", ["run", "lab", "release", "regen"])
+def test_an_unknown_option_of_a_lesson_command_is_wrong_usage(command, tmp_path):
+    told = labkit(command, "--nope", home=tmp_path)
+    assert told.returncode == 2
+    assert "No such option: --nope" in told.stderr
+    assert "Traceback" not in told.stderr

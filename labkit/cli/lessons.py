@@ -152,12 +152,10 @@ def _application(command: Any) -> typer.Typer:
 
 
 def _called(command: Any) -> Any:
-    """Return what cli.main calls: errors go on to it, exit codes become the process's."""
+    """Return what cli.main calls: errors of the kit go on to it; usage errors end here, since Typer has its own."""
 
     def call(arguments: list[str], prog_name: str) -> None:
-        code = _application(command)(arguments, prog_name=prog_name, standalone_mode=False)
-        if code:
-            raise SystemExit(code)
+        _application(command)(arguments, prog_name=prog_name)
 
     return call
 
