@@ -1,7 +1,9 @@
 """Events: what a component tells people about an object, in upstream's words.
 
 The same thing said again is one Event with a higher count. Recording never raises into its caller and never makes it
-wait: a thread of its own writes.
+wait: a thread of its own writes, and tries again while the API server is away.
+
+Left out: the spam filter, and the series that events of the same reason and different messages are combined into.
 
 Upstream: staging/src/k8s.io/client-go/tools/record
 """
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 4096  # events that a repetition is recognised of
 WAITING = 1000  # events that may wait to be written; more are dropped
+TRIES, PAUSE = 12, 0.5  # how often an event is offered to an API server that is away, seconds between
 
 
 class EventRecorder:
@@ -45,12 +48,22 @@ class EventRecorder:
     def _write(self) -> None:
         while True:
             try:
-                self._record(self.queue.get())
+                self._offer(self.queue.get())
             except ApiError as error:
                 # An event in a namespace that goes away is nobody's loss.
                 log.log(logging.DEBUG if error.code in (403, 404) else logging.INFO, "event: %s", error.message)
             except Exception:
                 log.exception("event")
+
+    def _offer(self, event: dict) -> None:
+        for _ in range(TRIES - 1):
+            try:
+                return self._record(event)
+            except ApiError as error:
+                if error.code != 503:
+                    raise
+            threading.Event().wait(PAUSE)
+        return self._record(event)
 
     def _record(self, event: dict) -> None:
         key = sameness(event)
@@ -62,6 +75,7 @@ class EventRecorder:
                 if error.code != 404:  # it expired: say it anew
                     raise
         self.seen[key] = self.client.create("events", event)
+        self.seen.move_to_end(key)
         if len(self.seen) > REMEMBERED:
             self.seen.popitem(last=False)
 

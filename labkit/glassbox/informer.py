@@ -4,9 +4,11 @@ Everything that a component knows of the cluster it knows from informers; it rea
 copy may be behind, never wrong: an object in it was once current. What a component does must be right also when it
 looks at something old (the API refuses a stale write with 409).
 
-Invariants: on_event is called after the copy has changed, by one thread, in the order of the resource's versions. A
-watch that breaks is resumed where it stopped; one that is too old (410) starts over with a list, and what vanished
-meanwhile is told as DELETED.
+Invariants: on_event is called after the copy has changed, by one thread, in the order of the resource's versions. Each
+handler hears of each change, also when another one raises. A watch that breaks is resumed where it stopped; one that is
+too old (410) starts over with a list: what vanished meanwhile is told as DELETED, and so is what was replaced by
+another object of the same name, before that one is told as ADDED. An object in the copy is replaced, never changed, and
+never missing for a moment.
 
 Upstream: staging/src/k8s.io/client-go/tools/cache/reflector.go, …/shared_informer.go
 """
@@ -97,18 +99,17 @@ class Informer:
         while not self.stopping.is_set():
             try:
                 self._follow()
-                pause = FIRST_PAUSE
+                pause = FIRST_PAUSE  # the server ends a watch now and then
             except ApiError as error:
                 if error.code == 410:
                     self.version = ""
-                    continue
                 log.info("%s: %s", self.resource, error.message)
-                self.stopping.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
             except Exception:
                 log.exception("%s: the informer goes on with a list", self.resource)
                 self.version = ""
-                self.stopping.wait(LONGEST_PAUSE)
+                pause = LONGEST_PAUSE
+            self.stopping.wait(pause)
 
     def _follow(self) -> None:
         if not self.version:
@@ -130,6 +131,9 @@ class Informer:
             self._apply("DELETED", self.objects[key])
         for key, obj in fresh.items():
             old = self.objects.get(key)
+            if old is not None and objects.uid(old) != objects.uid(obj):
+                self._apply("DELETED", old)
+                old = None
             if old is None or old["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
                 self._apply("MODIFIED" if old else "ADDED", obj)
         self.version = found["metadata"]["resourceVersion"]
@@ -138,21 +142,26 @@ class Informer:
     def _apply(self, type: str, obj: dict) -> None:
         key = objects.key(obj)
         with self.lock:
-            if old := self.objects.pop(key, None):
+            if old := self.objects.get(key):
                 self._index(old, key, set.discard)
-            if type != "DELETED":
+            if type == "DELETED":
+                self.objects.pop(key, None)
+            else:
                 self.objects[key] = obj
                 self._index(obj, key, set.add)
         for handler in self.handlers:
-            handler(type, obj)
+            try:
+                handler(type, obj)
+            except Exception:
+                log.exception("%s: a handler failed on %s of %s", self.resource, type, key)
 
     def _index(self, obj: dict, key: str, change: Callable[[set[str], str], None]) -> None:
-        change(self.by_namespace.setdefault(objects.namespace(obj), set()), key)
-        for owner in objects.owners(obj):
-            keys = self.by_owner.setdefault(owner["uid"], set())
+        owners = [(self.by_owner, owner["uid"]) for owner in objects.owners(obj)]
+        for index, value in [(self.by_namespace, objects.namespace(obj)), *owners]:
+            keys = index.setdefault(value, set())
             change(keys, key)
             if not keys:
-                del self.by_owner[owner["uid"]]
+                del index[value]
 
 
 def inform(client: Client, *resources: str) -> dict[str, Informer]:

@@ -1,13 +1,14 @@
 """A queue of keys: what happened is forgotten, only *what to look at* is kept.
 
 A key that is added while it waits is there once; one that is added while it is worked on comes back afterwards, so that
-no two workers ever hold the same key and no change is missed. A key that failed comes back later: 5 ms, 10 ms, 20 ms
-… up to 1000 s.
+no two workers ever hold the same key and no change is missed. A key that is added for later several times comes once,
+at the earliest of these times. A key that failed comes back later: 5 ms, 10 ms, 20 ms … up to 1000 s.
 
 Upstream: staging/src/k8s.io/client-go/util/workqueue
 """
 
 import heapq
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -31,6 +32,7 @@ class WorkQueue:
         self.working: set[Hashable] = set()
         self.again: dict[Hashable, None] = {}  # added while it was worked on
         self.later: list[tuple[float, int, Hashable]] = []
+        self.due: dict[Hashable, float] = {}  # of each key in `later`, the earliest time
         self.sequence = 0
         self.failures: dict[Hashable, int] = {}
         self.closed = False
@@ -47,8 +49,12 @@ class WorkQueue:
     def add_after(self, key: Hashable, seconds: float) -> None:
         """Have the key looked at in so many seconds."""
         with self.changed:
-            self.sequence += 1
-            heapq.heappush(self.later, (self.now() + seconds, self.sequence, key))
+            when = self.now() + seconds
+            if when >= self.due.get(key, math.inf):
+                return
+            self.due[key] = when
+            self.sequence += 1  # keys need not be comparable
+            heapq.heappush(self.later, (when, self.sequence, key))
             self.changed.notify()
 
     def retry(self, key: Hashable) -> float:
@@ -80,7 +86,10 @@ class WorkQueue:
         """Make what is due ready; return the seconds until the next is, or None."""
         now = self.now()
         while self.later and self.later[0][0] <= now:
-            self._add(heapq.heappop(self.later)[2])
+            when, _, key = heapq.heappop(self.later)
+            if self.due.get(key) == when:  # else it came earlier than this
+                del self.due[key]
+                self._add(key)
         return self.later[0][0] - now if self.later else None
 
     def done(self, key: Hashable) -> None:

@@ -8,12 +8,13 @@ Upstream: pkg/controller/deployment/deployment_controller.go, sync.go, rolling.g
 
 from __future__ import annotations
 
-import copy
+from copy import deepcopy
 
-from labkit.glassbox import objects, selectors
+from labkit.glassbox import objects
 from labkit.glassbox.controller import Controller, itself, owner
 from labkit.glassbox.controllers import deployment_status, rollout
 from labkit.glassbox.controllers import pods as podutil
+from labkit.glassbox.controllers.claims import claim
 from labkit.glassbox.controllers.rollout import MAX_REPLICAS, replicas
 from labkit.glassbox.controllers.template_hash import template_hash
 from labkit.glassbox.errors import ApiError
@@ -36,77 +37,104 @@ class DeploymentController(Controller):
         return {"deployments": itself, "replicasets": owner("Deployment"), "pods": self._deployment_of}
 
     def _deployment_of(self, pod: dict) -> list[str]:
-        """The deployment of the pod's set: a pod that has ended may be what a Recreate waits for."""
+        """The deployment of a pod that has ended or gone: it may be what a Recreate waits for."""
         reference = objects.controller_of(pod)
         if reference is None or reference["kind"] != "ReplicaSet":
+            return []
+        if podutil.has_not_ended(pod) and self.cache["pods"].get(objects.key(pod)) is not None:
             return []
         rs = self.cache["replicasets"].get(f"{objects.namespace(pod)}/{reference['name']}")
         return [*owner("Deployment")(rs)] if rs else []
 
     def reconcile(self, key: str) -> None:
-        deployment = self.cache["deployments"].get(key)
-        if deployment is None:
+        copy = self.cache["deployments"].get(key)
+        if copy is None:
             return  # gone: the garbage collector takes its replica sets
-        deployment = copy.deepcopy(deployment)
-        sets = self.claim(deployment)
-        if objects.is_deleting(deployment):
-            self.report(deployment, sets)
-            return
-        if deployment["spec"].get("paused") or self.was_scaled(deployment, sets):
-            self.scale(deployment, sets)
-        else:
-            new, old, sets = self.get_or_make(deployment, sets)
-            self.roll(deployment, new, old)
-        self.report(deployment, self.claim(deployment))
+        deployment = {**copy}  # a round may put in newer metadata and status
+        candidates = self.cache["replicasets"].list(objects.namespace(deployment))
+        sets = sorted(claim(self.api, deployment, "replicasets", candidates), key=rollout.age)
+        if not objects.is_deleting(deployment):
+            sets = self.move(deployment, sets)
+        self.report(deployment, sets, copy.get("status"))
 
-    # -- which sets are its own
+    def move(self, deployment: dict, sets: list[dict]) -> list[dict]:
+        """Take one step; return the sets as they are after it."""
+        if deployment["spec"].get("paused") or was_scaled(deployment, sets):
+            return self.scale(deployment, sets)
+        if rollout.is_rolling(deployment):
+            return self.roll(deployment, sets)
+        return self.recreate(deployment, sets)
 
-    def claim(self, deployment: dict) -> list[dict]:
-        """Return the replica sets that the deployment controls, after adopting orphans that it selects."""
-        selector = selectors.from_label_selector(deployment["spec"]["selector"])
-        mine = []
-        for rs in self.cache["replicasets"].list(objects.namespace(deployment)):
-            matches = selector.matches(objects.labels(rs))
-            if objects.is_owned_by(rs, deployment) and matches:
-                mine.append(rs)
-            elif objects.controller_of(rs) is None and matches and not objects.is_deleting(deployment):
-                reference = objects.owner_reference(deployment, "Deployment", "apps/v1")
-                patch = {"metadata": {"uid": objects.uid(rs), "ownerReferences": [reference]}}
-                mine.append(self.api.patch("replicasets", objects.name(rs), objects.namespace(rs), patch))
-        return sorted(mine, key=rollout.age)
+    # -- the strategies
 
-    def get_or_make(self, deployment: dict, sets: list[dict]) -> tuple[dict, list[dict], list[dict]]:
-        """Return the set of the deployment's template, the others, and all of them."""
+    def roll(self, deployment: dict, sets: list[dict]) -> list[dict]:
+        """Let the new set grow as far as surge allows, else the old ones shrink as far as unavailable allows."""
+        new, old = self.new_and_old(deployment, sets)
+        size = rollout.new_size(deployment, new, [new, *old])
+        if size != replicas(new):
+            return [*old, self.resize(deployment, new, size)]
+        new = self.resize(deployment, new, size)  # for its notes
+        sizes = rollout.old_sizes(deployment, new, active(old))
+        if not sizes and deployment_status.is_complete(deployment, deployment.get("status")):
+            self.clean_up(deployment, old)
+        return [*self.resize_all(deployment, old, sizes), new]
+
+    def recreate(self, deployment: dict, sets: list[dict]) -> list[dict]:
+        """Make the new set only when the last old pod has ended."""
+        new = new_set(deployment, sets)
+        old = [rs for rs in sets if rs is not new]
+        if sizes := {objects.name(rs): 0 for rs in active(old)}:
+            return self.resize_all(deployment, sets, sizes)
+        if self.has_pods(old):
+            return sets
+        new, old = self.new_and_old(deployment, sets)
+        new = self.resize(deployment, new, replicas(deployment))
+        if deployment_status.is_complete(deployment, deployment.get("status")):
+            self.clean_up(deployment, old)
+        return [*old, new]
+
+    def has_pods(self, sets: list[dict]) -> bool:
+        """Tell whether a pod of these sets has not ended yet, be it on its way out."""
+        return any(podutil.has_not_ended(pod) for rs in sets for pod in self.cache["pods"].owned_by(objects.uid(rs)))
+
+    def scale(self, deployment: dict, sets: list[dict]) -> list[dict]:
+        """Size the sets without rolling: the one that is there, or in the middle of a rollout each by its share."""
+        new = new_set(deployment, sets)
+        if new is not None:
+            new, old = self.new_and_old(deployment, sets)
+            sets = sorted([*old, new], key=rollout.age)
+        if deployment["spec"].get("paused"):
+            self.clean_up(deployment, [rs for rs in sets if rs is not new])
+        return self.resize_all(deployment, sets, rollout.scaled_sizes(deployment, sets, new))
+
+    # -- the set of the deployment's template
+
+    def new_and_old(self, deployment: dict, sets: list[dict]) -> tuple[dict, list[dict]]:
+        """Return the set of the deployment's template, which is made or numbered if need be, and the others."""
         new = new_set(deployment, sets)
         old = [rs for rs in sets if rs is not new]
         revision = str(max((revision_of(rs) for rs in old), default=0) + 1)
-        if new is None:
-            new = self.make(deployment, old, revision)
-        else:
-            new = self.annotate(deployment, new, revision)
+        new = self.make(deployment, old, revision) if new is None else self.annotate(deployment, new, revision)
         if objects.annotations(deployment).get(REVISION) != objects.annotations(new)[REVISION]:
             patch = {"metadata": {"annotations": {REVISION: objects.annotations(new)[REVISION]}}}
             changed = self.api.patch("deployments", objects.name(deployment), objects.namespace(deployment), patch)
             deployment["metadata"] = changed["metadata"]
-        return new, old, [*old, new]
+        return new, old
 
     def make(self, deployment: dict, old: list[dict], revision: str) -> dict:
         rs = set_from(deployment, revision)
-        rs["spec"]["replicas"] = rollout.new_size(deployment, {"spec": {"replicas": 0}}, old)
+        rs["spec"]["replicas"] = rollout.new_size(deployment, rs, old)
         try:
             made = self.api.create("replicasets", rs)
         except ApiError as error:
             if error.code == 409:
                 return self.after_collision(deployment, rs)
-            self.recorder.event(
-                deployment,
-                "Warning",
-                "ReplicaSetCreateError",
-                f'Failed to create new replica set "{objects.name(rs)}": {error.message}',
-            )
+            told = f'Failed to create new replica set "{objects.name(rs)}": {error.message}'
+            self.recorder.event(deployment, "Warning", "ReplicaSetCreateError", told)
             raise
         if replicas(made):
             self.tell_scaled(deployment, made, 0)
+        deployment["status"] = deployment_status.after_creation(deployment, made, self.now())
         return made
 
     def after_collision(self, deployment: dict, wanted: dict) -> dict:
@@ -115,81 +143,41 @@ class DeploymentController(Controller):
         if objects.is_owned_by(there, deployment) and same_template(there, deployment):
             return there
         status = deployment.get("status") or {}
-        status["collisionCount"] = status.get("collisionCount", 0) + 1
+        status = {**status, "collisionCount": status.get("collisionCount", 0) + 1}
         self.api.update_status("deployments", {**deployment, "status": status})
         raise ApiError(409, "Conflict", f"the hash of {objects.key(deployment)} is taken; another is tried")
 
     def annotate(self, deployment: dict, new: dict, revision: str) -> dict:
-        """Give the set the newest revision and the deployment's annotations: after a rollback it has an old one."""
-        wanted = annotations_for(deployment, new, revision)
-        if wanted == objects.annotations(new):
-            return new
-        patch = {"metadata": {"annotations": wanted}}
-        return self.api.patch("replicasets", objects.name(new), objects.namespace(new), patch)
+        """Give the set what it takes over from the deployment: after a rollback it has an old revision."""
+        annotations, least = annotations_for(deployment, new, revision), deployment["spec"].get("minReadySeconds", 0)
+        patch: dict = {}
+        if annotations != objects.annotations(new):
+            patch["metadata"] = {"annotations": annotations}
+        if least != new["spec"].get("minReadySeconds", 0):
+            patch["spec"] = {"minReadySeconds": least}
+        return self.api.patch("replicasets", objects.name(new), objects.namespace(new), patch) if patch else new
 
     # -- scaling
 
-    def roll(self, deployment: dict, new: dict, old: list[dict]) -> None:
-        active = [rs for rs in old if replicas(rs) > 0]
-        if not rollout.is_rolling(deployment):
-            for rs in active:
-                self.resize(deployment, rs, 0)
-            if active or self.has_pods(old):
-                return
-        size = rollout.new_size(deployment, new, [new, *old])
-        if replicas(new) > replicas(deployment):
-            size = replicas(deployment)
-        if size != replicas(new):
-            self.resize(deployment, new, size)
-            return
-        self.note_size(deployment, new)
-        sizes = rollout.old_sizes(deployment, new, active)
-        for rs in active:
-            if objects.name(rs) in sizes:
-                self.resize(deployment, rs, sizes[objects.name(rs)])
-        if not active and deployment_status.is_complete(deployment, new):
-            self.clean_up(deployment, old)
+    def resize_all(self, deployment: dict, sets: list[dict], sizes: dict[str, int]) -> list[dict]:
+        """Resize the sets that are named; return all of them."""
+        names = [objects.name(rs) for rs in sets]
+        return [
+            self.resize(deployment, rs, sizes[name]) if name in sizes else rs
+            for name, rs in zip(names, sets, strict=True)
+        ]
 
-    def has_pods(self, sets: list[dict]) -> bool:
-        """Tell whether a pod of these sets has not ended yet, be it on its way out."""
-        pods = [pod for rs in sets for pod in self.cache["pods"].owned_by(objects.uid(rs))]
-        return any(podutil.phase(pod) not in ("Succeeded", "Failed") for pod in pods)
-
-    def was_scaled(self, deployment: dict, sets: list[dict]) -> bool:
-        """Tell whether spec.replicas changed since the sets were last sized."""
-        desired = str(replicas(deployment))
-        active = [rs for rs in sets if replicas(rs) > 0 and DESIRED in objects.annotations(rs)]
-        return any(objects.annotations(rs)[DESIRED] != desired for rs in active)
-
-    def scale(self, deployment: dict, sets: list[dict]) -> None:
-        """Size the sets without rolling: the one that is there, or in the middle of a rollout each by its share."""
-        new = new_set(deployment, sets)
-        active = [rs for rs in sets if replicas(rs) > 0] or ([new] if new else sets[-1:])
-        if len(active) == 1:
-            self.resize(deployment, active[0], replicas(deployment))
-            return
-        if new and replicas(new) == replicas(deployment) == rollout.count(new, "availableReplicas"):
-            for rs in active:
-                if rs is not new:
-                    self.resize(deployment, rs, 0)
-            return
-        if rollout.is_rolling(deployment):
-            for name, size in rollout.proportional_sizes(deployment, sets).items():
-                self.resize(deployment, next(rs for rs in sets if objects.name(rs) == name), size)
-
-    def resize(self, deployment: dict, rs: dict, size: int) -> None:
+    def resize(self, deployment: dict, rs: dict, size: int) -> dict:
         before, noted = replicas(rs), size_notes(deployment)
         if size == before and noted.items() <= objects.annotations(rs).items():
-            return
-        changed = copy.deepcopy(rs)
+            return rs
+        changed = deepcopy(rs)
         changed["spec"]["replicas"] = size
         changed["metadata"].setdefault("annotations", {}).update(noted)
         changed = self.api.update("replicasets", changed)
         if size != before:
             self.tell_scaled(deployment, changed, before)
-
-    def note_size(self, deployment: dict, rs: dict) -> None:
-        self.resize(deployment, rs, replicas(rs))
+        return changed
 
     def tell_scaled(self, deployment: dict, rs: dict, before: int) -> None:
         direction = "up" if replicas(rs) > before else "down"
@@ -197,28 +185,45 @@ class DeploymentController(Controller):
         self.recorder.event(deployment, "Normal", "ScalingReplicaSet", message)
 
     def clean_up(self, deployment: dict, old: list[dict]) -> None:
-        """Delete the oldest empty sets beyond revisionHistoryLimit."""
-        limit = deployment["spec"].get("revisionHistoryLimit", 10)
-        empty = [
-            rs for rs in old if replicas(rs) == 0 and rollout.count(rs, "replicas") == 0 and not objects.is_deleting(rs)
-        ]
-        for rs in sorted(empty, key=revision_of)[: max(0, len(empty) - limit)]:
+        for rs in beyond_history(deployment, old):
             self.api.delete("replicasets", objects.name(rs), objects.namespace(rs), uid=objects.uid(rs))
 
     # -- telling
 
-    def report(self, deployment: dict, sets: list[dict]) -> None:
+    def report(self, deployment: dict, sets: list[dict], told: dict | None) -> None:
         new = new_set(deployment, sets)
         status, look_again = deployment_status.status_of(deployment, sets, new, self.now())
-        if status != deployment.get("status"):
+        if status != told:
             self.api.update_status("deployments", {**deployment, "status": status})
         if look_again is not None:
             self.queue.add_after(objects.key(deployment), look_again)
 
 
+def active(sets: list[dict]) -> list[dict]:
+    """Return the sets that have, or are to have, pods."""
+    return [rs for rs in sets if replicas(rs) > 0]
+
+
+def was_scaled(deployment: dict, sets: list[dict]) -> bool:
+    """Tell whether spec.replicas changed since the sets were last sized."""
+    noted = {objects.annotations(rs).get(DESIRED) for rs in active(sets)} - {None}
+    return bool(noted - {str(replicas(deployment))})
+
+
+def beyond_history(deployment: dict, old: list[dict]) -> list[dict]:
+    """Return the sets to delete: the oldest beyond revisionHistoryLimit, of them those that are empty."""
+    alive = sorted((rs for rs in old if not objects.is_deleting(rs)), key=revision_of)
+    excess = alive[: max(0, len(alive) - deployment["spec"].get("revisionHistoryLimit", 10))]
+    return [rs for rs in excess if replicas(rs) == rollout.count(rs, "replicas") == 0 and is_observed(rs)]
+
+
+def is_observed(rs: dict) -> bool:
+    return rollout.count(rs, "observedGeneration") >= rs["metadata"].get("generation", 0)
+
+
 def same_template(rs: dict, deployment: dict) -> bool:
     """Tell whether the set was made of the deployment's template: equal but for the hash label."""
-    theirs = copy.deepcopy(rs["spec"]["template"])
+    theirs = deepcopy(rs["spec"]["template"])
     (theirs.get("metadata", {}).get("labels") or {}).pop(HASH, None)
     return theirs == deployment["spec"]["template"]
 
@@ -253,12 +258,12 @@ def annotations_for(deployment: dict, rs: dict | None, revision: str) -> dict[st
 
 def set_from(deployment: dict, revision: str) -> dict:
     """Return the replica set of the deployment's template, without a size."""
-    template = copy.deepcopy(deployment["spec"]["template"])
+    template = deepcopy(deployment["spec"]["template"])
     digest = template_hash(template, (deployment.get("status") or {}).get("collisionCount"))
     template.setdefault("metadata", {}).setdefault("labels", {})[HASH] = digest
-    selector = copy.deepcopy(deployment["spec"]["selector"])
+    selector = deepcopy(deployment["spec"]["selector"])
     selector.setdefault("matchLabels", {})[HASH] = digest
-    spec = {"selector": selector, "template": template}
+    spec = {"replicas": 0, "selector": selector, "template": template}
     if deployment["spec"].get("minReadySeconds"):
         spec["minReadySeconds"] = deployment["spec"]["minReadySeconds"]
     return {

@@ -10,16 +10,15 @@ from labkit.glassbox.controllers import rollout
 from labkit.glassbox.controllers.rollout import count, replicas
 
 NO_DEADLINE = 2**31 - 1  # progressDeadlineSeconds that means never
+AVAILABLE, TIMED_OUT, PAUSED = "NewReplicaSetAvailable", "ProgressDeadlineExceeded", "DeploymentPaused"
 
 
-def is_complete(deployment: dict, new: dict | None, status: dict | None = None) -> bool:
-    """Tell whether all pods are of the new set, available, and no old one is left."""
-    status = status or deployment.get("status") or {}
-    wanted = replicas(deployment)
-    if new is not None and not deployment.get("status"):
+def is_complete(deployment: dict, status: dict | None) -> bool:
+    """Tell whether by this status all pods are of the new set, available, and no old one is left."""
+    if status is None or status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return False
-    same = all(status.get(field, 0) == wanted for field in ("updatedReplicas", "replicas", "availableReplicas"))
-    return same and status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    fields = ("updatedReplicas", "replicas", "availableReplicas")
+    return all(status.get(field, 0) == replicas(deployment) for field in fields)
 
 
 def counts(deployment: dict, sets: list[dict], new: dict | None) -> dict:
@@ -47,9 +46,9 @@ def status_of(deployment: dict, sets: list[dict], new: dict | None, now: float) 
     if "collisionCount" in old:
         status["collisionCount"] = old["collisionCount"]
     put(status, availability(deployment, status), now)
-    if new is None and not sets:
-        return status, None
-    return progress(deployment, old, status, new, now)
+    look_again = progress(deployment, old, status, new, now)
+    tell_failure(status, sets, new)
+    return status, look_again
 
 
 def availability(deployment: dict, status: dict) -> dict:
@@ -60,44 +59,74 @@ def availability(deployment: dict, status: dict) -> dict:
     return condition("Available", "False", "MinimumReplicasUnavailable", message)
 
 
-def progress(deployment: dict, old: dict, status: dict, new: dict | None, now: float) -> tuple[dict, float | None]:
-    """Judge the progress: paused, complete, getting on, or past the deadline."""
-    deadline = deployment["spec"].get("progressDeadlineSeconds", NO_DEADLINE)
-    if deadline == NO_DEADLINE:
-        status["conditions"] = [each for each in status["conditions"] if each["type"] != "Progressing"]
-        return status, None
-    known = objects.condition({"status": status}, "Progressing")
-    subject = f'ReplicaSet "{objects.name(new)}"' if new else f'Deployment "{objects.name(deployment)}"'
+def progress(deployment: dict, old: dict, status: dict, new: dict | None, now: float) -> float | None:
+    """Judge the progress: paused, complete, getting on, or past the deadline; return when to look again, in seconds."""
+    if deadline(deployment) is None:
+        drop(status, "Progressing")
+        return None
+    reason = reason_of(status)
     if deployment["spec"].get("paused"):
-        put(status, condition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused"), now)
-        return status, None
-    if known and known["reason"] == "DeploymentPaused":
-        known = condition("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed")
-        put(status, known, now)
-        known = objects.condition({"status": status}, "Progressing")
-    if is_complete({**deployment, "status": status}, new, status):
-        message = f"{subject} has successfully progressed."
-        put(status, condition("Progressing", "True", "NewReplicaSetAvailable", message), now)
-        return status, None
-    if known and known["reason"] == "NewReplicaSetAvailable" and not is_new(old, status):
-        return status, None  # complete once: a pod that is lost later is no rollout
-    if known is None or known["reason"] == "NewReplicaSetAvailable" or has_moved(old, status):
-        message = f"{subject} is progressing."
-        put(status, condition("Progressing", "True", "ReplicaSetUpdated", message), now, moved=True)
-        return status, deadline
-    left = clock.parse(known["lastUpdateTime"]) + deadline - now
-    if left > 0:
-        return status, left + 0.1
-    message = f"{subject} has timed out progressing."
-    put(status, condition("Progressing", "False", "ProgressDeadlineExceeded", message), now)
-    return status, None
+        if reason != TIMED_OUT:
+            put(status, condition("Progressing", "Unknown", PAUSED, "Deployment is paused"), now)
+        return None
+    if reason == PAUSED:
+        put(status, condition("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed"), now)
+    if reason == AVAILABLE and status.get("replicas", 0) == status.get("updatedReplicas", 0):
+        return None  # complete once: a pod that is lost, or asked for, later is no rollout
+    subject = f'ReplicaSet "{objects.name(new)}"' if new else f'Deployment "{objects.name(deployment)}"'
+    if is_complete(deployment, status):
+        put(status, condition("Progressing", "True", AVAILABLE, f"{subject} has successfully progressed."), now)
+    elif has_moved(old, status):
+        put(
+            status, condition("Progressing", "True", "ReplicaSetUpdated", f"{subject} is progressing."), now, moved=True
+        )
+    elif (left := seconds_left(deployment, status, now)) is not None and left < 0:
+        put(status, condition("Progressing", "False", TIMED_OUT, f"{subject} has timed out progressing."), now)
+    left = seconds_left(deployment, status, now)
+    return None if left is None else left + 0.1
 
 
-def is_new(old: dict, status: dict) -> bool:
-    """Tell whether the status is of a newer spec than the last one, so that a rollout may have begun."""
-    return status["observedGeneration"] > old.get("observedGeneration", 0) or status.get(
-        "updatedReplicas", 0
-    ) < status.get("replicas", 0)
+def deadline(deployment: dict) -> int | None:
+    """Return progressDeadlineSeconds, None for never."""
+    seconds = deployment["spec"].get("progressDeadlineSeconds", NO_DEADLINE)
+    return None if seconds == NO_DEADLINE else seconds
+
+
+def reason_of(status: dict) -> str:
+    return (objects.condition({"status": status}, "Progressing") or {}).get("reason", "")
+
+
+def seconds_left(deployment: dict, status: dict, now: float) -> float | None:
+    """Return the seconds until the deadline, counted from the last progress; None when nothing is waited for."""
+    known, limit = objects.condition({"status": status}, "Progressing"), deadline(deployment)
+    if known is None or limit is None or known["reason"] in (AVAILABLE, TIMED_OUT):
+        return None
+    return clock.parse(known["lastUpdateTime"]) + limit - now
+
+
+def after_creation(deployment: dict, new: dict, now: float) -> dict:
+    """Return the deployment's status with a new rollout begun: its set has been made, the deadline counts from now."""
+    status = {**(deployment.get("status") or {})}
+    status["conditions"] = list(status.get("conditions") or [])
+    if deadline(deployment) is not None:
+        message = f'Created new replica set "{objects.name(new)}"'
+        put(status, condition("Progressing", "True", "NewReplicaSetCreated", message), now)
+    return status
+
+
+def tell_failure(status: dict, sets: list[dict], new: dict | None) -> None:
+    """Repeat that a set's pods could not be made or deleted, the new set's first; or no longer."""
+    drop(status, "ReplicaFailure")
+    for rs in [*([new] if new else []), *sets]:
+        if found := objects.condition(rs, "ReplicaFailure"):
+            since = {"lastUpdateTime": found["lastTransitionTime"], "lastTransitionTime": found["lastTransitionTime"]}
+            told = condition("ReplicaFailure", "True", found["reason"], found.get("message", ""))
+            status["conditions"].append({**told, **since})
+            return
+
+
+def drop(status: dict, type: str) -> None:
+    status["conditions"] = [each for each in status["conditions"] if each["type"] != type]
 
 
 def has_moved(old: dict, status: dict) -> bool:
@@ -120,7 +149,6 @@ def put(status: dict, new: dict, now: float, moved: bool = False) -> None:
     """Set a condition: lastTransitionTime moves with its status, lastUpdateTime with its status, reason or progress."""
     old = objects.condition({"status": status}, new["type"])
     if old and old["status"] == new["status"] and old["reason"] == new["reason"] and not moved:
-        new["lastUpdateTime"] = old["lastUpdateTime"]
-    else:
-        new["lastUpdateTime"] = clock.rfc3339(now)
+        return
+    new["lastUpdateTime"] = clock.rfc3339(now)
     status["conditions"] = objects.set_condition(status["conditions"], new, now)

@@ -12,7 +12,10 @@ from labkit.glassbox.informer import Informer
 
 
 class Expectations:
-    """Per key: UIDs of objects created that the copy must show, and of deleted ones that it must show as going."""
+    """Per key: UIDs of objects created that the copy must show, and of deleted ones that it must show as going.
+
+    Noted after the write succeeded: what failed is not expected, and a copy that was faster has met it already.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

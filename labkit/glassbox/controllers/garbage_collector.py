@@ -92,7 +92,7 @@ class GarbageCollector(Controller):
         if not any(state == "solid" for _, state in owners):
             waits = any(state == "waiting" for _, state in owners)
             has_dependents = bool(self.dependents(obj))
-            self.delete(resource, obj, "Foreground" if waits and has_dependents else "Background")
+            self.delete(resource, obj, "Foreground" if waits and has_dependents else None)
             return
         gone = [reference["uid"] for reference, state in owners if state != "solid"]
         if gone:
@@ -135,7 +135,7 @@ class GarbageCollector(Controller):
 
     # -- writes
 
-    def delete(self, resource: str, obj: dict, policy: str) -> None:
+    def delete(self, resource: str, obj: dict, policy: str | None) -> None:
         try:
             self.api.delete(
                 full(resource),

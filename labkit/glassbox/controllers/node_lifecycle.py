@@ -1,22 +1,37 @@
 """Watches over nodes: one whose kubelet is silent becomes Unknown, is tainted, and loses its pods.
 
-A kubelet renews its node's Lease; when that stops for `grace` seconds the node's conditions become Unknown. The taint
-follows the Ready condition: not-ready (False), unreachable (Unknown). A pod stays on a tainted node for as long as it
-tolerates NoExecute (300 s by default), then it is deleted. A node that has gone takes its pods with it.
+A kubelet renews its node's Lease; when that stops for `grace` seconds the node's conditions become Unknown. Taints
+follow the conditions: not-ready (Ready is False), unreachable (Unknown), and one for each kind of pressure. A pod stays
+on a tainted node for as long as it tolerates NoExecute (300 s by default), then it is deleted. A node that has gone
+takes its pods with it, after a while: it may only not be known yet.
+
+Silence while the API server itself is away is nobody's: the count starts anew.
+
+Left out: eviction rates by zone, the pods' DisruptionTarget condition.
 
 Upstream: pkg/controller/nodelifecycle/node_lifecycle_controller.go, pkg/controller/tainteviction, pkg/controller/podgc
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from labkit.glassbox import clock, objects
 from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.errors import ApiError
+from labkit.glassbox.events import EventRecorder
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
 GRACE = 40.0  # seconds of silence before a node is Unknown
+QUARANTINE = 40.0  # seconds before the pods of a node that is not there are deleted
 EVICTIONS = "taint-eviction-controller"
 
 
@@ -28,56 +43,78 @@ class NodeLifecycleController(Controller):
     def __init__(self, api, cache, recorder, grace: float = GRACE):
         self.grace = grace
         self.heard: dict[str, tuple[str, float]] = {}  # node → last renewTime seen, when it was seen by our clock
+        self.ready: set[str] = set()  # nodes that were ready when last looked at
+        self.missed: dict[str, float] = {}  # node that is not there → since when, by our clock
+        self.evictions = EventRecorder(api, EVICTIONS)
         super().__init__(api, cache, recorder)
 
     @property
     def watches(self):
-        return {"nodes": itself, "leases": lease_of, "pods": lambda pod: [pod["spec"].get("nodeName", "")]}
+        return {"nodes": itself, "leases": lease_of, "pods": node_of}
 
     def reconcile(self, key: str) -> None:
         node = self.cache["nodes"].get(key)
         if node is None:
             self.collect_pods(key)
             return
+        self.missed.pop(key, None)
         silent = self.silence(key)
         if silent >= self.grace:
             node = self.mark_unknown(node)
         else:
             self.queue.add_after(key, self.grace - silent + 0.1)
-        node = self.taint(node)
-        self.evict(node)
+        self.note_readiness(node)
+        self.evict(self.taint(node))
 
     def silence(self, name: str) -> float:
         """Return for how many seconds, by our own clock, the node's lease has not been renewed."""
         lease = self.cache["leases"].get(f"kube-node-lease/{name}")
+        silent = self.since_heard(name, lease)
+        if silent < self.grace:
+            return silent
+        try:
+            return self.since_heard(name, self.api.get("leases", name, "kube-node-lease"))
+        except ApiError as error:
+            if error.code == 404:
+                return silent
+            self.heard.pop(name)
+            raise
+
+    def since_heard(self, name: str, lease: dict | None) -> float:
         renewed, now = (lease["spec"].get("renewTime", "") if lease else ""), self.now()
         if name not in self.heard or self.heard[name][0] != renewed:
             self.heard[name] = (renewed, now)
         return now - self.heard[name][1]
 
     def mark_unknown(self, node: dict) -> dict:
-        conditions = list((node.get("status") or {}).get("conditions") or [])
-        changed = conditions
+        status = node.get("status") or {}
+        changed = status.get("conditions") or []
         for type in WATCHED:
             old = objects.condition(node, type)
-            if old is not None and old["status"] == "Unknown":
-                continue
-            changed = objects.set_condition(changed, unknown(type, old, self.now()), self.now())
-        if changed == conditions:
+            if old is None or old["status"] != "Unknown":
+                changed = objects.set_condition(changed, unknown(type, old), self.now())
+        if changed == (status.get("conditions") or []):
             return node
-        self.recorder.event(node, "Normal", "NodeNotReady", f"Node {objects.name(node)} status is now: NodeNotReady")
-        self.mark_pods_not_ready(objects.name(node))
-        return self.api.update_status("nodes", {**node, "status": {**node["status"], "conditions": changed}})
+        return self.api.update_status("nodes", {**node, "status": {**status, "conditions": changed}})
+
+    def note_readiness(self, node: dict) -> None:
+        """A node that stops being ready is told of, and so are its pods."""
+        name = objects.name(node)
+        if objects.is_true(node, "Ready"):
+            self.ready.add(name)
+        elif name in self.ready:
+            self.mark_pods_not_ready(name)
+            self.ready.remove(name)
+            self.recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
 
     def mark_pods_not_ready(self, node: str) -> None:
+        new = {"type": "Ready", "status": "False", "lastTransitionTime": clock.rfc3339(self.now())}
         for pod in self.pods_on(node):
             if objects.is_true(pod, "Ready"):
-                conditions = objects.set_condition(
-                    pod["status"]["conditions"], {"type": "Ready", "status": "False", "lastProbeTime": None}, self.now()
-                )
-                self._ignoring_gone(
-                    self.api.update_status, "pods", {**pod, "status": {**pod["status"], "conditions": conditions}}
-                )
+                patch = {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [new]}}
+                where = objects.name(pod), objects.namespace(pod)
+                self._ignoring_gone(self.api.patch, "pods", *where, patch, kind="strategic", subresource="status")
+                self.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     def taint(self, node: dict) -> dict:
         """Have the node's taints say what its conditions and spec.unschedulable say."""
@@ -85,10 +122,9 @@ class NodeLifecycleController(Controller):
         wanted = wanted_taints(node, taints, clock.rfc3339(self.now()))
         if wanted == taints:
             return node
-        patch = {
-            "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]},
-            "spec": {"taints": wanted or None},
-        }
+        # The resource version is a precondition: the list is replaced as it was read.
+        metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}
+        patch = {"metadata": metadata, "spec": {"taints": wanted or None}}
         return self.api.patch("nodes", objects.name(node), None, patch)
 
     # -- pods
@@ -97,35 +133,36 @@ class NodeLifecycleController(Controller):
         return [pod for pod in self.cache["pods"].list() if pod["spec"].get("nodeName") == node]
 
     def evict(self, node: dict) -> None:
+        """Delete the pods that do not tolerate the node's NoExecute taints, or not any longer."""
         taints = [taint for taint in node["spec"].get("taints") or [] if taint["effect"] == "NoExecute"]
-        if not taints:
-            return
-        for pod in self.pods_on(objects.name(node)):
-            if objects.is_deleting(pod):
-                continue
+        for pod in self.pods_on(objects.name(node)) if taints else []:
             left = seconds_tolerated(pod, taints, self.now())
-            if left is None:
+            if objects.is_deleting(pod) or left is None:
                 continue
             if left > 0:
                 self.queue.add_after(objects.name(node), left + 0.05)
                 continue
-            self.recorder.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {objects.key(pod)}")
-            self._ignoring_gone(
-                self.api.delete, "pods", objects.name(pod), objects.namespace(pod), uid=objects.uid(pod)
-            )
+            self.evictions.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {objects.key(pod)}")
+            self.delete(pod)
 
     def collect_pods(self, node: str) -> None:
         """The node has gone, and so has all that ran on it."""
         self.heard.pop(node, None)
-        for pod in self.pods_on(node) if node else []:
-            self._ignoring_gone(
-                self.api.delete,
-                "pods",
-                objects.name(pod),
-                objects.namespace(pod),
-                uid=objects.uid(pod),
-                grace_period_seconds=0,
-            )
+        self.ready.discard(node)
+        orphans = self.pods_on(node)
+        if not orphans:
+            self.missed.pop(node, None)
+            return
+        left = self.missed.setdefault(node, self.now()) + QUARANTINE - self.now()
+        if left > 0:
+            self.queue.add_after(node, left + 0.05)
+            return
+        for pod in orphans:
+            self.delete(pod, grace_period_seconds=0)
+
+    def delete(self, pod: dict, **options) -> None:
+        where = objects.name(pod), objects.namespace(pod)
+        self._ignoring_gone(self.api.delete, "pods", *where, uid=objects.uid(pod), **options)
 
     def _ignoring_gone(self, write, *arguments, **options) -> None:
         try:
@@ -135,12 +172,16 @@ class NodeLifecycleController(Controller):
                 raise
 
 
+def node_of(pod: dict) -> list[str]:
+    return [pod["spec"]["nodeName"]] if pod["spec"].get("nodeName") else []
+
+
 def lease_of(lease: dict) -> list[str]:
     """A kubelet's lease concerns its node; renewals come often and are only looked at when they are missed."""
     return [objects.name(lease)] if objects.namespace(lease) == "kube-node-lease" else []
 
 
-def unknown(type: str, old: dict | None, now: float) -> dict:
+def unknown(type: str, old: dict | None) -> dict:
     heartbeat = {"lastHeartbeatTime": old["lastHeartbeatTime"]} if old and "lastHeartbeatTime" in old else {}
     if old is None:
         reason, message = "NodeStatusNeverUpdated", "Kubelet never posted node status."
@@ -150,17 +191,27 @@ def unknown(type: str, old: dict | None, now: float) -> dict:
 
 
 def wanted_taints(node: dict, taints: list[dict], now: str) -> list[dict]:
-    """Return the node's taints with those that follow from its state, each with both effects."""
-    ready = (objects.condition(node, "Ready") or {}).get("status", "Unknown")
-    keys = {"True": [], "False": [NOT_READY], "Unknown": [UNREACHABLE]}[ready]
-    wanted = [(key, effect) for key in keys for effect in ("NoSchedule", "NoExecute")]
-    if node["spec"].get("unschedulable"):
-        wanted.append((UNSCHEDULABLE, "NoSchedule"))
-    ours = (NOT_READY, UNREACHABLE, UNSCHEDULABLE)
+    """Return the node's taints with those that follow from its state, and without those that no longer do."""
+    wanted = set(taints_of(node))
+    ours = {NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURES.values()}
     kept = [each for each in taints if each["key"] not in ours or (each["key"], each["effect"]) in wanted]
-    there = {(each["key"], each["effect"]) for each in kept}
-    missing = [{"key": key, "effect": effect, "timeAdded": now} for key, effect in wanted if (key, effect) not in there]
-    return kept + missing
+    missing = wanted - {(each["key"], each["effect"]) for each in kept}
+    return kept + [{"key": key, "effect": effect, "timeAdded": now} for key, effect in sorted(missing, reverse=True)]
+
+
+def taints_of(node: dict) -> Iterator[tuple[str, str]]:
+    """Yield (key, effect) of the taints that follow from the node's conditions and spec."""
+    ready = objects.condition(node, "Ready")
+    if ready is None:
+        yield NOT_READY, "NoSchedule"  # not heard of yet: nothing is evicted for it
+    elif ready["status"] != "True":
+        key = NOT_READY if ready["status"] == "False" else UNREACHABLE
+        yield from ((key, effect) for effect in ("NoSchedule", "NoExecute"))
+    for type, key in PRESSURES.items():
+        if objects.is_true(node, type):
+            yield key, "NoSchedule"
+    if node["spec"].get("unschedulable"):
+        yield UNSCHEDULABLE, "NoSchedule"
 
 
 def seconds_tolerated(pod: dict, taints: list[dict], now: float) -> float | None:

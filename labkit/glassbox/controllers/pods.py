@@ -14,14 +14,18 @@ def phase(pod: dict) -> str:
     return (pod.get("status") or {}).get("phase", "")
 
 
+def has_not_ended(pod: dict) -> bool:
+    return phase(pod) not in ("Succeeded", "Failed")
+
+
 def is_active(pod: dict) -> bool:
     """Tell whether the pod runs or will: it has not ended and is not being deleted."""
-    return phase(pod) not in ("Succeeded", "Failed") and not objects.is_deleting(pod)
+    return has_not_ended(pod) and not objects.is_deleting(pod)
 
 
 def is_terminating(pod: dict) -> bool:
     """Tell whether the pod is being deleted and has not ended yet."""
-    return objects.is_deleting(pod) and phase(pod) not in ("Succeeded", "Failed")
+    return has_not_ended(pod) and objects.is_deleting(pod)
 
 
 def ready_since(pod: dict) -> float | None:

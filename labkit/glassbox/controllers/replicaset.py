@@ -12,14 +12,24 @@ Upstream: pkg/controller/replicaset/replica_set.go, pkg/controller/controller_ut
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from labkit.glassbox import objects, selectors
 from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.controllers import pods as podutil
+from labkit.glassbox.controllers.claims import claim
 from labkit.glassbox.controllers.expectations import Expectations
 from labkit.glassbox.errors import ApiError
 
 BURST = 500  # pods made or deleted in one round
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why pods could not be made or deleted."""
+
+    reason: str
+    error: ApiError
 
 
 class ReplicaSetController(Controller):
@@ -51,46 +61,22 @@ class ReplicaSetController(Controller):
         if not self.expectations.met(key, self.cache["pods"]):
             self.queue.add_after(key, 0.05)
             return
-        pods = self.claim(rs)
-        if not objects.is_deleting(rs):
-            missing, surplus = plan(rs, pods)
+        active = [pod for pod in self.cache["pods"].list(objects.namespace(rs)) if podutil.is_active(pod)]
+        pods = claim(self.api, rs, "pods", active)
+        failure = None if objects.is_deleting(rs) else self.act(rs, key, pods)
+        self.report(rs, pods, failure)
+        if failure:
+            raise failure.error
+
+    def act(self, rs: dict, key: str, pods: list[dict]) -> Failure | None:
+        """Make what is missing, delete what is too much; return what kept it from that."""
+        missing, surplus = plan(rs, pods)
+        try:
             self.make(rs, key, missing)
             self.remove(rs, key, surplus)
-        self.report(rs, pods, self.terminating(rs))
-
-    def terminating(self, rs: dict) -> int:
-        """Count the set's pods that are on their way out."""
-        return sum(podutil.is_terminating(pod) for pod in self.cache["pods"].owned_by(objects.uid(rs)))
-
-    def claim(self, rs: dict) -> list[dict]:
-        """Return the active pods that are the set's, after adopting orphans that match and releasing what does not."""
-        mine = []
-        for pod in self.cache["pods"].list(objects.namespace(rs)):
-            if not podutil.is_active(pod):
-                continue
-            if objects.is_owned_by(pod, rs):
-                if selects(rs, pod) or objects.is_deleting(rs):
-                    mine.append(pod)
-                else:
-                    self.release(rs, pod)
-            elif objects.controller_of(pod) is None and selects(rs, pod) and not objects.is_deleting(rs):
-                mine.append(self.adopt(rs, pod))
-        return mine
-
-    def adopt(self, rs: dict, pod: dict) -> dict:
-        reference = objects.owner_reference(rs, "ReplicaSet", "apps/v1")
-        # The UID in the patch is a precondition: another pod of that name is not ours.
-        patch = {"metadata": {"uid": objects.uid(pod), "ownerReferences": [reference]}}
-        return self.api.patch("pods", objects.name(pod), objects.namespace(pod), patch, kind="strategic")
-
-    def release(self, rs: dict, pod: dict) -> None:
-        gone = {"$patch": "delete", "uid": objects.uid(rs)}
-        patch = {"metadata": {"uid": objects.uid(pod), "ownerReferences": [gone]}}
-        try:
-            self.api.patch("pods", objects.name(pod), objects.namespace(pod), patch, kind="strategic")
         except ApiError as error:
-            if error.code not in (404, 422):  # it is gone, or no longer ours
-                raise
+            return Failure("FailedCreate" if missing else "FailedDelete", error)
+        return None
 
     def make(self, rs: dict, key: str, count: int) -> None:
         for _ in range(min(count, BURST)):
@@ -104,17 +90,20 @@ class ReplicaSetController(Controller):
 
     def remove(self, rs: dict, key: str, pods: list[dict]) -> None:
         for pod in pods[:BURST]:
-            self.expectations.deleted(key, pod)
             try:
                 self.api.delete("pods", objects.name(pod), objects.namespace(pod), uid=objects.uid(pod))
             except ApiError as error:
-                if error.code not in (404, 409):  # it is gone already, another has its name
-                    raise
+                if error.code in (404, 409):  # it is gone already, another has its name
+                    continue
+                self.recorder.event(rs, "Warning", "FailedDelete", f"Error deleting: {error.message}")
+                raise
+            self.expectations.deleted(key, pod)
             self.recorder.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {objects.name(pod)}")
 
-    def report(self, rs: dict, pods: list[dict], terminating: int) -> None:
+    def report(self, rs: dict, pods: list[dict], failure: Failure | None) -> None:
         now = self.now()
-        status = status_of(rs, pods, terminating, now)
+        terminating = sum(map(podutil.is_terminating, self.cache["pods"].owned_by(objects.uid(rs))))
+        status = status_of(rs, pods, terminating, now, failure)
         if status != rs.get("status"):
             self.api.update_status("replicasets", {**rs, "status": status})
         if wait := podutil.until_available(pods, min_ready(rs), now):
@@ -156,8 +145,8 @@ def pod_from(rs: dict) -> dict:
     }
 
 
-def status_of(rs: dict, pods: list[dict], terminating: int, now: float) -> dict:
-    """Return the set's status: how many pods there are, ready, available, and on their way out."""
+def status_of(rs: dict, pods: list[dict], terminating: int, now: float, failure: Failure | None = None) -> dict:
+    """Return the set's status: how many pods there are, ready, available, and on their way out; what failed."""
     labels = rs["spec"]["template"].get("metadata", {}).get("labels") or {}
     ready = [pod for pod in pods if objects.is_true(pod, "Ready")]
     counts = {
@@ -167,6 +156,17 @@ def status_of(rs: dict, pods: list[dict], terminating: int, now: float) -> dict:
     }
     status = {"replicas": len(pods), **{key: count for key, count in counts.items() if count}}
     status |= {"terminatingReplicas": terminating, "observedGeneration": rs["metadata"].get("generation", 0)}
-    if conditions := (rs.get("status") or {}).get("conditions"):
+    if conditions := conditions_of(rs, failure, now):
         status["conditions"] = conditions
     return status
+
+
+def conditions_of(rs: dict, failure: Failure | None, now: float) -> list[dict]:
+    """Return the set's conditions: ReplicaFailure stands, as first told, until a round succeeds."""
+    held = (rs.get("status") or {}).get("conditions") or []
+    if failure is None:
+        return [each for each in held if each["type"] != "ReplicaFailure"]
+    if any(each["type"] == "ReplicaFailure" for each in held):
+        return held
+    new = {"type": "ReplicaFailure", "status": "True", "reason": failure.reason, "message": failure.error.message}
+    return objects.set_condition(held, new, now)

@@ -90,6 +90,20 @@ def age(rs: dict) -> tuple[str, str]:
     return rs["metadata"]["creationTimestamp"], objects.name(rs)
 
 
+def scaled_sizes(deployment: dict, sets: list[dict], new: dict | None) -> dict[str, int]:
+    """Return name → size after spec.replicas changed; `sets` oldest first, `new` the one of the deployment's template.
+
+    The only set with pods takes them all (or, where none has any, the new one, else the latest). Once the new set is
+    complete the others are left over. In the middle of a rollout each changes by its share.
+    """
+    active = [rs for rs in sets if replicas(rs) > 0] or ([new] if new else sets[-1:])
+    if len(active) == 1:
+        return {objects.name(active[0]): replicas(deployment)}
+    if new and replicas(new) == replicas(deployment) == count(new, "availableReplicas"):
+        return {objects.name(rs): 0 for rs in active if rs is not new}
+    return proportional_sizes(deployment, active) if is_rolling(deployment) else {}
+
+
 def proportional_sizes(deployment: dict, sets: list[dict]) -> dict[str, int]:
     """Return name → size after a scaling in the middle of a rollout: each set grows or shrinks by its share."""
     active = [rs for rs in sets if replicas(rs) > 0]
@@ -114,7 +128,9 @@ def fair_share(rs: dict, deployment: dict, total: int, to_add: int, left: int) -
     """Return how many of the pods to add (or, below 0, to remove) are this set's."""
     if to_add == 0 or left == 0:
         return 0
-    before = int(objects.annotations(rs).get(MAX_REPLICAS, 0)) or total
+    if replicas(deployment) == 0:
+        return -replicas(rs)
+    before = int(objects.annotations(rs).get(MAX_REPLICAS, 0)) or count(deployment, "replicas") or total
     after = replicas(rs) * (replicas(deployment) + bounds(deployment)[0]) / before
     part = math.floor(after + 0.5) - replicas(rs)
     return min(part, left) if to_add > 0 else max(part, left)

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 
 from labkit.glassbox import objects, quantity
 
-DEFAULT_CPU, DEFAULT_MEMORY = (
-    100,
-    200 << 20,
-)  # what a container without requests counts for in scores (millicores, bytes)
+# What a container without requests counts for in scores: millicores, bytes.
+DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 << 20
 
 
 def requests(pod: dict, defaults: bool = False) -> Counter:
@@ -60,16 +58,19 @@ class NodeInfo:
     scored: Counter = field(default_factory=Counter)  # requests with the defaults for those who ask for nothing
 
     def add(self, pod: dict) -> None:
-        if objects.uid(pod) not in self.pods:
-            self.requested.update(requests(pod))
-            self.scored.update(requests(pod, defaults=True))
+        self.remove(objects.uid(pod))  # it may ask for something else by now
+        self.requested.update(requests(pod))
+        self.scored.update(requests(pod, defaults=True))
         self.pods[objects.uid(pod)] = pod
 
-    def remove(self, uid: str) -> None:
+    def remove(self, uid: str) -> bool:
+        """Take a pod off the books; tell whether it was there."""
         pod = self.pods.pop(uid, None)
-        if pod is not None:
-            self.requested.subtract(requests(pod))
-            self.scored.subtract(requests(pod, defaults=True))
+        if pod is None:
+            return False
+        self.requested.subtract(requests(pod))
+        self.scored.subtract(requests(pod, defaults=True))
+        return True
 
     def allocatable(self, name: str) -> int:
         return amount(name, (self.node.get("status") or {}).get("allocatable", {}).get(name, "0"))

@@ -1,0 +1,66 @@
+"""Which objects are a controller's own: it adopts orphans that its selector matches, and releases what no longer does.
+
+Ownership is the owner reference with `controller: true`; labels only say who may have it. Before the first orphan is
+adopted the owner is asked for at the API: the copy may not show yet that it is being deleted, and what it adopted then
+would be deleted with it.
+
+Upstream: pkg/controller/controller_ref_manager.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from labkit.glassbox import objects, selectors
+from labkit.glassbox.client import Client
+from labkit.glassbox.errors import ApiError
+from labkit.glassbox.resources import REGISTRY
+
+
+def claim(api: Client, owner: dict, resource: str, candidates: Iterable[dict]) -> list[dict]:
+    """Return those of the candidates that are the owner's, after adopting and releasing."""
+    selector = selectors.from_label_selector(owner["spec"]["selector"])
+    mine, orphans = [], []
+    for obj in candidates:
+        matches = selector.matches(objects.labels(obj))
+        if objects.is_owned_by(obj, owner):
+            if matches or objects.is_deleting(owner):
+                mine.append(obj)
+            else:
+                release(api, owner, resource, obj)
+        elif matches and objects.controller_of(obj) is None and not objects.is_deleting(obj):
+            orphans.append(obj)
+    if orphans and may_adopt(api, owner):
+        mine += [adopt(api, owner, resource, obj) for obj in orphans]
+    return mine
+
+
+def may_adopt(api: Client, owner: dict) -> bool:
+    """Tell whether the owner is still there and stays, as the API knows it now."""
+    if objects.is_deleting(owner):
+        return False
+    try:
+        live = api.get(REGISTRY.find(owner["kind"]).group_plural, objects.name(owner), objects.namespace(owner))
+    except ApiError as error:
+        if error.code == 404:
+            return False
+        raise
+    return objects.uid(live) == objects.uid(owner) and not objects.is_deleting(live)
+
+
+def adopt(api: Client, owner: dict, resource: str, obj: dict) -> dict:
+    return _patch(api, resource, obj, objects.owner_reference(owner, owner["kind"], owner["apiVersion"]))
+
+
+def release(api: Client, owner: dict, resource: str, obj: dict) -> None:
+    try:
+        _patch(api, resource, obj, {"$patch": "delete", "uid": objects.uid(owner)})
+    except ApiError as error:
+        if error.code not in (404, 409, 422):  # it is gone, or no longer ours
+            raise
+
+
+def _patch(api: Client, resource: str, obj: dict, reference: dict) -> dict:
+    # The UID in the patch is a precondition: another object of that name is not meant.
+    patch = {"metadata": {"uid": objects.uid(obj), "ownerReferences": [reference]}}
+    return api.patch(resource, objects.name(obj), objects.namespace(obj), patch, kind="strategic")
