@@ -48,7 +48,7 @@ class Informer:
     ):
         self.client, self.resource, self.namespace = client, resource, namespace
         self.field_selector = field_selector
-        self.handlers: list[OnEvent] = [on_event] if on_event else []
+        self.handlers: list[OnEvent] = [on_event] if on_event is not None else []
         self.lock = threading.Lock()
         self.objects: dict[str, dict] = {}
         self.by_owner: dict[str, set[str]] = {}
