@@ -5,13 +5,21 @@ Upstream: pkg/registry/core/configmap/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME
 from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import data
 
 
 class ConfigMapStrategy(Strategy):
-    pass
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return data.config_map(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return [*data.kept_if_immutable(obj, old), *data.config_map(obj)]
 
 
 CONFIGMAPS = Resource(

@@ -5,14 +5,27 @@ Upstream: pkg/registry/core/deployment/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, at, dig
 from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import warnings, workloads
 
 
 class DeploymentStrategy(Strategy):
     has_status = True
     counts_generation = True
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return workloads.deployment(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return [*workloads.deployment(obj), *workloads.same_selector(obj, old)]
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.pod_names_from(obj) + warnings.template(obj)
 
 
 def ready(obj: dict, now: float) -> str:

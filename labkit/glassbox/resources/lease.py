@@ -5,13 +5,25 @@ Upstream: pkg/registry/core/lease/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation.fields import invalid, not_negative
 
 
 class LeaseStrategy(Strategy):
     allow_create_on_update = True
+
+    def faults(self, obj: dict) -> Iterator[Cause]:
+        spec = obj.get("spec") or {}
+        if spec.get("holderIdentity") == "":
+            yield invalid("spec.holderIdentity", "", "must not be empty")
+        if spec.get("leaseDurationSeconds", 1) <= 0:
+            yield invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0")
+        yield from not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
 
 
 LEASES = Resource(

@@ -5,9 +5,13 @@ Upstream: pkg/registry/core/namespace/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import metadata, names
 
 
 class NamespaceStrategy(Strategy):
@@ -15,6 +19,13 @@ class NamespaceStrategy(Strategy):
 
     has_status = True
     empty_status = {"phase": "Active"}
+    name_rule = staticmethod(names.dns_label)
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return metadata.finalizers((obj.get("spec") or {}).get("finalizers") or [], "spec.finalizers")
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return ()
 
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)

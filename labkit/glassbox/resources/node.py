@@ -5,9 +5,13 @@ Upstream: pkg/registry/core/node/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import node_columns
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import scheduling
 
 
 class NodeStrategy(Strategy):
@@ -18,6 +22,9 @@ class NodeStrategy(Strategy):
     def prepare_for_create(self, obj: dict) -> None:
         obj.setdefault("spec", {})
         obj.setdefault("status", {}).setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 0}})
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return scheduling.taints((obj.get("spec") or {}).get("taints") or [], "metadata.taints")
 
 
 NODES = Resource(

@@ -5,10 +5,14 @@ Upstream: pkg/registry/core/pod/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from labkit.glassbox import quantity
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import pod_columns
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import pods, warnings
 
 
 class PodStrategy(Strategy):
@@ -28,6 +32,15 @@ class PodStrategy(Strategy):
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return pods.new_pod(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return pods.changed_pod(obj, old)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.pod(obj)
 
 
 def with_default_tolerations(tolerations: list[dict]) -> list[dict]:

@@ -6,10 +6,13 @@ Upstream: pkg/registry/core/secret/strategy.go
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import data
 
 
 class SecretStrategy(Strategy):
@@ -18,6 +21,12 @@ class SecretStrategy(Strategy):
     def default(self, obj: dict) -> None:
         for key, text in obj.pop("stringData", {}).items():
             obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return data.secret(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return [*data.same_type(obj, old), *data.kept_if_immutable(obj, old), *data.secret(obj)]
 
 
 SECRETS = Resource(

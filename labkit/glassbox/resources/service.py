@@ -5,15 +5,59 @@ Upstream: pkg/registry/core/service/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import service_columns
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import names, services, warnings
 
 
 class ServiceStrategy(Strategy):
     has_status = True
     allow_create_on_update = True
     empty_status = {"loadBalancer": {}}
+    name_rule = staticmethod(names.dns_1035_label)
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        super().prepare_for_update(obj, old)
+        give_up(obj.get("spec") or {}, old.get("spec") or {})
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return services.service(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return [*services.kept_address(obj, old), *services.service(obj)]
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.service(obj)
+
+
+WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
+# what a service with a virtual address has and an ExternalName has not
+OF_ADDRESS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+
+
+def give_up(spec: dict, held: dict) -> None:
+    """Drop what the new type no longer has, where the client left it as it was."""
+    kind, before = spec.get("type", "ClusterIP"), held.get("type", "ClusterIP")
+    if kind == "ExternalName" and before != "ExternalName":
+        drop_unchanged(spec, held, OF_ADDRESS)
+    if kind not in WITH_NODE_PORTS and before in WITH_NODE_PORTS:
+        drop_unchanged(spec, held, ("externalTrafficPolicy",))
+        numbers = {port.get("nodePort") for port in held.get("ports") or []}
+        for port in spec.get("ports") or []:
+            if port.get("nodePort") in numbers:
+                port.pop("nodePort", None)
+    if kind != "LoadBalancer" and before == "LoadBalancer":
+        drop_unchanged(spec, held, ("allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"))
+
+
+def drop_unchanged(spec: dict, held: dict, fields: tuple[str, ...]) -> None:
+    for field in fields:
+        if spec.get(field) == held.get(field):
+            spec.pop(field, None)
 
 
 SERVICES = Resource(

@@ -11,7 +11,10 @@ Upstream: staging/src/k8s.io/apiserver/pkg/registry/rest/{create,update}.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import metadata, names
 
 
 class Strategy:
@@ -25,6 +28,7 @@ class Strategy:
     counts_generation = False
     allow_create_on_update = False  # PUT of a name that does not exist creates it
     allow_unconditional_update = True  # PUT without resourceVersion overwrites
+    name_rule: names.Rule = staticmethod(names.dns_subdomain)
     empty_status: dict | None = {}  # what an object starts with; None leaves the key out
 
     def default(self, obj: dict) -> None:
@@ -63,11 +67,19 @@ class Strategy:
 
     def validate(self, obj: dict) -> list[Cause]:
         """Return every cause for refusing this object, in upstream's order."""
-        return []
+        return [*metadata.validate(obj["metadata"], self.name_rule), *self.faults(obj)]
 
     def validate_update(self, obj: dict, old: dict) -> list[Cause]:
         """Return every cause for refusing this change."""
-        return self.validate(obj)
+        return [*metadata.validate_changeable(obj["metadata"]), *self.change_faults(obj, old)]
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        """Tell what is wrong beyond the metadata."""
+        return ()
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        """Tell what is wrong with a change beyond the metadata."""
+        return self.faults(obj)
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         """Return every cause for refusing this status."""

@@ -1,0 +1,163 @@
+"""What a container of a pod must satisfy: its names, ports, environment, mounts, resources.
+
+Upstream: validateContainerCommon in pkg/apis/core/validation/validation.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.environment import environment
+from labkit.glassbox.resources.validation.fields import (
+    duplicate,
+    forbidden,
+    invalid,
+    not_found,
+    one_of,
+    required,
+    unsupported,
+)
+from labkit.glassbox.resources.validation.probes import lifecycle, probe
+from labkit.glassbox.resources.validation.resource_amounts import resources
+from labkit.glassbox.resources.validation.security import container_security
+from labkit.glassbox.resources.validation.volumes import descending_path
+
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
+PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
+
+
+def containers(given: list[dict], volumes: set[str], path: str, host_users: bool = True) -> Iterator[Cause]:
+    """Check the containers that run side by side."""
+    if not given:
+        yield required(path)
+        return
+    seen: set[str] = set()
+    for index, each in enumerate(given):
+        at = f"{path}[{index}]"
+        yield from container(each, volumes, at)
+        yield from _unique_name(each, seen, at)
+        yield from lifecycle(each.get("lifecycle"), f"{at}.lifecycle")
+        yield from probes(each, at)
+    yield from host_ports(given, path)
+
+
+def init_containers(given: list[dict], regular: list[dict], volumes: set[str], path: str) -> Iterator[Cause]:
+    """Check the containers that run before the others; a sidecar, restarted always, may have probes."""
+    seen = {each.get("name", "") for each in regular}
+    for index, each in enumerate(given):
+        at = f"{path}[{index}]"
+        yield from container(each, volumes, at)
+        sidecar = each.get("restartPolicy") == "Always"
+        yield from _unique_name(each, seen, at)
+        if sidecar:
+            yield from lifecycle(each.get("lifecycle"), f"{at}.lifecycle")
+            yield from probes(each, at)
+        else:
+            for field in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
+                if each.get(field) is not None:
+                    yield forbidden(f"{at}.{field}", "may not be set for init containers without restartPolicy=Always")
+        yield from host_ports([each], path, first=index)
+
+
+def _unique_name(given: dict, seen: set[str], path: str) -> Iterator[Cause]:
+    name = given.get("name", "")
+    if name and name in seen:
+        yield duplicate(f"{path}.name", name)
+    seen.add(name)
+
+
+def probes(given: dict, path: str) -> Iterator[Cause]:
+    for field, once in (("livenessProbe", True), ("readinessProbe", False), ("startupProbe", True)):
+        yield from probe(given.get(field), f"{path}.{field}", once)
+
+
+def container(given: dict, volumes: set[str], path: str) -> Iterator[Cause]:
+    """Check what holds for any container."""
+    if not given.get("name"):
+        yield required(f"{path}.name")
+    else:
+        yield from names.check(names.dns_label, f"{path}.name", given["name"])
+    image = given.get("image", "")
+    if not image:
+        yield required(f"{path}.image")
+    elif image != image.strip():
+        yield invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
+    yield from one_of(f"{path}.terminationMessagePolicy", given.get("terminationMessagePolicy"), MESSAGE_POLICIES)
+    yield from ports(given.get("ports") or [], f"{path}.ports")
+    yield from environment(given, path)
+    yield from mounts(given.get("volumeMounts") or [], volumes, f"{path}.volumeMounts")
+    yield from one_of(f"{path}.imagePullPolicy", given.get("imagePullPolicy"), PULL_POLICIES)
+    yield from resources(given.get("resources") or {}, f"{path}.resources")
+    yield from resize_policy(given.get("resizePolicy") or [], f"{path}.resizePolicy")
+    yield from container_security(given.get("securityContext"), f"{path}.securityContext")
+
+
+def ports(given: list[dict], path: str) -> Iterator[Cause]:
+    seen = set()
+    for index, each in enumerate(given):
+        at, name = f"{path}[{index}]", each.get("name")
+        if name:
+            faults = list(names.check(names.port_name, f"{at}.name", name))
+            yield from faults or ([duplicate(f"{at}.name", name)] if name in seen else [])
+            seen.add(name)
+        if not each.get("containerPort"):
+            yield required(f"{at}.containerPort")
+        else:
+            yield from names_of_port(each["containerPort"], f"{at}.containerPort")
+        if each.get("hostPort"):
+            yield from names_of_port(each["hostPort"], f"{at}.hostPort")
+        yield from one_of(f"{at}.protocol", each.get("protocol"), PROTOCOLS)
+
+
+def names_of_port(number: int, path: str) -> Iterator[Cause]:
+    for told in names.port(number):
+        yield invalid(path, number, told)
+
+
+def host_ports(given: list[dict], path: str, first: int = 0) -> Iterator[Cause]:
+    """Refuse two containers that want the same port of the node."""
+    taken = set()
+    for index, each in enumerate(given, first):
+        for number, port in enumerate(each.get("ports") or []):
+            if port.get("hostPort"):
+                wanted = f"{port.get('protocol', 'TCP')}/{port.get('hostIP', '')}/{port['hostPort']}"
+                if wanted in taken:
+                    yield duplicate(f"{path}[{index}].ports[{number}].hostPort", wanted)
+                taken.add(wanted)
+
+
+def mounts(given: list[dict], volumes: set[str], path: str) -> Iterator[Cause]:
+    paths = set()
+    for index, each in enumerate(given):
+        at, where = f"{path}[{index}]", each.get("mountPath", "")
+        if not each.get("name"):
+            yield required(f"{at}.name")
+        if each.get("name", "") not in volumes:
+            yield not_found(f"{at}.name", each.get("name", ""))
+        if not where:
+            yield required(f"{at}.mountPath")
+        if where in paths:
+            yield invalid(f"{at}.mountPath", where, "must be unique")
+        paths.add(where)
+        for field in ("subPath", "subPathExpr"):
+            if each.get(field):
+                yield from descending_path(each[field], f"{path}.{field}")
+        if each.get("subPath") and each.get("subPathExpr"):
+            yield invalid(f"{path}.subPathExpr", each["subPathExpr"], "subPathExpr and subPath are mutually exclusive")
+        yield from one_of(f"{path}.mountPropagation", each.get("mountPropagation"), PROPAGATIONS)
+
+
+def resize_policy(given: list[dict], path: str) -> Iterator[Cause]:
+    seen = set()
+    for each in given:
+        resource = each.get("resourceName", "")
+        if resource in seen:
+            yield duplicate(path, resource)
+        seen.add(resource)
+        if resource not in ("cpu", "memory"):
+            yield unsupported(path, resource, ("cpu", "memory"))
+        yield from one_of(path, each.get("restartPolicy", ""), ("NotRequired", "RestartContainer"))

@@ -1,0 +1,70 @@
+"""The sentences of refusals: a reason, the value as Go shows it, what was expected.
+
+Upstream: staging/src/k8s.io/apimachinery/pkg/util/validation/field/errors.go
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from labkit.glassbox.errors import Cause
+
+IMMUTABLE = "field is immutable"
+NOT_NEGATIVE = "must be greater than or equal to 0"
+
+
+def shown(value: Any) -> str:
+    """Return a value as error texts quote it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def required(path: str, told: str = "") -> Cause:
+    return Cause("FieldValueRequired", f"Required value: {told}" if told else "Required value", path)
+
+
+def invalid(path: str, value: Any, told: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {shown(value)}: {told}", path)
+
+
+def forbidden(path: str, told: str) -> Cause:
+    return Cause("FieldValueForbidden", f"Forbidden: {told}", path)
+
+
+def duplicate(path: str, value: Any) -> Cause:
+    return Cause("FieldValueDuplicate", f"Duplicate value: {shown(value)}", path)
+
+
+def not_found(path: str, value: Any) -> Cause:
+    return Cause("FieldValueNotFound", f"Not found: {shown(value)}", path)
+
+
+def too_long(path: str, limit: int) -> Cause:
+    return Cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", path)
+
+
+def unsupported(path: str, value: Any, supported: Iterable[str]) -> Cause:
+    listed = ", ".join(f'"{each}"' for each in supported)
+    return Cause("FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {listed}", path)
+
+
+def one_of(path: str, value: Any, supported: Iterable[str]) -> Iterator[Cause]:
+    """Refuse a value that is set to something else than what is supported."""
+    if value is not None and value not in supported:
+        yield unsupported(path, value, supported)
+
+
+def not_negative(path: str, value: int | None) -> Iterator[Cause]:
+    if value is not None and value < 0:
+        yield invalid(path, value, NOT_NEGATIVE)
+
+
+def in_range(path: str, value: int | None, low: int, high: int) -> Iterator[Cause]:
+    if value is not None and not low <= value <= high:
+        yield invalid(path, value, f"must be between {low} and {high}, inclusive")
+
+
+def unchanged(path: str, new: Any, old: Any) -> Iterator[Cause]:
+    if new != old:
+        yield invalid(path, new, IMMUTABLE)

@@ -1,0 +1,112 @@
+"""What any object's metadata must satisfy, and label selectors.
+
+Upstream: staging/src/k8s.io/apimachinery/pkg/api/validation/objectmeta.go, …/apis/meta/v1/validation/validation.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, required, too_long
+
+ANNOTATIONS_LIMIT = 256 * 1024  # bytes of all keys and values
+STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+
+
+def validate(meta: dict, rule: names.Rule) -> Iterator[Cause]:
+    """Check the metadata of a new object whose name obeys the rule."""
+    prefix = meta.get("generateName")
+    if prefix:
+        masked = prefix[:-2] + "a" if prefix.endswith("-") and len(prefix) > 1 else prefix
+        for told in rule(masked):
+            yield invalid("metadata.generateName", prefix, told)
+    if not meta.get("name"):
+        yield required("metadata.name", "name or generateName is required")
+    else:
+        yield from names.check(rule, "metadata.name", meta["name"])
+    yield from validate_changeable(meta)
+
+
+def validate_changeable(meta: dict) -> Iterator[Cause]:
+    """Check what an update may change."""
+    if "labels" in meta:
+        yield from labels(meta["labels"], "metadata.labels")
+    if "annotations" in meta:
+        yield from check_annotations(meta["annotations"], "metadata.annotations")
+    if "ownerReferences" in meta:
+        yield from owner_references(meta["ownerReferences"] or [])
+    if "finalizers" in meta:
+        yield from finalizers(meta["finalizers"] or [])
+
+
+def labels(given: dict | None, path: str) -> Iterator[Cause]:
+    for key, value in (given or {}).items():
+        yield from names.check(names.qualified_name, path, key)
+        yield from names.check(names.label_value, path, value)
+
+
+def check_annotations(given: dict | None, path: str) -> Iterator[Cause]:
+    size = 0
+    for key, value in (given or {}).items():
+        for told in names.qualified_name(key.lower()):
+            yield invalid(path, key, told)
+        size += len(key.encode()) + len(value.encode())
+    if size > ANNOTATIONS_LIMIT:
+        yield too_long(path, ANNOTATIONS_LIMIT)
+
+
+def owner_references(given: list[dict]) -> Iterator[Cause]:
+    path, controllers = "metadata.ownerReferences", []
+    for each in given:
+        if not each.get("apiVersion", "").rpartition("/")[2]:
+            yield invalid(f"{path}.apiVersion", each.get("apiVersion", ""), "version must not be empty")
+        for field in ("kind", "name", "uid"):
+            if not each.get(field):
+                yield invalid(f"{path}.{field}", "", "must not be empty")
+        if (each.get("apiVersion"), each.get("kind")) == ("v1", "Event"):
+            yield invalid(path, each, "/v1, Kind=Event is disallowed from being an owner")
+        if each.get("controller"):
+            controllers.append(f"{each.get('kind')}/{each.get('name')}")
+    if len(controllers) > 1:
+        told = f'Found "true" in references for {controllers[0]} and {controllers[1]}'
+        yield invalid(path, given, f"Only one reference can have Controller set to true. {told}")
+
+
+def finalizers(given: list[str], path: str = "metadata.finalizers") -> Iterator[Cause]:
+    for index, each in enumerate(given):
+        yield from names.check(names.qualified_name, path, each)
+        if "/" not in each and each not in STANDARD_FINALIZERS and not names.qualified_name(each):
+            told = "name is neither a standard finalizer name nor is it fully qualified"
+            yield invalid(f"{path}[{index}]", each, told)
+    if "orphan" in given and "foregroundDeletion" in given:
+        yield invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set")
+
+
+def label_selector(selector: dict, path: str) -> Iterator[Cause]:
+    """Check a LabelSelector's terms."""
+    yield from labels(selector.get("matchLabels"), f"{path}.matchLabels")
+    for index, each in enumerate(selector.get("matchExpressions") or []):
+        yield from requirement(each, f"{path}.matchExpressions[{index}]")
+
+
+def requirement(term: dict, path: str, comparisons: bool = False) -> Iterator[Cause]:
+    """Check one term of a selector; a node selector may also compare numbers."""
+    operator, values = term.get("operator", ""), term.get("values") or []
+    if operator in ("In", "NotIn"):
+        if not values:
+            yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            told = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            yield forbidden(f"{path}.values", told)
+    elif comparisons and operator in ("Gt", "Lt"):
+        if len(values) != 1:
+            yield required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
+    else:
+        yield invalid(f"{path}.operator", operator, "not a valid selector operator")
+    yield from names.check(names.qualified_name, f"{path}.key", term.get("key", ""))
+    if not comparisons:
+        for index, value in enumerate(values):
+            yield from names.check(names.label_value, f"{path}.values[{index}]", value)

@@ -1,0 +1,175 @@
+"""What names may look like: each rule returns the sentences for what is wrong with a text, none if it is right.
+
+Upstream: staging/src/k8s.io/apimachinery/pkg/util/validation/validation.go
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation.fields import invalid
+
+Rule = Callable[[str], list[str]]
+
+LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
+UNDERSCORED = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+VALUE = f"({QUALIFIED})?"
+CONFIG_KEY = "[-._a-zA-Z0-9]+"
+PERCENT = "[0-9]+%"
+ENDS = "and must start and end with an alphanumeric character"
+PORT_RANGE = "must be between 1 and 65535, inclusive"
+
+
+def _sentence(told: str, pattern: str, *examples: str) -> str:
+    given = " or ".join(f"'{each}', " for each in examples)
+    return f"{told} (e.g. {given}regex used for validation is '{pattern}')"
+
+
+_LABEL_TOLD = _sentence(
+    f"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', {ENDS}",
+    LABEL,
+    "my-name",
+    "123-abc",
+)
+_SUBDOMAIN_TOLD = _sentence(
+    f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', {ENDS}",
+    SUBDOMAIN,
+    "example.com",
+)
+_SEARCH_TOLD = _sentence(
+    f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', {ENDS}",
+    rf"{UNDERSCORED}(\.{UNDERSCORED})*",
+    "example.com",
+)
+_DNS_1035_TOLD = _sentence(
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character,"
+    " and end with an alphanumeric character",
+    "[a-z]([-a-z0-9]*[a-z0-9])?",
+    "my-name",
+    "abc-123",
+)
+_QUALIFIED_TOLD = _sentence(
+    f"must consist of alphanumeric characters, '-', '_' or '.', {ENDS}", QUALIFIED, "MyName", "my.name", "123-abc"
+)
+_VALUE_TOLD = _sentence(
+    f"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', {ENDS}",
+    VALUE,
+    "MyValue",
+    "my_value",
+    "12345",
+)
+_CONFIG_KEY_TOLD = _sentence(
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+    CONFIG_KEY,
+    "key.name",
+    "KEY_NAME",
+    "key-name",
+)
+_PERCENT_TOLD = _sentence(
+    "a valid percent string must be a numeric string followed by an ending '%'", PERCENT, "1%", "93%"
+)
+
+
+def _rule(pattern: str, told: str, limit: int) -> Rule:
+    compiled = re.compile(pattern)
+
+    @lru_cache(maxsize=1024)
+    def rule(text: str) -> list[str]:
+        faults = [] if len(text) <= limit else [f"must be no more than {limit} characters"]
+        return faults if compiled.fullmatch(text) else [*faults, told]
+
+    return rule
+
+
+dns_label = _rule(LABEL, _LABEL_TOLD, 63)
+dns_subdomain = _rule(SUBDOMAIN, _SUBDOMAIN_TOLD, 253)
+dns_1035_label = _rule("[a-z]([-a-z0-9]*[a-z0-9])?", _DNS_1035_TOLD, 63)
+search_domain = _rule(rf"{UNDERSCORED}(\.{UNDERSCORED})*", _SEARCH_TOLD, 253)
+percent = _rule(PERCENT, _PERCENT_TOLD, 1 << 30)
+
+
+@lru_cache(maxsize=4096)
+def qualified_name(text: str) -> list[str]:
+    """Check a label key: "name" or "example.com/name"."""
+    prefix, slash, name = text.rpartition("/")
+    if "/" in prefix:
+        return [
+            f"a valid label key {_QUALIFIED_TOLD} with an optional DNS subdomain prefix and '/'"
+            " (e.g. 'example.com/MyName')"
+        ]
+    faults = []
+    if slash and not prefix:
+        faults.append("prefix part must be non-empty")
+    elif slash:
+        faults += [f"prefix part {told}" for told in dns_subdomain(prefix)]
+    if not name:
+        faults.append("name part must be non-empty")
+    elif len(name) > 63:
+        faults.append("name part must be no more than 63 bytes")
+    if not re.fullmatch(QUALIFIED, name):
+        faults.append(f"name part {_QUALIFIED_TOLD}")
+    return faults
+
+
+@lru_cache(maxsize=4096)
+def label_value(text: str) -> list[str]:
+    faults = [] if len(text) <= 63 else ["must be no more than 63 bytes"]
+    return faults if re.fullmatch(VALUE, text) else [*faults, _VALUE_TOLD]
+
+
+def config_key(text: str) -> list[str]:
+    """Check a key of a ConfigMap or Secret, which may become a file name."""
+    faults = [] if len(text) <= 253 else ["must be no more than 253 characters"]
+    if not re.fullmatch(CONFIG_KEY, text):
+        faults.append(_CONFIG_KEY_TOLD)
+    if text in (".", ".."):
+        faults.append(f"must not be '{text}'")
+    elif text.startswith(".."):
+        faults.append("must not start with '..'")
+    return faults
+
+
+def environment_name(text: str) -> list[str]:
+    if text and all(" " <= letter <= "~" and letter != "=" for letter in text):
+        return []
+    return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
+
+
+def port_name(text: str) -> list[str]:
+    faults = [] if len(text) <= 15 else ["must be no more than 15 characters"]
+    if not re.fullmatch("[-a-z0-9]+", text):
+        faults.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search("[a-z]", text):
+        faults.append("must contain at least one letter (a-z)")
+    if "--" in text:
+        faults.append("must not contain consecutive hyphens")
+    if text.startswith("-") or text.endswith("-"):
+        faults.append("must not begin or end with a hyphen")
+    return faults
+
+
+def port(value: int | str) -> list[str]:
+    """Check a port given by number or by name."""
+    if isinstance(value, str):
+        return port_name(value)
+    return [] if 1 <= value <= 65535 else [PORT_RANGE]
+
+
+def address(text: str) -> list[str]:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    return []
+
+
+def check(rule: Rule, path: str, text: str) -> Iterator[Cause]:
+    """Yield a cause for each sentence of a rule."""
+    for told in rule(text):
+        yield invalid(path, text, told)

@@ -1,0 +1,91 @@
+"""What security contexts must satisfy.
+
+Upstream: ValidateSecurityContext, ValidatePodSpecSecurityContext in pkg/apis/core/validation/validation.go
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation.fields import duplicate, forbidden, in_range, invalid, required
+
+HIGHEST_ID = 2**31 - 1
+SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+# The fields of the API server's own struct, in its order: its error text shows them all.
+GO_FIELDS = (
+    "capabilities",
+    "privileged",
+    "SELinuxOptions",
+    "windowsOptions",
+    "runAsUser",
+    "runAsGroup",
+    "runAsNonRoot",
+    "readOnlyRootFilesystem",
+    "allowPrivilegeEscalation",
+    "procMount",
+    "seccompProfile",
+    "appArmorProfile",
+)
+LINUX_ONLY = (
+    "seLinuxOptions",
+    "fsGroup",
+    "fsGroupChangePolicy",
+    "sysctls",
+    "runAsUser",
+    "runAsGroup",
+    "supplementalGroups",
+)
+
+
+def container_security(given: dict | None, path: str) -> Iterator[Cause]:
+    if given is None:
+        return
+    yield from in_range(f"{path}.runAsUser", given.get("runAsUser"), 0, HIGHEST_ID)
+    yield from in_range(f"{path}.runAsGroup", given.get("runAsGroup"), 0, HIGHEST_ID)
+    if given.get("allowPrivilegeEscalation") is False:
+        if given.get("privileged"):
+            told = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
+            yield invalid(path, _as_go(given), told)
+        if "CAP_SYS_ADMIN" in ((given.get("capabilities") or {}).get("add") or []):
+            told = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
+            yield invalid(path, _as_go(given), told)
+
+
+def _as_go(given: dict) -> dict:
+    whole = {field[0].upper() + field[1:]: given.get(field) for field in GO_FIELDS}
+    if whole["Capabilities"] is not None:
+        whole["Capabilities"] = {name: whole["Capabilities"].get(name.lower()) for name in ("Add", "Drop")}
+    return whole
+
+
+def pod_security(given: dict, path: str) -> Iterator[Cause]:
+    yield from in_range(f"{path}.fsGroup", given.get("fsGroup"), 0, HIGHEST_ID)
+    yield from in_range(f"{path}.runAsUser", given.get("runAsUser"), 0, HIGHEST_ID)
+    yield from in_range(f"{path}.runAsGroup", given.get("runAsGroup"), 0, HIGHEST_ID)
+    for index, group in enumerate(given.get("supplementalGroups") or []):
+        yield from in_range(f"{path}.supplementalGroups[{index}]", group, 0, HIGHEST_ID)
+    seen = set()
+    for index, each in enumerate(given.get("sysctls") or []):
+        name, at = each.get("name", ""), f"{path}.sysctls[{index}].name"
+        if not name:
+            yield required(at)
+        elif len(name) > 253 or not re.fullmatch(SYSCTL, name):
+            yield invalid(at, name, f"must have at most 253 characters and match regex ^{SYSCTL}$")
+        elif name in seen:
+            yield duplicate(at, name)
+        seen.add(name)
+
+
+def operating_system(spec: dict, path: str) -> Iterator[Cause]:
+    """Refuse Linux's settings on a pod for Windows."""
+    if (spec.get("os") or {}).get("name") != "windows":
+        return
+    context = spec.get("securityContext") or {}
+    for field in ("hostPID", "hostIPC"):
+        if spec.get(field):
+            yield forbidden(f"{path}.securityContext.{field}", "cannot be set for a windows pod")
+    for field in LINUX_ONLY:
+        if context.get(field) is not None:
+            yield forbidden(f"{path}.securityContext.{field}", "cannot be set for a windows pod")

@@ -1,0 +1,81 @@
+"""What Services must satisfy.
+
+Upstream: ValidateService in pkg/apis/core/validation/validation.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import duplicate, forbidden, invalid, one_of, required
+from labkit.glassbox.resources.validation.metadata import labels
+
+TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+
+
+def service(obj: dict) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    kind, ports = spec.get("type", "ClusterIP"), spec.get("ports") or []
+    headless = spec.get("clusterIP") == "None"
+    if not ports and not headless and kind != "ExternalName":
+        yield required("spec.ports")
+    if kind == "ExternalName":
+        yield from _external_name(spec)
+    seen: set[str] = set()
+    for index, each in enumerate(ports):
+        yield from _port(each, len(ports) > 1, seen, f"spec.ports[{index}]")
+    yield from labels(spec.get("selector"), "spec.selector")
+    yield from one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
+    yield from one_of("spec.type", kind, TYPES)
+    yield from _twice(ports)
+    if spec.get("ipFamilyPolicy") == "RequireDualStack":
+        told = "this cluster is not configured for dual-stack services"
+        yield invalid("spec.ipFamilyPolicy", "RequireDualStack", told)
+
+
+def _external_name(spec: dict) -> Iterator[Cause]:
+    if spec.get("clusterIPs") or spec.get("clusterIP"):
+        yield forbidden("spec.clusterIPs", "may not be set for ExternalName services")
+    name = spec.get("externalName", "").removesuffix(".")
+    if name:
+        yield from names.check(names.dns_subdomain, "spec.externalName", name)
+    else:
+        yield required("spec.externalName")
+
+
+def _port(each: dict, named: bool, seen: set[str], path: str) -> Iterator[Cause]:
+    name = each.get("name", "")
+    if name:
+        yield from names.check(names.dns_label, f"{path}.name", name)
+        if name in seen:
+            yield duplicate(f"{path}.name", name)
+        seen.add(name)
+    elif named:
+        yield required(f"{path}.name")
+    for told in names.port(each.get("port", 0)):
+        yield invalid(f"{path}.port", each.get("port", 0), told)
+    yield from one_of(f"{path}.protocol", each.get("protocol"), ("SCTP", "TCP", "UDP"))
+    if (target := each.get("targetPort")) is not None:
+        for told in names.port(target):
+            yield invalid(f"{path}.targetPort", target, told)
+
+
+def _twice(ports: list[dict]) -> Iterator[Cause]:
+    seen = set()
+    for index, each in enumerate(ports):
+        which = (each.get("protocol", "TCP"), each.get("port"))
+        if which in seen:
+            value = {"port": each.get("port"), "protocol": each.get("protocol", "TCP")}
+            yield duplicate(f"spec.ports[{index}]", value)
+        seen.add(which)
+
+
+def kept_address(obj: dict, old: dict) -> Iterator[Cause]:
+    """Refuse another virtual address than the one a service once got, unless its type gave it up."""
+    new, held = obj.get("spec") or {}, old.get("spec") or {}
+    if "ExternalName" in (new.get("type"), held.get("type")) or not held.get("clusterIP"):
+        return
+    if new.get("clusterIP") != held["clusterIP"]:
+        yield invalid("spec.clusterIPs[0]", [new.get("clusterIP", "")], "may not change once set")

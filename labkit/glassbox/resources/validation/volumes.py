@@ -1,0 +1,141 @@
+"""What a pod's volumes must satisfy: one source each.
+
+Sources that are not validated here are accepted as they are: no kubelet of this cluster mounts them.
+
+Upstream: ValidateVolumes, validateVolumeSource in pkg/apis/core/validation/validation.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labkit.glassbox import quantity
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.environment import VOLUME_FIELDS, field_reference, resource_reference
+from labkit.glassbox.resources.validation.fields import duplicate, forbidden, invalid, one_of, required
+
+HOST_PATHS = (
+    "",
+    "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
+)
+NO_PARENT = "must not contain '..'"
+MODE = "must be a number between 0 and 0777 (octal), both inclusive"
+
+
+def volumes(given: list[dict], path: str) -> Iterator[Cause]:
+    seen = set()
+    for index, each in enumerate(given):
+        at, name = f"{path}[{index}]", each.get("name", "")
+        yield from source(each, at)
+        if not name:
+            yield required(f"{at}.name")
+        else:
+            yield from names.check(names.dns_label, f"{at}.name", name)
+        if name and name in seen:
+            yield duplicate(f"{at}.name", name)
+        seen.add(name)
+
+
+def source(volume: dict, path: str) -> Iterator[Cause]:
+    found = [field for field in ORDER if volume.get(field) is not None]
+    found += [field for field in volume if field not in ORDER and field != "name" and volume[field] is not None]
+    for index, field in enumerate(found):
+        if index:
+            yield forbidden(f"{path}.{field}", "may not specify more than 1 volume type")
+        elif field in _CHECKS:
+            yield from _CHECKS[field](volume[field], f"{path}.{field}")
+    if not found:
+        yield required(path, "must specify a volume type")
+
+
+def descending_path(text: str, path: str) -> Iterator[Cause]:
+    """Refuse a path that is absolute or climbs."""
+    if text.startswith("/"):
+        yield invalid(path, text, "must be a relative path")
+    if ".." in text.split("/"):
+        yield invalid(path, text, NO_PARENT)
+
+
+def _empty_dir(given: dict, path: str) -> Iterator[Cause]:
+    if given.get("sizeLimit") and quantity.parse(given["sizeLimit"]) < 0:
+        yield forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
+
+
+def _host_path(given: dict, path: str) -> Iterator[Cause]:
+    if not given.get("path"):
+        yield required(f"{path}.path")
+    elif ".." in given["path"].split("/"):
+        yield invalid(f"{path}.path", given["path"], NO_PARENT)
+    yield from one_of(f"{path}.type", given.get("type"), HOST_PATHS)
+
+
+def _mode(given: dict, path: str, field: str = "defaultMode") -> Iterator[Cause]:
+    mode = given.get(field)
+    if mode is not None and not 0 <= mode <= 0o777:
+        yield invalid(f"{path}.{field}", mode, MODE)
+
+
+def _items(given: dict, path: str) -> Iterator[Cause]:
+    for index, each in enumerate(given.get("items") or []):
+        at = f"{path}.items[{index}]"
+        if not each.get("key"):
+            yield required(f"{at}.key")
+        yield from _file(each, at)
+
+
+def _file(each: dict, path: str) -> Iterator[Cause]:
+    if not each.get("path"):
+        yield required(f"{path}.path")
+    else:
+        yield from descending_path(each["path"], f"{path}.path")
+    yield from _mode(each, path, "mode")
+
+
+def _secret(given: dict, path: str) -> Iterator[Cause]:
+    if not given.get("secretName"):
+        yield required(f"{path}.secretName")
+    yield from _mode(given, path)
+    yield from _items(given, path)
+
+
+def _config_map(given: dict, path: str) -> Iterator[Cause]:
+    if not given.get("name"):
+        yield required(f"{path}.name")
+    yield from _mode(given, path)
+    yield from _items(given, path)
+
+
+def _downward_api(given: dict, path: str) -> Iterator[Cause]:
+    yield from _mode(given, path)
+    for index, each in enumerate(given.get("items") or []):
+        at = f"{path}.items[{index}]"
+        yield from _file(each, at)
+        if each.get("fieldRef"):
+            yield from field_reference(each["fieldRef"], VOLUME_FIELDS, f"{at}.fieldRef")
+        elif each.get("resourceFieldRef"):
+            yield from resource_reference(each["resourceFieldRef"], f"{at}.resourceFieldRef")
+        else:
+            yield required(at, "one of fieldRef and resourceFieldRef is required")
+
+
+def _claim(given: dict, path: str) -> Iterator[Cause]:
+    if not given.get("claimName"):
+        yield required(f"{path}.claimName")
+
+
+_CHECKS = {
+    "emptyDir": _empty_dir,
+    "hostPath": _host_path,
+    "secret": _secret,
+    "persistentVolumeClaim": _claim,
+    "configMap": _config_map,
+    "downwardAPI": _downward_api,
+}
+ORDER = (*_CHECKS, "projected", "csi", "ephemeral", "image")
