@@ -1,0 +1,97 @@
+"""What of a recording is compared: requests about kinds that are served here, without what a later issue brings.
+
+Each exclusion stands here once, so that all else of such an exchange is compared.
+"""
+
+import re
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from labkit.glassbox.resources import REGISTRY
+
+TOKEN_VOLUME = "kube-api-access-"
+GROUPS = {resource.group for resource in REGISTRY.all()}
+
+
+def is_compared(exchange: dict) -> bool:
+    query = parse_qs(urlsplit(exchange["request"]["path"]).query)
+    if query.get("resourceVersion") == ["1"]:
+        return False  # 200, 410 or an ERROR event, as the compaction of the recorded etcd had it
+    return is_served(exchange)
+
+
+def is_served(exchange: dict) -> bool:
+    """Tell whether the request is about a kind (or a path without a kind) that is served here."""
+    parts = [unquote(part) for part in urlsplit(exchange["request"]["path"]).path.strip("/").split("/")]
+    status = exchange["response"]["status"]
+    if parts[0] == "api":
+        group, rest = "", parts[1:]
+    elif parts[0] == "apis":
+        group, rest = (parts[1] if len(parts) > 1 else ""), parts[2:]
+    else:
+        return True
+    if group and group not in GROUPS:
+        return status == 404 and not _names_an_object(exchange)
+    if rest[1:2] == ["watch"]:
+        rest = [rest[0], *rest[2:]]
+    if rest[1:2] == ["namespaces"] and len(rest) > 3 and rest[3] not in ("status", "finalize"):
+        rest = [rest[0], *rest[3:]]
+    if len(rest) < 2:
+        return True
+    resource = REGISTRY.at(group, rest[0], rest[1])
+    if resource is None:
+        return status == 404 and not _names_an_object(exchange)
+    return len(rest) < 4 or rest[3] in resource.subresources or status == 404
+
+
+def _names_an_object(exchange: dict) -> bool:
+    """Tell whether a refusal knows the kind: it says which object is missing."""
+    body = exchange["response"].get("body")
+    return isinstance(body, dict) and "name" in (body.get("details") or {})
+
+
+def within_scope(exchange: dict) -> dict:
+    """Return the exchange as it would have been recorded from a server without what is left out here."""
+    response = {key: _without(value) for key, value in exchange["response"].items()}
+    return {**exchange, "response": response}
+
+
+def _without(value):
+    if isinstance(value, dict):
+        kept = {key: _without(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if not _only_token_volume(key, value[key], item)}
+    if isinstance(value, list):
+        return [_without(item) for item in value if not _is_token_volume(item)]
+    return without_managed_fields(value) if isinstance(value, str) else value
+
+
+def _is_token_volume(item) -> bool:
+    """The volume with a service account's token: pods get it once tokens are issued."""
+    return isinstance(item, dict) and str(item.get("name", "")).startswith(TOKEN_VOLUME)
+
+
+def _only_token_volume(key: str, recorded, kept) -> bool:
+    return key in ("volumes", "volumeMounts") and bool(recorded) and not kept
+
+
+# managedFields are not kept; in decoded bodies their absence is ignored, in text they are cut out. A text's
+# resourceVersion is a plain number of the recorder's.
+_PRETTY = re.compile(r',\n( *)"managedFields": \[\n[\s\S]*?\n\1\]')
+_YAML = re.compile(r"^( *)managedFields:\n(?:\1[- ] .*\n)+", re.MULTILINE)
+_VERSION = re.compile(r'(resourceVersion\\*": ?\\*"|resourceVersion: ")(\d+)')
+
+
+def without_managed_fields(text: str) -> str:
+    if "managedFields" in text:
+        text = _YAML.sub("", _PRETTY.sub("", _compact(text)))
+    return _VERSION.sub(r"\1<rv>", text)
+
+
+def _compact(text: str) -> str:
+    """Cut `,"managedFields":[…]` out of JSON without spaces, also where quotes are escaped."""
+    while found := re.search(r',\\*"managedFields\\*":\[', text):
+        depth, end = 1, found.end()
+        while depth:
+            depth += {"[": 1, "]": -1}.get(text[end], 0)
+            end += 1
+        text = text[: found.start()] + text[end:]
+    return text
