@@ -106,6 +106,8 @@ def references(schema: Any) -> list[str]:
 def component(name: str) -> dict:
     """Return a definition as OpenAPI v3 has it."""
     schema = to_v3(definition(name))
+    for field in ("apiVersion", "kind"):
+        schema.get("properties", {}).get(field, {}).pop("enum", None)  # our source's addition
     for (owner, field), values in ENUMS.items():
         if owner == name:
             schema["properties"][field]["enum"] = list(values)

@@ -151,4 +151,5 @@ def put(status: dict, new: dict, now: float, moved: bool = False) -> None:
     if old and old["status"] == new["status"] and old["reason"] == new["reason"] and not moved:
         return
     new["lastUpdateTime"] = clock.rfc3339(now)
-    status["conditions"] = objects.set_condition(status["conditions"], new, now)
+    conditions = objects.set_condition(status["conditions"], new, now)
+    status["conditions"] = sorted(conditions, key=lambda each: each["type"] == new["type"])  # what changed stands last
