@@ -5,15 +5,31 @@ Upstream: pkg/registry/core/event/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import event_columns
 from labkit.glassbox.resources.resource import ALL_VERBS, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import events
 
 
 class EventStrategy(Strategy):
     allow_create_on_update = True
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return events.about_own_namespace(obj, obj.get("involvedObject"))
+
+
+class EventV1Strategy(EventStrategy):
+    """The newer form, which is held to more."""
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return events.event_v1(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return events.same_event_v1(obj, old)
 
 
 EVENTS = Resource(
@@ -51,5 +67,6 @@ EVENTS_V1 = replace(
     EVENTS,
     group="events.k8s.io",
     definition="io.k8s.api.events.v1.Event",
+    strategy=EventV1Strategy(),
     stored_as=("", "v1", "events"),
 )

@@ -39,6 +39,9 @@ class PodStrategy(Strategy):
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return pods.changed_pod(obj, old)
 
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        return list(pods.pod_status(obj.get("status") or {}))
+
     def warnings(self, obj: dict) -> list[str]:
         return warnings.pod(obj)
 

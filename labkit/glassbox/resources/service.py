@@ -18,7 +18,7 @@ class ServiceStrategy(Strategy):
     has_status = True
     allow_create_on_update = True
     empty_status = {"loadBalancer": {}}
-    name_rule = staticmethod(names.dns_1035_label)
+    name_rule = staticmethod(names.dns_label)
 
     def prepare_for_update(self, obj: dict, old: dict) -> None:
         super().prepare_for_update(obj, old)
@@ -29,6 +29,9 @@ class ServiceStrategy(Strategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return [*services.kept_address(obj, old), *services.service(obj)]
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        return list(services.status(obj.get("status") or {}))
 
     def warnings(self, obj: dict) -> list[str]:
         return warnings.service(obj)

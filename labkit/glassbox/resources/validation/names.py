@@ -47,13 +47,6 @@ _SEARCH_TOLD = _sentence(
     rf"{UNDERSCORED}(\.{UNDERSCORED})*",
     "example.com",
 )
-_DNS_1035_TOLD = _sentence(
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character,"
-    " and end with an alphanumeric character",
-    "[a-z]([-a-z0-9]*[a-z0-9])?",
-    "my-name",
-    "abc-123",
-)
 _QUALIFIED_TOLD = _sentence(
     f"must consist of alphanumeric characters, '-', '_' or '.', {ENDS}", QUALIFIED, "MyName", "my.name", "123-abc"
 )
@@ -89,7 +82,6 @@ def _rule(pattern: str, told: str, limit: int) -> Rule:
 
 dns_label = _rule(LABEL, _LABEL_TOLD, 63)
 dns_subdomain = _rule(SUBDOMAIN, _SUBDOMAIN_TOLD, 253)
-dns_1035_label = _rule("[a-z]([-a-z0-9]*[a-z0-9])?", _DNS_1035_TOLD, 63)
 search_domain = _rule(rf"{UNDERSCORED}(\.{UNDERSCORED})*", _SEARCH_TOLD, 253)
 percent = _rule(PERCENT, _PERCENT_TOLD, 1 << 30)
 

@@ -137,6 +137,14 @@ def new_pod(pod: dict) -> Iterator[Cause]:
         yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
 
 
+def pod_status(status: dict) -> Iterator[Cause]:
+    """Check what a kubelet reports."""
+    for index, each in enumerate(status.get("conditions") or []):
+        yield from names.check(names.qualified_name, f"status.conditions[{index}].Type", each.get("type", ""))
+    if status.get("observedGeneration", 0) < 0:
+        yield invalid("status.observedGeneration", status["observedGeneration"], "must be a non-negative integer")
+
+
 def changed_pod(pod: dict, old: dict) -> Iterator[Cause]:
     """Check what has changed: images, deadline, more tolerations, fewer gates; nothing else."""
     new, held = pod.get("spec") or {}, old.get("spec") or {}

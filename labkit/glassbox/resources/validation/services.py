@@ -79,3 +79,16 @@ def kept_address(obj: dict, old: dict) -> Iterator[Cause]:
         return
     if new.get("clusterIP") != held["clusterIP"]:
         yield invalid("spec.clusterIPs[0]", [new.get("clusterIP", "")], "may not change once set")
+
+
+def status(given: dict) -> Iterator[Cause]:
+    """Check the addresses that a load balancer was given."""
+    for index, each in enumerate((given.get("loadBalancer") or {}).get("ingress") or []):
+        at = f"status.loadBalancer.ingress[{index}]"
+        if each.get("ip"):
+            faults = list(names.check(names.address, f"{at}.ip", each["ip"]))
+            yield from faults
+            if not faults and each.get("ipMode") is None:
+                yield required(f"{at}.ipMode", "must be specified when `ip` is set")
+        if each.get("hostname"):
+            yield from names.check(names.dns_subdomain, f"{at}.hostname", each["hostname"])

@@ -80,9 +80,7 @@ def strategy(given: dict, path: str) -> Iterator[Cause]:
             yield forbidden(f"{path}.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
     elif kind != "RollingUpdate":
         yield unsupported(path, {"Type": kind, "RollingUpdate": rolling}, ("Recreate", "RollingUpdate"))
-    elif rolling is None:
-        yield required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")
-    else:
+    elif rolling is not None:
         yield from rolling_update(rolling, f"{path}.rollingUpdate")
 
 
