@@ -108,7 +108,7 @@ def measure_running(cluster: Cluster, runs: int) -> list[tuple[str, str]]:
         ("`kubectl run` to Running", f"{one:.2f} s"),
         ("Deployment of 50 to all Ready", f"{many:.1f} s"),
         ("idle memory of all processes (PSS)", f"{memory:.0f} MiB"),
-        ("idle CPU of all processes", f"{cpu:.1f} % of a core"),
+        ("idle CPU of all processes", f"{cpu:.2f} % of a core"),
         *((f"API: {operation}", line([load[operation] for load in loads])) for operation in loads[0]),
     ]
 
