@@ -1,0 +1,394 @@
+"""Objects are refused as upstream refuses them: the path, the value, the sentence; everything at once."""
+
+import pytest
+
+from labkit.glassbox.apiserver import schema
+from labkit.glassbox.resources import REGISTRY
+from labkit.glassbox.resources.validation import names
+
+LABEL = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with"
+    " an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is"
+    " '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and"
+    " end with an alphanumeric character (e.g. 'example.com', regex used for validation is"
+    r" '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+
+
+def faults(kind, obj, old=None):
+    """Return "field: message" for each cause, as the message of a refusal lists them."""
+    resource = REGISTRY.find(kind)
+    obj = {"metadata": {"name": "x"}, **obj}
+    schema.apply_defaults(resource, obj)
+    strategy = resource.strategy
+    causes = strategy.validate_update(obj, old) if old else strategy.validate(obj)
+    return [f"{cause.field}: {cause.message}" for cause in causes]
+
+
+def pod_faults(container=None, **spec):
+    containers = [{"name": "c", "image": "busybox:1.36", **(container or {})}]
+    return faults("pods", {"spec": {"containers": containers, **spec}})
+
+
+# -- names
+
+
+@pytest.mark.parametrize("name", ["a", "my-name", "123-abc", "a" * 63])
+def test_a_label_is(name):
+    assert names.dns_label(name) == []
+
+
+@pytest.mark.parametrize("name", ["", "A", "a_b", "-a", "a-", "a.b"])
+def test_a_label_is_not(name):
+    assert names.dns_label(name) == [LABEL]
+
+
+def test_a_long_label_is_told_its_limit():
+    assert names.dns_label("a" * 64) == ["must be no more than 63 characters"]
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("app", None),
+        ("example.com/app", None),
+        ("-bad-", "name part must consist of alphanumeric characters"),
+        ("a/b/c", "a valid label key must consist of alphanumeric characters"),
+        ("Exa mple/x", f"prefix part {SUBDOMAIN}"),
+        ("/x", "prefix part must be non-empty"),
+        ("x" * 64, "name part must be no more than 63 bytes"),
+    ],
+)
+def test_label_keys(key, told):
+    found = names.qualified_name(key)
+    assert found == [] if told is None else found[0].startswith(told)
+
+
+def test_a_port_name_is_told_each_fault():
+    assert names.port_name("UPPER") == [
+        "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        "must contain at least one letter (a-z)",
+    ]
+
+
+@pytest.mark.parametrize(("key", "right"), [("a.b", True), ("A_b-c", True), ("a b", False), ("..", False), ("", False)])
+def test_keys_of_configmaps(key, right):
+    assert (names.config_key(key) == []) is right
+
+
+# -- metadata
+
+
+def test_a_name_must_be_given():
+    assert faults("configmaps", {"metadata": {}}) == ["metadata.name: Required value: name or generateName is required"]
+
+
+def test_a_bad_name_is_quoted():
+    assert faults("configmaps", {"metadata": {"name": "a_b"}}) == [f'metadata.name: Invalid value: "a_b": {SUBDOMAIN}']
+
+
+def test_namespaces_are_labels():
+    assert faults("namespaces", {"metadata": {"name": "a.b"}}) == [f'metadata.name: Invalid value: "a.b": {LABEL}']
+
+
+def test_annotations_have_a_size():
+    found = faults("configmaps", {"metadata": {"name": "x", "annotations": {"a": "x" * 262145}}})
+    assert found == ["metadata.annotations: Too long: may not be more than 262144 bytes"]
+
+
+def test_a_finalizer_needs_a_domain():
+    found = faults("configmaps", {"metadata": {"name": "x", "finalizers": ["orphan", "a.b/c", "nope"]}})
+    told = "name is neither a standard finalizer name nor is it fully qualified"
+    assert found == [f'metadata.finalizers[2]: Invalid value: "nope": {told}']
+
+
+def test_an_owner_is_told_in_full():
+    assert faults("configmaps", {"metadata": {"name": "x", "ownerReferences": [{"name": "x"}]}}) == [
+        'metadata.ownerReferences.apiVersion: Invalid value: "": version must not be empty',
+        'metadata.ownerReferences.kind: Invalid value: "": must not be empty',
+        'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
+    ]
+
+
+# -- data
+
+
+def test_a_key_is_in_data_or_in_binary_data():
+    assert faults("configmaps", {"data": {"k": "1"}, "binaryData": {"k": "AA=="}}) == [
+        'data[k]: Invalid value: "k": duplicate of key present in binaryData'
+    ]
+
+
+def test_a_secret_holds_a_mebibyte():
+    assert faults("secrets", {"data": {"a": "A" * 1398108}}) == ["data: Too long: may not be more than 1048576 bytes"]
+
+
+def test_a_tls_secret_has_both_halves():
+    assert faults("secrets", {"type": "kubernetes.io/tls", "data": {"tls.crt": "YQ=="}}) == [
+        "data[tls.key]: Required value"
+    ]
+
+
+def test_what_is_immutable_stays():
+    old = {"metadata": {"name": "x"}, "data": {"a": "1"}, "immutable": True}
+    told = "Forbidden: field is immutable when `immutable` is set"
+    assert faults("configmaps", {"data": {"a": "2"}, "immutable": True}, old) == [f"data: {told}"]
+    assert faults("configmaps", {"data": {"a": "1"}}, old) == [f"immutable: {told}"]
+
+
+# -- pods
+
+
+def test_a_pod_has_containers():
+    assert faults("pods", {}) == ["spec.containers: Required value"]
+
+
+@pytest.mark.parametrize(
+    ("container", "told"),
+    [
+        ({"name": ""}, ["spec.containers[0].name: Required value"]),
+        ({"name": "A_b"}, [f'spec.containers[0].name: Invalid value: "A_b": {LABEL}']),
+        ({"image": ""}, ["spec.containers[0].image: Required value"]),
+        (
+            {"image": " x "},
+            ['spec.containers[0].image: Invalid value: " x ": must not have leading or trailing whitespace'],
+        ),
+        (
+            {"imagePullPolicy": "Maybe"},
+            [
+                'spec.containers[0].imagePullPolicy: Unsupported value: "Maybe": supported values: "Always",'
+                ' "IfNotPresent", "Never"'
+            ],
+        ),
+        (
+            {"ports": [{"containerPort": 0}, {"containerPort": 70000}]},
+            [
+                "spec.containers[0].ports[0].containerPort: Required value",
+                "spec.containers[0].ports[1].containerPort: Invalid value: 70000: must be between 1 and 65535,"
+                " inclusive",
+            ],
+        ),
+        (
+            {"env": [{"name": "a=b"}]},
+            [
+                'spec.containers[0].env[0].name: Invalid value: "a=b": a valid environment variable name must consist'
+                " only of printable ASCII characters other than '='"
+            ],
+        ),
+        (
+            {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.bogus"}}}]},
+            [
+                'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "spec.bogus": error converting'
+                " fieldPath: field label not supported: spec.bogus"
+            ],
+        ),
+        (
+            {"volumeMounts": [{"name": "v", "mountPath": "/x"}]},
+            ['spec.containers[0].volumeMounts[0].name: Not found: "v"'],
+        ),
+        (
+            {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}},
+            ['spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1'],
+        ),
+        ({"livenessProbe": {}}, ["spec.containers[0].livenessProbe: Required value: must specify a handler type"]),
+        (
+            {"livenessProbe": {"exec": {"command": ["x"]}, "successThreshold": 2}},
+            ["spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1"],
+        ),
+        (
+            {"lifecycle": {"preStop": {}}},
+            ["spec.containers[0].lifecycle.preStop: Required value: must specify a handler type"],
+        ),
+    ],
+)
+def test_a_container_is_refused(container, told):
+    assert pod_faults(container) == told
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (
+            {"restartPolicy": "Sometimes"},
+            'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
+        ),
+        (
+            {"dnsPolicy": "None"},
+            "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None",
+        ),
+        (
+            {"volumes": [{"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {}}]},
+            'spec.volumes[1].name: Duplicate value: "v"',
+        ),
+        (
+            {"volumes": [{"name": "v", "emptyDir": {}, "hostPath": {"path": "/"}}]},
+            "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+        ),
+        (
+            {"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]},
+            "spec.tolerations[0].operator: Invalid value: \"x\": value must be empty when `operator` is 'Exists'",
+        ),
+        (
+            {"activeDeadlineSeconds": 0},
+            "spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive",
+        ),
+        ({"hostname": "A_b"}, f'spec.hostname: Invalid value: "A_b": {LABEL}'),
+        (
+            {"ephemeralContainers": [{"name": "e", "image": "b"}]},
+            "spec.ephemeralContainers: Forbidden: cannot be set on create",
+        ),
+    ],
+)
+def test_a_pod_spec_is_refused(spec, told):
+    assert pod_faults(**spec) == [told]
+
+
+def test_containers_have_names_of_their_own():
+    twice = [{"name": "c", "image": "b"}, {"name": "c", "image": "b"}]
+    assert faults("pods", {"spec": {"containers": twice}}) == ['spec.containers[1].name: Duplicate value: "c"']
+
+
+def a_pod(**changes):
+    container = {"name": "c", "image": "a"}
+    return {"metadata": {"name": "x"}, "spec": {"containers": [container], "nodeName": "n", **changes}}
+
+
+def test_a_pods_image_may_change():
+    assert faults("pods", a_pod(containers=[{"name": "c", "image": "b"}]), filled(a_pod())) == []
+
+
+def test_a_pods_node_may_not_change():
+    (told,) = faults("pods", a_pod(nodeName="other"), filled(a_pod()))
+    assert told.startswith("spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,")
+
+
+def test_a_pod_gets_no_further_container():
+    more = [{"name": "c", "image": "a"}, {"name": "d", "image": "a"}]
+    told = "spec.containers: Forbidden: pod updates may not add or remove containers"
+    assert faults("pods", a_pod(containers=more), filled(a_pod())) == [told]
+
+
+def filled(pod):
+    schema.apply_defaults(REGISTRY.find("pods"), pod)
+    return pod
+
+
+# -- workloads
+
+
+def workload(**changes):
+    template = {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "b"}]}}
+    return {"spec": {"selector": {"matchLabels": {"app": "d"}}, "template": template, **changes}}
+
+
+@pytest.mark.parametrize("kind", ["deployments", "replicasets"])
+def test_a_selector_selects_its_own_pods(kind):
+    told = '{"app":"d"}: `selector` does not match template `labels`'
+    assert faults(kind, workload(selector={"matchLabels": {"app": "z"}})) == [
+        f"spec.template.metadata.labels: Invalid value: {told}"
+    ]
+
+
+def test_an_empty_deployment_is_told_all_that_is_missing():
+    assert faults("deployments", {}) == [
+        "spec.selector: Required value",
+        "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
+        "spec.template.spec.containers: Required value",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"replicas": -1}, "spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
+        (
+            {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}}},
+            "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0",
+        ),
+        (
+            {"strategy": {"rollingUpdate": {"maxUnavailable": "200%"}}},
+            'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "200%": must not be greater than 100%',
+        ),
+        (
+            {"strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}},
+            "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'",
+        ),
+        (
+            {"minReadySeconds": 700},
+            "spec.progressDeadlineSeconds: Invalid value: 600: must be greater than minReadySeconds",
+        ),
+    ],
+)
+def test_a_deployment_is_refused(changes, told):
+    assert faults("deployments", workload(**changes)) == [told]
+
+
+def test_a_selector_never_changes():
+    new, old = (workload() for _ in range(2))
+    old["spec"]["selector"] = {"matchLabels": {"app": "before"}}
+    told = 'spec.selector: Invalid value: {"matchLabels":{"app":"d"}}: field is immutable'
+    assert faults("deployments", new, {"metadata": {"name": "x"}, **old}) == [told]
+
+
+# -- services, leases, nodes, events
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({}, "spec.ports: Required value"),
+        ({"type": "ExternalName"}, "spec.externalName: Required value"),
+        (
+            {"ports": [{"port": 1}, {"port": 2, "name": "b"}]},
+            "spec.ports[0].name: Required value",
+        ),
+        (
+            {"ports": [{"port": 70000}]},
+            "spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive",
+        ),
+    ],
+)
+def test_a_service_is_refused(spec, told):
+    assert told in faults("services", {"spec": spec})
+
+
+def test_a_service_keeps_its_address():
+    old = {"metadata": {"name": "x"}, "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.7"}}
+    new = {"spec": {"clusterIP": "10.96.0.8", "ports": [{"port": 80}]}}
+    told = 'spec.clusterIPs[0]: Invalid value: ["10.96.0.8"]: may not change once set'
+    assert faults("services", new, old) == [told]
+
+
+def test_a_lease_lasts():
+    assert faults("leases", {"spec": {"leaseDurationSeconds": 0}}) == [
+        "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"
+    ]
+
+
+def test_a_taint_has_an_effect():
+    assert faults("nodes", {"spec": {"taints": [{"key": "a", "effect": "Nope"}]}}) == [
+        'metadata.taints[0].effect: Unsupported value: "Nope": supported values: "NoSchedule", "PreferNoSchedule",'
+        ' "NoExecute"'
+    ]
+
+
+def test_an_event_lies_where_its_object_is():
+    event = {"metadata": {"name": "e", "namespace": "a"}, "involvedObject": {"kind": "Pod", "namespace": "b"}}
+    assert faults("events", event) == ['involvedObject.namespace: Invalid value: "b": does not match event.namespace']
+
+
+# -- warnings
+
+
+def test_a_port_that_is_declared_twice_is_worth_a_warning():
+    container = {"name": "c", "image": "b", "ports": [{"containerPort": 80}, {"containerPort": 80}]}
+    warned = REGISTRY.find("pods").strategy.warnings({"metadata": {}, "spec": {"containers": [container]}})
+    assert warned == ["spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"]
+
+
+def test_a_deployment_whose_pods_get_no_host_name_is_worth_a_warning():
+    (warned,) = REGISTRY.find("deployments").strategy.warnings({"metadata": {"name": "x" * 64}})
+    assert warned.endswith("a DNS label is recommended: [must be no more than 63 characters]")
