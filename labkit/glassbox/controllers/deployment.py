@@ -117,7 +117,10 @@ class DeploymentController(Controller):
         new = self.make(deployment, old, revision) if new is None else self.annotate(deployment, new, revision)
         if objects.annotations(deployment).get(REVISION) != objects.annotations(new)[REVISION]:
             patch = {"metadata": {"annotations": {REVISION: objects.annotations(new)[REVISION]}}}
-            changed = self.api.patch("deployments", objects.name(deployment), objects.namespace(deployment), patch)
+            # Through the status, as upstream: there an annotation does not make a new generation.
+            changed = self.api.patch(
+                "deployments", objects.name(deployment), objects.namespace(deployment), patch, subresource="status"
+            )
             deployment["metadata"] = changed["metadata"]
         return new, old
 

@@ -1,6 +1,6 @@
 """Deployment: a template, rolled out revision by revision.
 
-Upstream: pkg/registry/core/deployment/strategy.go
+Upstream: pkg/registry/apps/deployment/strategy.go
 """
 
 from __future__ import annotations
@@ -17,6 +17,18 @@ from labkit.glassbox.resources.validation import warnings, workloads
 class DeploymentStrategy(Strategy):
     has_status = True
     counts_generation = True
+
+    def changes_generation(self, obj: dict, old: dict) -> bool:
+        """Annotations count: a rollout copies them to its replica set."""
+        annotations, held = (each["metadata"].get("annotations") or {} for each in (obj, old))
+        return super().changes_generation(obj, old) or annotations != held
+
+    def prepare_for_status_update(self, obj: dict, old: dict) -> None:
+        """A status write may set annotations: the controller notes the revision there, and the generation stays."""
+        annotations = obj["metadata"].get("annotations")
+        super().prepare_for_status_update(obj, old)
+        if annotations is not None:
+            obj["metadata"]["annotations"] = annotations
 
     def faults(self, obj: dict) -> Iterable[Cause]:
         return workloads.deployment(obj)
