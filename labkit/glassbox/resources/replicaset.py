@@ -1,6 +1,6 @@
 """ReplicaSet: so many pods of one template.
 
-Upstream: pkg/registry/core/replicaset/strategy.go
+Upstream: pkg/registry/apps/replicaset/strategy.go
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Upstream: ValidateConfigMap, ValidateSecret in pkg/apis/core/validation/validati
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 
@@ -62,8 +63,6 @@ def secret(obj: dict) -> Iterator[Cause]:
 
 
 def _is_json(key: str, encoded: str) -> Iterator[Cause]:
-    import base64
-
     try:
         json.loads(base64.b64decode(encoded))
     except ValueError:
