@@ -62,6 +62,8 @@ class Replay:
     def filled(self, text: str) -> str:
         for placeholder in re.findall(r"<uid-\d+>", text):  # an uid that no answer gave: the recorder made it up
             self.values.setdefault(placeholder, str(uuid.uuid4()))
+        for placeholder in re.findall(r"<digest-\d+>", text):
+            self.values.setdefault(placeholder, uuid.uuid4().hex * 2)
         return PLACEHOLDER.sub(lambda found: str(self.values.get(found[0], found[0])), text)
 
     def headers(self, answer, expected: dict, bound: dict) -> Iterator[str]:

@@ -8,13 +8,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from labkit.glassbox.resources import REGISTRY
 
+TOKEN_OF_REVISION_1 = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJ4In0"
 TOKEN_VOLUME = "kube-api-access-"
 GROUPS = {resource.group for resource in REGISTRY.all()}
 
 
 def is_compared(exchange: dict) -> bool:
     query = parse_qs(urlsplit(exchange["request"]["path"]).query)
-    if query.get("resourceVersion") == ["1"]:
+    if query.get("resourceVersion") == ["1"] or query.get("continue") == [TOKEN_OF_REVISION_1]:
         return False  # 200, 410 or an ERROR event, as the compaction of the recorded etcd had it
     return is_served(exchange)
 
@@ -52,7 +53,19 @@ def _names_an_object(exchange: dict) -> bool:
 def within_scope(exchange: dict) -> dict:
     """Return the exchange as it would have been recorded from a server without what is left out here."""
     response = {key: _without(value) for key, value in exchange["response"].items()}
-    return {**exchange, "response": response}
+    return {**exchange, "request": _with_valid_version(exchange), "response": response}
+
+
+def _with_valid_version(exchange: dict) -> dict:
+    """Return the request without a resourceVersion of 1 that cannot have been what was sent: it was accepted."""
+    request = exchange["request"]
+    body = request["body"]
+    if not isinstance(body, dict) or exchange["response"]["status"] != 200:
+        return request
+    if (body.get("metadata") or {}).get("resourceVersion") != "1":
+        return request
+    metadata = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
+    return {**request, "body": {**body, "metadata": metadata}}
 
 
 def _without(value):

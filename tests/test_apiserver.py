@@ -285,3 +285,48 @@ def test_a_client_that_hangs_up_leaves_no_watch_behind(own_api_server):
     server.request("POST", path, configmap("a"))
     connections = subprocess.run(["ls", f"/proc/{server.process.pid}/fd"], capture_output=True, text=True).stdout
     assert len(connections.split()) < 20
+
+
+def test_an_event_shows_its_unset_times_as_null(api_server):
+    event = {"metadata": {"name": "unset"}, "involvedObject": {"namespace": "default"}}
+    _, answer = api_server.request("POST", "/api/v1/namespaces/default/events", event)
+    assert answer["eventTime"] is None
+    assert answer["firstTimestamp"] is None
+    assert answer["reportingComponent"] == ""
+
+
+def test_the_newer_event_version_leaves_out_an_empty_reporter(api_server):
+    event = {"metadata": {"name": "newer"}, "involvedObject": {"namespace": "default"}}
+    api_server.request("POST", "/api/v1/namespaces/default/events", event)
+    _, answer = api_server.request("GET", "/apis/events.k8s.io/v1/namespaces/default/events/newer")
+    assert answer["deprecatedFirstTimestamp"] is None
+    assert "reportingController" not in answer
+
+
+def test_a_namespace_in_the_body_of_a_cluster_scoped_object_is_dropped(api_server):
+    code, answer = api_server.request(
+        "POST", "/api/v1/namespaces", {"metadata": {"name": "scoped", "namespace": "foo"}}
+    )
+    assert code == 201
+    assert "namespace" not in answer["metadata"]
+
+
+def test_answers_escape_what_html_would_read_and_sort_maps(api_server):
+    api_server.request(
+        "POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "go"}, "data": {"z": "<&>", "a": ""}}
+    )
+    with api_server.open("GET", "/api/v1/namespaces/default/configmaps/go") as answer:
+        assert rb'{"a":"","z":"\u003c\u0026\u003e"}' in answer.read()
+
+
+def test_a_lease_is_not_overwritten_without_its_version(api_server):
+    path, lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l", {"metadata": {"name": "l"}}
+    assert api_server.request("PUT", path, lease)[0] == 201
+    assert api_server.request("PUT", path, lease)[0] == 422
+
+
+def test_a_local_load_balancer_has_a_port_to_ask_for_its_health(api_server):
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80}]}
+    service = {"metadata": {"name": "local"}, "spec": spec}
+    _, answer = api_server.request("POST", "/api/v1/namespaces/default/services", service)
+    assert 30000 <= answer["spec"]["healthCheckNodePort"] < 32768

@@ -29,6 +29,8 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
         return
     others = _others(request, api)
     address = spec.get("clusterIP") or _free_address(others, api.service_range)
+    if request.dry_run and not spec.get("clusterIP"):
+        address = str(ipaddress.ip_network(api.service_range)[0])  # nothing is given away: the network's own address
     taken = {other.get("clusterIP") for other in others}
     if address != "None" and spec.get("clusterIP") and address in taken:
         told = f'Invalid value: "{address}": failed to allocate IP {address}: provided IP is already allocated'
@@ -37,6 +39,7 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
     spec["clusterIP"], spec["clusterIPs"] = address, [address]
     if spec.get("type") in ("NodePort", "LoadBalancer"):
         _give_node_ports(spec, others)
+    _give_health_check_port(spec, others)
 
 
 def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
@@ -73,9 +76,25 @@ def _free_address(others: list[dict], service_range: str) -> str:
             return address
 
 
+def _give_health_check_port(spec: dict, others: list[dict]) -> None:
+    """Give a port at which a load balancer asks whether a node has pods: it sends traffic to those nodes alone."""
+    wanted = spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+    if wanted and not spec.get("healthCheckNodePort"):
+        spec["healthCheckNodePort"] = _free_node_port(_taken(spec, *others))
+
+
+def _taken(*specs: dict) -> set[int | None]:
+    ports = {port.get("nodePort") for spec in specs for port in spec.get("ports") or []}
+    return ports | {spec.get("healthCheckNodePort") for spec in specs}
+
+
+def _free_node_port(taken: set[int | None]) -> int:
+    return random.choice([number for number in NODE_PORTS if number not in taken])
+
+
 def _give_node_ports(spec: dict, others: list[dict]) -> None:
-    taken = {port.get("nodePort") for other in others for port in other.get("ports") or []}
+    taken = _taken(*others)
     for port in spec.get("ports") or []:
         if not port.get("nodePort"):
-            port["nodePort"] = random.choice([number for number in NODE_PORTS if number not in taken])
+            port["nodePort"] = _free_node_port(taken)
         taken.add(port["nodePort"])

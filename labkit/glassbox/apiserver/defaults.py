@@ -16,7 +16,8 @@ from typing import Any
 from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
 from labkit.glassbox.resources import Resource
 
-CORE, APPS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1."
+CORE, APPS, EVENTS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1.", "io.k8s.api.events.v1."
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 READABLE = 0o644
 
 TABLE: dict[str, dict[str, Any]] = {
@@ -60,6 +61,48 @@ TABLE: dict[str, dict[str, Any]] = {
     APPS + "ReplicaSetSpec": {"replicas": 1},
 }
 
+# What Go writes even where nobody has set it: times that are held by value become null, texts without omitempty "".
+WRITTEN_UNSET: dict[str, dict[str, Any]] = {
+    CORE + "Event": {
+        "source": {},
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "eventTime": None,
+        "reportingComponent": "",
+        "reportingInstance": "",
+    },
+    EVENTS + "Event": {
+        "eventTime": None,
+        "deprecatedSource": {},
+        "deprecatedFirstTimestamp": None,
+        "deprecatedLastTimestamp": None,
+    },
+    CORE + "Node": {"spec": {}, "status": {}},
+    CORE + "NodeStatus": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": {}},
+    CORE + "NodeSystemInfo": dict.fromkeys(
+        (
+            "machineID",
+            "systemUUID",
+            "bootID",
+            "kernelVersion",
+            "osImage",
+            "containerRuntimeVersion",
+            "kubeletVersion",
+            "kubeProxyVersion",
+            "operatingSystem",
+            "architecture",
+        ),
+        "",
+    ),
+    CORE + "NodeCondition": {"lastHeartbeatTime": None, "lastTransitionTime": None},
+    CORE + "PodCondition": {"lastProbeTime": None, "lastTransitionTime": None},
+    CORE + "ContainerStatus": {"state": {}, "lastState": {}},
+    APPS + "DeploymentCondition": {"lastUpdateTime": None, "lastTransitionTime": None},
+    APPS + "ReplicaSetCondition": {"lastTransitionTime": None},
+    META + "Condition": {"lastTransitionTime": None, "reason": "", "message": ""},
+}
+TABLE |= WRITTEN_UNSET
+
 
 def apply_defaults(resource: Resource, obj: dict) -> None:
     """Fill in what the client left out."""
@@ -74,7 +117,7 @@ def fill(name: str, obj: dict) -> None:
     if rule := RULES.get(name):
         rule(obj)
     for field, (inner, shape) in nested(name).items():
-        if field in obj:
+        if obj.get(field) is not None:
             for item in _items(obj[field], shape):
                 fill(inner, item)
 

@@ -20,6 +20,13 @@ JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.
 SUPPORTED = [JSON, YAML, PROTOBUF]
 WATCHABLE = [f"{JSON};stream=watch", f"{PROTOBUF};stream=watch"]
 KINDS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+ESCAPES = (
+    (b"<", rb"\u003c"),
+    (b">", rb"\u003e"),
+    (b"&", rb"\u0026"),
+    ("\u2028".encode(), rb"\u2028"),
+    ("\u2029".encode(), rb"\u2029"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,11 +68,19 @@ def render(answer: Answer, request: Request, now: float) -> bytes:
     wanted = negotiate(request.accept)
     pretty = is_pretty(request)
     if wanted.plain and not pretty:
-        return answer.raw if answer.raw is not None else orjson.dumps(answer.obj)
+        return as_go_escapes(answer.raw if answer.raw is not None else orjson.dumps(answer.obj)) + b"\n"
     obj = answer.obj if answer.obj is not None else orjson.loads(answer.raw or b"null")
     if wanted.kind and obj.get("kind") != "Status":
         obj = shown_as(wanted, obj, answer.is_list, request, now)
     return encode(obj, wanted.media, pretty)
+
+
+def as_go_escapes(text: bytes) -> bytes:
+    """Return JSON with <, > and & escaped in its strings (they stand nowhere else), as Go's encoder writes it."""
+    for letter, escaped in ESCAPES:
+        if letter in text:
+            text = text.replace(letter, escaped)
+    return text
 
 
 def is_pretty(request: Request) -> bool:
@@ -141,4 +156,12 @@ def as_table(request: Request, obj: dict, is_list: bool, now: float, version: st
     whole = [{"kind": resource.kind, "apiVersion": resource.api_version, **item} for item in items]
     meta = obj["metadata"] if is_list else {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
     shown = tables.table(resource, whole, meta, include, now)
-    return {**shown, "apiVersion": f"meta.k8s.io/{version}"} if version != "v1" else shown
+    return _in_version(shown, f"meta.k8s.io/{version}") if version != "v1" else shown
+
+
+def _in_version(table: dict, version: str) -> dict:
+    """Return a Table, and the metadata in its rows, as an older version."""
+    for row in table["rows"]:
+        if (row.get("object") or {}).get("kind") == "PartialObjectMetadata":
+            row["object"]["apiVersion"] = version
+    return {**table, "apiVersion": version}

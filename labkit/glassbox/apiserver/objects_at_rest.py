@@ -84,7 +84,7 @@ def to_stored(resource: Resource, obj: dict) -> dict:
     if not resource.stored_as:
         return obj
     renamed = {BACK.get(field, field): value for field, value in obj.items()}
-    return {**renamed, "kind": "Event", "apiVersion": "v1"}
+    return {"reportingComponent": "", "reportingInstance": "", **renamed, "kind": "Event", "apiVersion": "v1"}
 
 
 def as_served(resource: Resource, obj: dict) -> dict:
@@ -92,6 +92,9 @@ def as_served(resource: Resource, obj: dict) -> dict:
     if not resource.stored_as:
         return obj
     renamed = {RENAMED.get(field, field): value for field, value in obj.items()}
+    for field in ("reportingController", "reportingInstance"):  # left out when empty in this version alone
+        if renamed.get(field) == "":
+            del renamed[field]
     return {**renamed, "kind": resource.kind, "apiVersion": resource.api_version}
 
 

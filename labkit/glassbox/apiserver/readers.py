@@ -208,7 +208,7 @@ def map_of(values: dict) -> Reader:
         if not isinstance(value, dict):
             raise Mismatch(told, kind_of(value), wanted)
         notes.keys += len(value)
-        present = {key: "" if item is None else item for key, item in value.items()}
+        present = {key: "" if value[key] is None else value[key] for key in sorted(value)}  # Go writes them sorted
         return Map((key, read(item, f"{path}.{key}", told, notes)) for key, item in present.items())
 
     return read_map

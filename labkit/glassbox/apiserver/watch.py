@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from labkit.glassbox import errors, selectors
+from labkit.glassbox.apiserver import schema
 from labkit.glassbox.apiserver.negotiation import JSON, Wanted, as_table, negotiate, not_watchable, partial_metadata
 from labkit.glassbox.apiserver.objects_at_rest import as_served, prefix, stored
 from labkit.glassbox.apiserver.reads import check_list_options, choice, too_large
@@ -150,6 +151,8 @@ class Watch:
         return self._event("MODIFIED" if before else "ADDED", row.value)
 
     def _event(self, kind: str, value: bytes) -> bytes:
+        if self.wanted.kind == "PartialObjectMetadataList":
+            return b""  # no event is a list; upstream's stream stays empty
         if self.wanted.plain and not self.resource.stored_as:
             return b'{"type":"' + kind.encode() + b'","object":' + value + b"}\n"
         return orjson.dumps({"type": kind, "object": self._shown(orjson.loads(value))}) + b"\n"
@@ -172,6 +175,8 @@ class Watch:
             meta["annotations"] = annotations
         obj: dict[str, Any] = {"kind": self.resource.kind, "apiVersion": self.resource.api_version, "metadata": meta}
         obj |= EMPTY_PARTS.get(self.resource.kind, {})
+        if self.resource.kind == "Event":
+            schema.apply_defaults(self.resource, obj)
         if self.wanted.kind == "PartialObjectMetadata":
             obj = partial_metadata(obj)
         elif self.wanted.kind == "Table":

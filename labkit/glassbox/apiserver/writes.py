@@ -77,11 +77,13 @@ def _unnamed(meta: dict) -> list[Cause]:
 def refuse(resource: Resource, name: str, causes: list[Cause]) -> None:
     """Raise ApiError 422 if there are causes."""
     if causes:
-        raise errors.invalid(resource.kind, resource.group, name, causes)
+        raise errors.invalid(resource.kind, stored(resource).group, name, causes)
 
 
 def check_namespace(obj: dict, request: Request) -> None:
     """Refuse an object whose namespace is not that of the path. Raises ApiError 400."""
+    if not request.resource.namespaced:
+        obj["metadata"].pop("namespace", None)
     given = obj["metadata"].get("namespace", "")
     if given and given != request.route.namespace:
         raise errors.bad_request(

@@ -1,6 +1,6 @@
 """Lease: a heartbeat or a lock with a term.
 
-Upstream: pkg/registry/core/lease/strategy.go
+Upstream: pkg/registry/coordination/lease/strategy.go
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from labkit.glassbox.resources.validation.fields import invalid, not_negative
 
 class LeaseStrategy(Strategy):
     allow_create_on_update = True
+    allow_unconditional_update = False  # a lock that anybody overwrites is none
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         spec = obj.get("spec") or {}
