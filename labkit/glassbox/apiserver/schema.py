@@ -15,10 +15,10 @@ from labkit.glassbox.apiserver.defaults import apply_defaults
 from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
 from labkit.glassbox.apiserver.openapi import openapi_v3, openapi_v3_index
 from labkit.glassbox.apiserver.readers import Mismatch, Notes, struct
-from labkit.glassbox.errors import ApiError, Cause, bad_request
+from labkit.glassbox.errors import ApiError, bad_request
 from labkit.glassbox.resources import Resource
 
-__all__ = ["FieldInfo", "apply_defaults", "check", "decode", "field", "openapi_v3", "openapi_v3_index"]
+__all__ = ["FieldInfo", "apply_defaults", "decode", "field", "openapi_v3", "openapi_v3_index"]
 
 
 def decode(resource: Resource, obj: dict, *, field_validation: str, raw: bytes = b"") -> tuple[dict, list[str]]:
@@ -42,11 +42,6 @@ def decode(resource: Resource, obj: dict, *, field_validation: str, raw: bytes =
 def _cannot(resource: Resource, why: str) -> ApiError:
     told = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
     return bad_request(told)
-
-
-def check(resource: Resource, obj: dict) -> list[Cause]:
-    """Return the causes that follow from the definitions alone; the strategies know the rest."""
-    return []
 
 
 # -- repeated fields

@@ -66,7 +66,7 @@ def create_object(request: Request, obj: dict, api: Api) -> Answer:
 
 def check(resource: Resource, obj: dict) -> list[Cause]:
     """Return every cause for refusing this object."""
-    return [*schema.check(resource, obj), *resource.strategy.validate(obj)]
+    return resource.strategy.validate(obj)
 
 
 def _unnamed(meta: dict) -> list[Cause]:
@@ -201,7 +201,7 @@ def _prepare_and_check(resource: Resource, subresource: str, obj: dict, old: dic
     else:
         strategy.prepare_for_update(obj, old)
         specific = strategy.validate_update
-    causes = [*_metadata_faults(obj["metadata"], old["metadata"]), *schema.check(resource, obj)]
+    causes = [*_metadata_faults(obj["metadata"], old["metadata"])]
     return [*causes, *specific(obj, old)]
 
 
