@@ -20,6 +20,7 @@ from labkit.glassbox import clock, objects
 from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.events import EventRecorder
+from labkit.glassbox.taints import tolerates
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
@@ -227,14 +228,3 @@ def seconds_tolerated(pod: dict, taints: list[dict], now: float) -> float | None
             left = since + min(limits) - now
             shortest = left if shortest is None else min(shortest, left)
     return shortest
-
-
-def tolerates(toleration: dict, taint: dict) -> bool:
-    """Tell whether a toleration matches a taint."""
-    if toleration.get("effect") not in (None, "", taint["effect"]):
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from labkit.glassbox import objects
 from labkit.glassbox.scheduler.nodes import NodeInfo, host_ports, requests
+from labkit.glassbox.taints import tolerates
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,6 @@ def taints(pod: dict, info: NodeInfo) -> Iterator[Reason]:
 
 def is_tolerated(pod: dict, taint: dict) -> bool:
     return any(tolerates(each, taint) for each in pod["spec"].get("tolerations") or [])
-
-
-def tolerates(toleration: dict, taint: dict) -> bool:
-    """Tell whether a toleration matches a taint."""
-    if toleration.get("effect") not in (None, "", taint["effect"]):
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
 def node_affinity(pod: dict, info: NodeInfo) -> Iterator[Reason]:
