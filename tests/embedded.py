@@ -68,6 +68,15 @@ class EmbeddedCluster:
         assert not check or run.returncode == 0, run.stderr
         return run.stdout if check else run
 
+    def kubectl_in_background(self, *arguments):
+        """Start kubectl without waiting for it; as a context manager it is ended with the block."""
+        return Background(
+            [str(Path(sys.executable).parent / "kubectl"), *arguments],
+            env={**self.environment, "KUBECONFIG": str(self.kubeconfig)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def status(self):
         """Return the supervisor's own words."""
         program = (
@@ -83,6 +92,14 @@ class EmbeddedCluster:
 
     def logs(self):
         return "\n".join(f"==> {path.name}\n{path.read_text()[-3000:]}" for path in (self.root / "logs").glob("*.log"))
+
+
+class Background(subprocess.Popen):
+    """A process that does not outlive its block."""
+
+    def __exit__(self, *details):
+        self.terminate()
+        return super().__exit__(*details)
 
 
 def processes_of(home: Path) -> list[int]:

@@ -1,0 +1,122 @@
+"""Pods on a running cluster, seen through kubectl: who reaches whom, and what a killed process costs."""
+
+import os
+import signal
+import uuid
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.embedded import eventually
+
+pytestmark = pytest.mark.cluster
+
+SERVER = "exec httpd -f -v -p 8080 -h /etc"  # -v: says on standard error who asked
+
+
+@pytest.fixture
+def namespace(cluster):
+    name = "live-" + uuid.uuid4().hex[:6]
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def pod(name, *containers, node=None, **spec):
+    """A pod of busybox containers, each given as its shell command."""
+    listed = [
+        {"name": f"c{number}", "image": "busybox:1.36", "command": ["sh", "-c", command]}
+        for number, command in enumerate(containers)
+    ]
+    spec = {"containers": listed, "terminationGracePeriodSeconds": 1, **spec}
+    if node:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def make(cluster, namespace, *pods, until="condition=Ready"):
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=yaml.safe_dump_all(pods))
+    for each in pods:
+        wait(cluster, namespace, each["metadata"]["name"], until)
+
+
+def wait(cluster, namespace, name, until):
+    cluster.kubectl("wait", "-n", namespace, f"--for={until}", f"pod/{name}", "--timeout=50s")
+
+
+def field(cluster, namespace, name, path):
+    return cluster.kubectl("get", "pod", name, "-n", namespace, "-o", f"jsonpath={{{path}}}")
+
+
+def address(cluster, namespace, name):
+    return field(cluster, namespace, name, ".status.podIP")
+
+
+@pytest.mark.parametrize("client_node", ["node1", "node2"])
+def test_a_server_sees_the_address_of_the_pod_that_asks(cluster, namespace, client_node):
+    make(cluster, namespace, pod("server", SERVER, node="node1"))
+    asked = f"http://{address(cluster, namespace, 'server')}:8080/hostname"
+    client = pod("client", f"wget -qO- {asked}; sleep 1000", node=client_node)
+    make(cluster, namespace, client)
+    seen = next(line for line in follow(cluster, namespace, "server") if "hostname" in line)
+    assert address(cluster, namespace, "client") in seen
+
+
+def follow(cluster, namespace, name):
+    """The lines of a pod's log, as they come."""
+    with cluster.kubectl_in_background("logs", "-f", name, "-n", namespace) as process:
+        yield from process.stdout
+
+
+def test_containers_of_a_pod_meet_on_localhost(cluster, namespace):
+    ask = "until wget -qO- http://localhost:8080/hostname; do sleep 0.1; done; sleep 1000"
+    make(cluster, namespace, pod("pair", SERVER, ask))
+    logged = cluster.kubectl_in_background("logs", "-f", "pair", "-c", "c1", "-n", namespace)
+    with logged as process:
+        assert any(line.strip() == "pair" for line in process.stdout)
+
+
+def test_the_second_container_to_take_a_port_fails_with_its_log(cluster, namespace):
+    late = f"sleep 0.5; {SERVER}"
+    make(
+        cluster, namespace, pod("clash", SERVER, late, restartPolicy="Never"), until="jsonpath={.status.phase}=Running"
+    )
+    wait(cluster, namespace, "clash", "jsonpath={.status.containerStatuses[1].state.terminated.reason}=Error")
+    assert "Address already in use" in cluster.kubectl("logs", "clash", "-c", "c1", "-n", namespace)
+
+
+def test_containers_of_a_pod_share_host_name_and_shared_memory(cluster, namespace):
+    write = "hostname > /dev/shm/name; sleep 1000"
+    read = 'until [ "$(cat /dev/shm/name 2>/dev/null)" = "$(hostname)" ]; do sleep 0.1; done'
+    shared = pod("shared", write, read, restartPolicy="Never")
+    make(cluster, namespace, shared, until="jsonpath={.status.containerStatuses[1].state.terminated.reason}=Completed")
+
+
+def test_a_dead_pause_process_costs_the_containers_a_restart(cluster, namespace):
+    make(cluster, namespace, pod("held", "sleep 1000"))
+    container = field(cluster, namespace, "held", ".status.containerStatuses[0].containerID")
+    os.kill(pause_of(field(cluster, namespace, "held", ".metadata.uid")), signal.SIGKILL)
+    wait(cluster, namespace, "held", "jsonpath={.status.containerStatuses[0].restartCount}=1")
+    wait(cluster, namespace, "held", "condition=Ready")
+    assert field(cluster, namespace, "held", ".status.containerStatuses[0].containerID") != container
+    told = cluster.kubectl("get", "events", "-n", namespace, "-o", "jsonpath={.items[*].message}")
+    assert "Pod sandbox changed, it will be killed and re-created." in told
+
+
+def pause_of(uid):
+    """The host's number of the pod's pause process, which carries the pod's UID in its title."""
+    titles = {entry: (entry / "cmdline").read_bytes() for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+    return next(int(entry.name) for entry, title in titles.items() if title.startswith(f"pause {uid}".encode()))
+
+
+def test_killed_components_leave_running_pods_alone(cluster, namespace):
+    make(cluster, namespace, pod("steady", "sleep 1000"))
+    path = ".status.containerStatuses[0]['restartCount','containerID']"
+    before = field(cluster, namespace, "steady", path)
+    for component in ("kubelet@node1", "kubelet@node2", "scheduler", "controller-manager", "api-server"):
+        killed = cluster.component(component)["pid"]
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda name=component, old=killed: cluster.component(name)["pid"] not in (0, old), within=1)
+    make(cluster, namespace, pod("after", "sleep 1000"))
+    assert field(cluster, namespace, "steady", path) == before
