@@ -18,6 +18,7 @@ from tests.recordings_scope import is_compared, within_scope
 PLACEHOLDER = re.compile(r"<(?:uid|rv|hash|rand|pod-ip|cluster-ip|port|continue|digest|event|id)(?:-\d+)?>")
 ANYTHING = re.compile(r"<(?:rv|time|age|token|pem|pem-base64|log-time|etag|id)>")
 POLL_SECONDS = 5
+ACCOUNT_IS_THERE = "setup: wait for the default service account"
 IGNORED_FIELDS = {"managedFields", "remainingItemCount"}
 
 
@@ -31,11 +32,20 @@ class Replay:
     def difference(self, exchange: dict) -> str | None:
         """Send one request and return the first difference of the answer, or None."""
         found = self.once(exchange)
+        if exchange["name"] == ACCOUNT_IS_THERE:
+            self.await_authority(exchange["request"])
         deadline = time.monotonic() + POLL_SECONDS
         while found and exchange.get("poll") and time.monotonic() < deadline:
             time.sleep(0.05)  # as the recorder did: the recording is of a state that is reached
             found = self.once(exchange)
         return found
+
+    def await_authority(self, request: dict) -> None:
+        """Wait for the configmap that each namespace gets: it was there when the recording went on."""
+        path = request["path"].replace("serviceaccounts/default", "configmaps/kube-root-ca.crt")
+        deadline = time.monotonic() + POLL_SECONDS
+        while self.send({**request, "path": path}).status != 200 and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def once(self, exchange: dict) -> str | None:
         request, expected = exchange["request"], exchange["response"]
@@ -62,6 +72,8 @@ class Replay:
     def filled(self, text: str) -> str:
         for placeholder in re.findall(r"<uid-\d+>", text):  # an uid that no answer gave: the recorder made it up
             self.values.setdefault(placeholder, str(uuid.uuid4()))
+        for placeholder, number in re.findall(r"(<cluster-ip-(\d+)>)", text):
+            self.values.setdefault(placeholder, f"10.96.254.{number}")
         for placeholder in re.findall(r"<digest-\d+>", text):
             self.values.setdefault(placeholder, uuid.uuid4().hex * 2)
         return PLACEHOLDER.sub(lambda found: str(self.values.get(found[0], found[0])), text)

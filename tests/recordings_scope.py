@@ -53,19 +53,23 @@ def _names_an_object(exchange: dict) -> bool:
 def within_scope(exchange: dict) -> dict:
     """Return the exchange as it would have been recorded from a server without what is left out here."""
     response = {key: _without(value) for key, value in exchange["response"].items()}
-    return {**exchange, "request": _with_valid_version(exchange), "response": response}
+    return {**exchange, "request": _as_sent(exchange), "response": response}
 
 
-def _with_valid_version(exchange: dict) -> dict:
-    """Return the request without a resourceVersion of 1 that cannot have been what was sent: it was accepted."""
-    request = exchange["request"]
-    body = request["body"]
-    if not isinstance(body, dict) or exchange["response"]["status"] != 200:
+def _as_sent(exchange: dict) -> dict:
+    """Return the request as its answer shows that it was: some were written down after the recorder had changed them.
+
+    An accepted write cannot have named revision 1, and what was created has the name that was asked for.
+    """
+    request, response = exchange["request"], exchange["response"]
+    if not isinstance(request["body"], dict) or not isinstance(request["body"].get("metadata"), dict):
         return request
-    if (body.get("metadata") or {}).get("resourceVersion") != "1":
-        return request
-    metadata = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
-    return {**request, "body": {**body, "metadata": metadata}}
+    metadata = dict(request["body"]["metadata"])
+    if response["status"] == 200 and metadata.get("resourceVersion") == "1":
+        del metadata["resourceVersion"]
+    if request["method"] == "POST" and response["status"] == 201 and metadata.get("name"):
+        metadata["name"] = (response["body"].get("metadata") or {}).get("name", metadata["name"])
+    return {**request, "body": {**request["body"], "metadata": metadata}}
 
 
 def _without(value):
@@ -74,7 +78,21 @@ def _without(value):
         return {key: item for key, item in kept.items() if not _only_token_volume(key, value[key], item)}
     if isinstance(value, list):
         return [_without(item) for item in value if not _is_token_volume(item)]
-    return without_managed_fields(value) if isinstance(value, str) else value
+    return _as_ours(without_managed_fields(value)) if isinstance(value, str) else value
+
+
+# What names the recorder's own making: the container runtime, a template's hash, when an event's name was made.
+_OWN = (
+    (re.compile("^containerd://(?=<)"), "glassbox://"),
+    (re.compile(r'(ReplicaSet \\*"[a-z0-9-]+-)[a-z0-9]{8,10}(?=\\*")'), r"\1<id>"),
+    (re.compile(r"(?<=\.)18eae[0-9a-f]{11}$"), "<id>"),
+)
+
+
+def _as_ours(text: str) -> str:
+    for pattern, replacement in _OWN:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _is_token_volume(item) -> bool:

@@ -20,7 +20,7 @@ from labkit.glassbox.apiserver import decoding, schema
 from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
-from labkit.glassbox.apiserver.writes import apply_update, check_name
+from labkit.glassbox.apiserver.writes import apply_update, check_name, check_namespace
 from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import Resource
 
@@ -42,6 +42,7 @@ def patch(request: Request, api: Api) -> Answer:
     old = as_served(resource, orjson.loads(row.value))
     obj = patched_body(request, resource, old)
     check_name(obj, route.name)
+    check_namespace(obj, request)
     return apply_update(request, api, row, obj)
 
 

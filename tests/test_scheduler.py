@@ -1,0 +1,303 @@
+"""The scheduler: each filter's words, the scores, and pods on their way to a node."""
+
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from labkit.glassbox.scheduler.filters import Reason, is_tolerated, unimplemented, why_not
+from labkit.glassbox.scheduler.nodes import NodeInfo, requests
+from labkit.glassbox.scheduler.scheduler import best, explain
+from labkit.glassbox.scheduler.scores import least_allocated, preferred_affinity, spread, untainted
+from tests.components import client, events, pod, scheduler
+from tests.embedded import eventually
+
+NOT_HELPFUL = (
+    "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+)
+
+
+def node(name="node1", *, labels=None, cpu="4", pods="110", **spec):
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": spec,
+        "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": pods}},
+    }
+
+
+def asking(cpu=None, uid="u", owner=None, **spec):
+    container = {"name": "c", "resources": {"requests": {"cpu": cpu}} if cpu else {}}
+    references = [{"uid": owner, "controller": True}] if owner else []
+    metadata = {"name": "p", "namespace": "n", "uid": uid, "ownerReferences": references}
+    return {"metadata": metadata, "spec": {"containers": [container], **spec}}
+
+
+def holding(*pods, **options):
+    info = NodeInfo(node(**options))
+    for each in pods:
+        info.add(each)
+    return info
+
+
+def port(number):
+    return {"containers": [{"name": "c", "ports": [{"hostPort": number, "containerPort": number}]}]}
+
+
+def required(*expressions):
+    term = {"nodeSelectorTerms": [{"matchExpressions": list(expressions)}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
+
+
+TAINT = {"key": "k", "value": "v", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("wants", "info", "reasons"),
+    [
+        (asking(), holding(), []),
+        (asking(), holding(unschedulable=True), ["node(s) were unschedulable"]),
+        (asking(nodeName="other"), holding(), ["node(s) didn't match the requested node name"]),
+        (asking(), holding(taints=[TAINT]), ["node(s) had untolerated taint(s)"]),
+        (asking(tolerations=[{"operator": "Exists"}]), holding(taints=[TAINT], unschedulable=True), []),
+        (asking(nodeSelector={"a": "b"}), holding(), ["node(s) didn't match Pod's node affinity/selector"]),
+        (asking(nodeSelector={"a": "b"}), holding(labels={"a": "b"}), []),
+        (asking("5"), holding(), ["Insufficient cpu"]),
+        (asking("3"), holding(asking("1500m", uid="other")), ["Insufficient cpu"]),
+        (asking("3"), holding(asking("1", uid="other")), []),
+        (asking(), holding(asking(uid="other"), pods="1"), ["Too many pods"]),
+        (
+            asking(**port(80)),
+            holding(asking(uid="other", **port(80))),
+            ["node(s) didn't have free ports for the requested pod ports"],
+        ),
+        (asking(**port(80)), holding(asking(uid="other", **port(81))), []),
+    ],
+)
+def test_a_filter_says_why_not_in_the_words_of_events(wants, info, reasons):
+    assert [reason.text for reason in why_not(wants, info)] == reasons
+
+
+@pytest.mark.parametrize(
+    ("expression", "fits"),
+    [
+        ({"key": "disk", "operator": "In", "values": ["ssd", "nvme"]}, True),
+        ({"key": "disk", "operator": "NotIn", "values": ["ssd"]}, False),
+        ({"key": "none", "operator": "NotIn", "values": ["ssd"]}, True),
+        ({"key": "disk", "operator": "Exists"}, True),
+        ({"key": "disk", "operator": "DoesNotExist"}, False),
+        ({"key": "cores", "operator": "Gt", "values": ["3"]}, True),
+        ({"key": "cores", "operator": "Lt", "values": ["4"]}, False),
+        ({"key": "disk", "operator": "Gt", "values": ["3"]}, False),
+    ],
+)
+def test_affinity_operators(expression, fits):
+    info = holding(labels={"disk": "ssd", "cores": "4"})
+    assert (why_not(asking(affinity=required(expression)), info) == []) is fits
+
+
+@pytest.mark.parametrize(
+    ("toleration", "tolerated"),
+    [
+        ({"key": "k", "value": "v"}, True),
+        ({"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"}, True),
+        ({"key": "k", "operator": "Exists"}, True),
+        ({"operator": "Exists"}, True),
+        ({"key": "k", "value": "other"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+        ({"key": "k", "operator": "Exists", "effect": "NoExecute"}, False),
+    ],
+)
+def test_tolerations(toleration, tolerated):
+    assert is_tolerated(asking(tolerations=[toleration]), TAINT) is tolerated
+
+
+def test_init_containers_run_one_after_the_other_and_containers_together():
+    def container(cpu):
+        return {"name": "c", "resources": {"requests": {"cpu": cpu}}}
+
+    both = {"containers": [container("1"), container("500m")], "initContainers": [container("2"), container("1")]}
+    assert requests({"spec": both}) == {"cpu": 2000}
+
+
+def test_a_pod_that_left_gives_back_what_it_asked_for():
+    info = holding(asking("1", uid="a"), asking("2", uid="b"))
+    info.add(asking("1500m", uid="b"))
+    info.remove("a")
+    assert info.requested["cpu"] == 1500
+    assert not info.remove("a")
+
+
+def test_what_is_not_implemented_is_named():
+    anti = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "x"}]}}
+    assert unimplemented(asking(affinity=anti)) == ["podAntiAffinity"]
+    assert best(asking(affinity=anti), {"node1": holding()}, random.Random(1)) == (
+        None,
+        "podAntiAffinity: not implemented by this scheduler",
+    )
+
+
+@pytest.mark.parametrize(
+    ("score", "wants", "better", "worse"),
+    [
+        (least_allocated, asking("1"), holding(), holding(asking("1", uid="other"))),
+        (untainted, asking(), holding(), holding(taints=[{**TAINT, "effect": "PreferNoSchedule"}])),
+        (spread, asking(owner="rs"), holding(asking(uid="a", owner="x")), holding(asking(uid="b", owner="rs"))),
+    ],
+)
+def test_scores_prefer(score, wants, better, worse):
+    assert score(wants, better) > score(wants, worse)
+
+
+def test_preferred_affinity_counts_by_weight():
+    def term(weight, value):
+        return {
+            "weight": weight,
+            "preference": {"matchExpressions": [{"key": "z", "operator": "In", "values": [value]}]},
+        }
+
+    preferred = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term(3, "a"), term(1, "b")]}}
+    wants = asking(affinity=preferred)
+    assert preferred_affinity(wants, holding(labels={"z": "a"})) == 75
+    assert preferred_affinity(wants, holding(labels={"z": "b"})) == 25
+
+
+def test_the_sentence_for_no_nodes():
+    assert explain([]) == "no nodes available to schedule pods"
+
+
+def test_the_sentence_counts_reasons_and_says_whether_preemption_could_help():
+    cpu, taint = Reason("Insufficient cpu", resolvable=True), Reason("node(s) had untolerated taint(s)")
+    assert explain([[cpu], [cpu], [taint]]) == (
+        "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to deallocate, "
+        "preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, "
+        "2 No preemption victims found for incoming pod."
+    )
+
+
+def test_equals_draw_lots():
+    nodes = {"a": holding(name="a"), "b": holding(name="b")}
+    drawn = {best(asking(), nodes, random.Random(seed))[0] for seed in range(20)}
+    assert drawn == {"a", "b"}
+
+
+# -- a scheduler process against an API server alone
+
+
+@pytest.fixture
+def scheduling(own_api_server):
+    """An API server with a running scheduler, and a client of it."""
+    own_api_server.request("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    with scheduler(own_api_server.kubeconfig):
+        yield client(own_api_server)
+
+
+def add_node(api, name="node1", **options):
+    made = node(name, **options)
+    api.update_status("nodes", {**api.create("nodes", made), "status": made["status"]})
+    api.patch("nodes", name, None, {"spec": {"taints": None}})  # as the node controller does once the node is ready
+
+
+def node_of(api, name):
+    return api.get("pods", name, "default")["spec"].get("nodeName")
+
+
+def why_pending(api, name):
+    conditions = (api.get("pods", name, "default").get("status") or {}).get("conditions") or []
+    return next((each["message"] for each in conditions if each.get("reason") == "Unschedulable"), None)
+
+
+def test_a_pod_is_bound_and_told_of(scheduling):
+    add_node(scheduling)
+    scheduling.create("pods", pod("p", "default"))
+    eventually(lambda: node_of(scheduling, "p") == "node1")
+    told = eventually(lambda: events(scheduling, "default", "p"))
+    assert told == [("Scheduled", "Successfully assigned default/p to node1")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"nodeSelector": {"disk": "ssd"}}, "1 node(s) didn't match Pod's node affinity/selector. "),
+        (
+            {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "500"}}}]},
+            "1 Insufficient cpu. ",
+        ),
+    ],
+)
+def test_a_pod_that_fits_nowhere_says_why_once(scheduling, spec, reason):
+    add_node(scheduling)
+    scheduling.create("pods", pod("p", "default", spec=spec))
+    why = eventually(lambda: why_pending(scheduling, "p"))
+    assert why == "0/1 nodes are available: " + reason + NOT_HELPFUL
+    scheduling.create("pods", pod("after", "default"))
+    eventually(lambda: node_of(scheduling, "after"))
+    assert events(scheduling, "default", "p") == [("FailedScheduling", why)]
+    [event] = scheduling.list("events", "default", field_selector="involvedObject.name=p")["items"]
+    assert event["count"] == 1
+
+
+def test_a_pending_pod_is_bound_when_a_node_gets_the_label_that_it_asks_for(scheduling):
+    add_node(scheduling)
+    scheduling.create("pods", pod("p", "default", spec={"nodeSelector": {"disk": "ssd"}}))
+    eventually(lambda: why_pending(scheduling, "p"))
+    scheduling.patch("nodes", "node1", None, {"metadata": {"labels": {"disk": "ssd"}}})
+    eventually(lambda: node_of(scheduling, "p") == "node1", within=3)
+
+
+def test_a_pending_pod_is_bound_when_a_node_comes(scheduling):
+    scheduling.create("pods", pod("p", "default"))
+    assert eventually(lambda: why_pending(scheduling, "p")) == "no nodes available to schedule pods"
+    add_node(scheduling)
+    eventually(lambda: node_of(scheduling, "p") == "node1", within=3)
+
+
+def test_a_pending_pod_gets_the_room_of_one_that_goes(scheduling):
+    big = {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "3"}}}]}
+    add_node(scheduling)
+    scheduling.create("pods", pod("first", "default", spec=big))
+    eventually(lambda: node_of(scheduling, "first"))
+    scheduling.create("pods", pod("second", "default", spec=big))
+    assert "No preemption victims found for incoming pod" in eventually(lambda: why_pending(scheduling, "second"))
+    scheduling.delete("pods", "first", "default", grace_period_seconds=0)
+    eventually(lambda: node_of(scheduling, "second") == "node1", within=3)
+
+
+def test_a_gated_pod_waits_for_its_gates(scheduling):
+    add_node(scheduling)
+    scheduling.create("pods", pod("gated", "default", spec={"schedulingGates": [{"name": "example.com/wait"}]}))
+    scheduling.create("pods", pod("free", "default"))
+    eventually(lambda: node_of(scheduling, "free"))
+    assert node_of(scheduling, "gated") is None
+    scheduling.patch("pods", "gated", "default", {"spec": {"schedulingGates": None}})
+    eventually(lambda: node_of(scheduling, "gated"))
+
+
+def test_another_schedulers_pod_is_left_alone(scheduling):
+    add_node(scheduling)
+    scheduling.create("pods", pod("other", "default", spec={"schedulerName": "other"}))
+    scheduling.create("pods", pod("mine", "default"))
+    eventually(lambda: node_of(scheduling, "mine"))
+    assert node_of(scheduling, "other") is None
+
+
+def test_replicas_spread_evenly(scheduling):
+    for name in ("node1", "node2"):
+        add_node(scheduling, name)
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "u", "controller": True}
+    for number in range(10):
+        scheduling.create("pods", pod(f"p{number}", "default", metadata={"ownerReferences": [owner]}))
+    nodes = eventually(lambda: (found := [node_of(scheduling, f"p{n}") for n in range(10)]) and all(found) and found)
+    assert Counter(nodes) == {"node1": 5, "node2": 5}
+
+
+def test_fifty_pods_are_bound_within_two_seconds(scheduling):
+    for name in ("node1", "node2"):
+        add_node(scheduling, name)
+    begin = time.monotonic()
+    for number in range(50):
+        scheduling.create("pods", pod(f"p{number}", "default"))
+    eventually(lambda: all(each["spec"].get("nodeName") for each in scheduling.list("pods", "default")["items"]))
+    assert time.monotonic() - begin < 2
