@@ -135,8 +135,8 @@ def main() -> None:
     print(text)
     if options.write:
         readme = ROOT / "README.md"
-        pattern = r"(<!-- bench -->\n).*?(\n<!-- /bench -->)"
-        readme.write_text(re.sub(pattern, lambda found: found[1] + text + found[2], readme.read_text(), flags=re.S))
+        pattern = r"(<!-- bench -->\n).*?(<!-- /bench -->)"
+        readme.write_text(re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", readme.read_text(), flags=re.S))
 
 
 if __name__ == "__main__":
