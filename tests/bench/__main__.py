@@ -136,7 +136,9 @@ def main() -> None:
     if options.write:
         readme = ROOT / "README.md"
         pattern = r"(<!-- bench -->\n).*?(<!-- /bench -->)"
-        readme.write_text(re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", readme.read_text(), flags=re.S))
+        readme.write_text(
+            re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", readme.read_text(), flags=re.S)
+        )
 
 
 if __name__ == "__main__":
