@@ -347,6 +347,17 @@ def test_scaling_in_the_middle_of_a_rollout_grows_both_sets(api_server, namespac
         eventually(lambda: sum(each["spec"]["replicas"] for each in api.list("replicasets", namespace)["items"]) == 25)
 
 
+def test_a_set_that_lost_its_owner_is_adopted_again(api_server, namespace):
+    api = client(api_server)
+    with controllers(api_server.kubeconfig, "deployment-controller"):
+        api.create("deployments", workload("Deployment", "web", namespace, 1))
+        [rs] = eventually(lambda: api.list("replicasets", namespace)["items"])
+        name, owner = rs["metadata"]["name"], rs["metadata"]["ownerReferences"]
+        api.patch("replicasets", name, namespace, {"metadata": {"ownerReferences": None}})
+        again = eventually(lambda: api.get("replicasets", name, namespace)["metadata"].get("ownerReferences"))
+    assert again == owner
+
+
 def test_a_deployment_of_fifty_is_available_within_seconds(room):
     api, namespace, kubectl = room
     api.create("deployments", workload("Deployment", "web", namespace, 50))

@@ -123,6 +123,14 @@ def test_a_relabelled_pod_is_released_and_replaced(controller, namespace):
     eventually(lambda: not controller.get("pods", victim, namespace)["metadata"].get("ownerReferences"))
 
 
+def test_a_pod_that_leaves_with_label_and_owner_at_once_is_replaced(controller, namespace):
+    make(controller, namespace)
+    victim = min(names(pods_of(controller, namespace)))
+    left = {"metadata": {"labels": {"app": "quarantine"}, "ownerReferences": None}}
+    controller.patch("pods", victim, namespace, left)
+    eventually(lambda: len(pods_of(controller, namespace)) == 2)
+
+
 def test_an_orphan_that_matches_is_adopted(controller, namespace):
     orphan = controller.create("pods", pod("orphan", namespace, labels={"app": "web"}))
     made = controller.create("replicasets", workload("ReplicaSet", "web", namespace, 2))

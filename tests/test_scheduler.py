@@ -122,6 +122,22 @@ def test_init_containers_run_one_after_the_other_and_containers_together():
     assert requests({"spec": both}) == {"cpu": 2000}
 
 
+def test_sidecars_run_beside_all_that_come_after_them():
+    def container(cpu, **more):
+        return {"name": "c", "resources": {"requests": {"cpu": cpu}}, **more}
+
+    first = [container("3"), container("1", restartPolicy="Always")]
+    assert requests({"spec": {"initContainers": first, "containers": [container("1")]}}) == {"cpu": 3000}
+    then = [container("1", restartPolicy="Always"), container("3")]
+    assert requests({"spec": {"initContainers": then, "containers": [container("1")]}}) == {"cpu": 4000}
+
+
+def test_what_the_pod_itself_asks_for_takes_the_place_of_its_containers_sum():
+    container = {"name": "c", "resources": {"requests": {"cpu": "1", "memory": "1Mi"}}}
+    spec = {"containers": [container, container], "resources": {"requests": {"cpu": "3"}}, "overhead": {"cpu": "500m"}}
+    assert requests({"spec": spec}) == {"cpu": 3500, "memory": 2 << 20}
+
+
 def test_a_pod_that_left_gives_back_what_it_asked_for():
     info = holding(asking("1", uid="a"), asking("2", uid="b"))
     info.add(asking("1500m", uid="b"))
@@ -271,6 +287,8 @@ def test_a_gated_pod_waits_for_its_gates(scheduling):
     scheduling.create("pods", pod("free", "default"))
     eventually(lambda: node_of(scheduling, "free"))
     assert node_of(scheduling, "gated") is None
+    [condition] = scheduling.get("pods", "gated", "default")["status"]["conditions"]
+    assert (condition["type"], condition["reason"]) == ("PodScheduled", "SchedulingGated")
     scheduling.patch("pods", "gated", "default", {"spec": {"schedulingGates": None}})
     eventually(lambda: node_of(scheduling, "gated"))
 

@@ -9,12 +9,43 @@ Upstream: pkg/controller/controller_ref_manager.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from labkit.glassbox import objects, selectors
 from labkit.glassbox.client import Client
 from labkit.glassbox.errors import ApiError
+from labkit.glassbox.informer import Informer
 from labkit.glassbox.resources import REGISTRY
+
+
+class Claimants:
+    """Whom a change to an object concerns: its owner, the one that it left, of an orphan each one that might adopt it.
+
+    An object that has left its owner no longer tells whom it left; so that is remembered here.
+    """
+
+    def __init__(self, kind: str, owners: Informer, claimed: Informer):
+        self.kind, self.owners, self.claimed = kind, owners, claimed
+        self.had: dict[str, str] = {}  # UID of an object → key of its owner
+
+    def keys(self, obj: dict) -> Iterator[str]:
+        """Yield the keys of the owners that a change to the object concerns."""
+        reference, uid = objects.controller_of(obj), objects.uid(obj)
+        if had := self.had.pop(uid, None):
+            yield had
+        if reference is None:
+            found = self.owners.list(objects.namespace(obj))
+            yield from (objects.key(owner) for owner in found if selects(owner, obj))
+        elif reference["kind"] == self.kind:
+            key = f"{objects.namespace(obj)}/{reference['name']}"
+            if self.claimed.get(objects.key(obj)) is not None:
+                self.had[uid] = key
+            yield key
+
+
+def selects(owner: dict, obj: dict) -> bool:
+    """Tell whether the owner's selector matches the object's labels."""
+    return selectors.from_label_selector(owner["spec"]["selector"]).matches(objects.labels(obj))
 
 
 def claim(api: Client, owner: dict, resource: str, candidates: Iterable[dict]) -> list[dict]:

@@ -14,7 +14,7 @@ from labkit.glassbox import objects
 from labkit.glassbox.controller import Controller, itself, owner
 from labkit.glassbox.controllers import deployment_status, rollout
 from labkit.glassbox.controllers import pods as podutil
-from labkit.glassbox.controllers.claims import claim
+from labkit.glassbox.controllers.claims import Claimants, claim
 from labkit.glassbox.controllers.rollout import MAX_REPLICAS, replicas
 from labkit.glassbox.controllers.template_hash import template_hash
 from labkit.glassbox.errors import ApiError
@@ -34,7 +34,8 @@ class DeploymentController(Controller):
 
     @property
     def watches(self):
-        return {"deployments": itself, "replicasets": owner("Deployment"), "pods": self._deployment_of}
+        sets = Claimants("Deployment", self.cache["deployments"], self.cache["replicasets"])
+        return {"deployments": itself, "replicasets": sets.keys, "pods": self._deployment_of}
 
     def _deployment_of(self, pod: dict) -> list[str]:
         """The deployment of a pod that has ended or gone: it may be what a Recreate waits for."""

@@ -88,7 +88,7 @@ class GarbageCollector(Controller):
         """Delete the object if no owner is left to keep it, else drop its references to those that are gone."""
         owners = [(reference, self.state(obj, reference)) for reference in objects.owners(obj)]
         if any(state == "unknown" for _, state in owners):
-            return  # a kind that is not served here: whoever serves it may collect
+            return  # better one object too many than one lost
         if not any(state == "solid" for _, state in owners):
             waits = any(state == "waiting" for _, state in owners)
             has_dependents = bool(self.dependents(obj))
@@ -109,9 +109,12 @@ class GarbageCollector(Controller):
         return "waiting" if is_waiting(owner, FOREGROUND) else "solid"
 
     def live_owner(self, obj: dict, reference: dict) -> dict | None:
-        """Ask the API: None when it is gone, {} when its kind is not served."""
+        """Ask the API: None when it is gone, {} when nobody can tell.
+
+        That is so of a kind that is not served here, and of a namespaced owner of an object that has no namespace.
+        """
         kind = REGISTRY.for_kind(reference["apiVersion"], reference["kind"])
-        if kind is None:
+        if kind is None or (kind.namespaced and not objects.namespace(obj)):
             return {}
         namespace = objects.namespace(obj) if kind.namespaced else None
         try:

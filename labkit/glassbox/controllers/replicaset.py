@@ -11,13 +11,12 @@ Upstream: pkg/controller/replicaset/replica_set.go, pkg/controller/controller_ut
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from labkit.glassbox import objects, selectors
+from labkit.glassbox import objects
 from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.controllers import pods as podutil
-from labkit.glassbox.controllers.claims import claim
+from labkit.glassbox.controllers.claims import Claimants, claim
 from labkit.glassbox.controllers.expectations import Expectations
 from labkit.glassbox.errors import ApiError
 
@@ -44,14 +43,8 @@ class ReplicaSetController(Controller):
 
     @property
     def watches(self):
-        return {"replicasets": itself, "pods": self._sets_of}
-
-    def _sets_of(self, pod: dict) -> Iterable[str]:
-        """The pod's own replica set or, for an orphan, each one that might adopt it."""
-        if reference := objects.controller_of(pod):
-            return [f"{objects.namespace(pod)}/{reference['name']}"] if reference["kind"] == "ReplicaSet" else []
-        sets = self.cache["replicasets"].list(objects.namespace(pod))
-        return [objects.key(rs) for rs in sets if selects(rs, pod)]
+        pods = Claimants("ReplicaSet", self.cache["replicasets"], self.cache["pods"])
+        return {"replicasets": itself, "pods": pods.keys}
 
     def reconcile(self, key: str) -> None:
         rs = self.cache["replicasets"].get(key)
@@ -108,11 +101,6 @@ class ReplicaSetController(Controller):
             self.api.update_status("replicasets", {**rs, "status": status})
         if wait := podutil.until_available(pods, min_ready(rs), now):
             self.queue.add_after(objects.key(rs), wait)
-
-
-def selects(rs: dict, pod: dict) -> bool:
-    """Tell whether the set's selector matches the pod's labels."""
-    return selectors.from_label_selector(rs["spec"]["selector"]).matches(objects.labels(pod))
 
 
 def min_ready(rs: dict) -> int:

@@ -32,6 +32,8 @@ class PodStrategy(Strategy):
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
+        if obj["spec"].get("schedulingGates"):
+            obj["status"]["conditions"] = [gated(obj["metadata"]["creationTimestamp"])]
 
     def faults(self, obj: dict) -> Iterable[Cause]:
         return pods.new_pod(obj)
@@ -44,6 +46,18 @@ class PodStrategy(Strategy):
 
     def warnings(self, obj: dict) -> list[str]:
         return warnings.pod(obj)
+
+
+def gated(now: str) -> dict:
+    """Return the condition of a pod that no scheduler looks at before its gates are removed."""
+    return {
+        "type": "PodScheduled",
+        "status": "False",
+        "lastProbeTime": None,
+        "lastTransitionTime": now,
+        "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+    }
 
 
 def with_default_tolerations(tolerations: list[dict]) -> list[dict]:

@@ -17,14 +17,22 @@ DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 << 20
 def requests(pod: dict, defaults: bool = False) -> Counter:
     """Return what the pod asks for: cpu in millicores, all else in units or bytes.
 
-    Containers run together, init containers one after the other: the larger of the two, plus the pod's overhead.
+    Containers run together, with the sidecars (init containers that restart always); the other init containers run one
+    after the other, each beside the sidecars before it: the larger of the two. What the pod itself asks for takes the
+    place of its containers' sum. Its overhead comes on top.
     """
-    together: Counter = Counter()
-    for container in pod["spec"]["containers"]:
-        together.update(_asked(container, defaults))
+    sidecars: Counter = Counter()
+    starting: Counter = Counter()
     for container in pod["spec"].get("initContainers") or []:
-        for name, amount in _asked(container, defaults).items():
-            together[name] = max(together[name], amount)
+        asked = _asked(container, defaults)
+        starting |= sidecars + Counter(asked)  # | is the larger of each
+        if container.get("restartPolicy") == "Always":
+            sidecars.update(asked)
+    running = Counter(sidecars)
+    for container in pod["spec"]["containers"]:
+        running.update(_asked(container, defaults))
+    together = running | starting
+    together.update({name: value - together[name] for name, value in _asked(pod["spec"], False).items()})
     together.update(_amounts(pod["spec"].get("overhead") or {}))
     return together
 
