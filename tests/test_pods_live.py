@@ -2,13 +2,12 @@
 
 import os
 import signal
-import uuid
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.embedded import eventually
+from tests.live import address, events, field, follow, fresh_namespace, make, pod, wait
 
 pytestmark = pytest.mark.cluster
 
@@ -17,40 +16,8 @@ SERVER = "exec httpd -f -v -p 8080 -h /etc"  # -v: says on standard error who as
 
 @pytest.fixture
 def namespace(cluster):
-    name = "live-" + uuid.uuid4().hex[:6]
-    cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
-
-
-def pod(name, *containers, node=None, **spec):
-    """A pod of busybox containers, each given as its shell command."""
-    listed = [
-        {"name": f"c{number}", "image": "busybox:1.36", "command": ["sh", "-c", command]}
-        for number, command in enumerate(containers)
-    ]
-    spec = {"containers": listed, "terminationGracePeriodSeconds": 1, **spec}
-    if node:
-        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-
-
-def make(cluster, namespace, *pods, until="condition=Ready"):
-    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=yaml.safe_dump_all(pods))
-    for each in pods:
-        wait(cluster, namespace, each["metadata"]["name"], until)
-
-
-def wait(cluster, namespace, name, until):
-    cluster.kubectl("wait", "-n", namespace, f"--for={until}", f"pod/{name}", "--timeout=50s")
-
-
-def field(cluster, namespace, name, path):
-    return cluster.kubectl("get", "pod", name, "-n", namespace, "-o", f"jsonpath={{{path}}}")
-
-
-def address(cluster, namespace, name):
-    return field(cluster, namespace, name, ".status.podIP")
+    with fresh_namespace(cluster) as name:
+        yield name
 
 
 @pytest.mark.parametrize("client_node", ["node1", "node2"])
@@ -61,12 +28,6 @@ def test_a_server_sees_the_address_of_the_pod_that_asks(cluster, namespace, clie
     make(cluster, namespace, client)
     seen = next(line for line in follow(cluster, namespace, "server") if "hostname" in line)
     assert address(cluster, namespace, "client") in seen
-
-
-def follow(cluster, namespace, name):
-    """The lines of a pod's log, as they come."""
-    with cluster.kubectl_in_background("logs", "-f", name, "-n", namespace) as process:
-        yield from process.stdout
 
 
 def test_containers_of_a_pod_meet_on_localhost(cluster, namespace):
@@ -100,8 +61,7 @@ def test_a_dead_pause_process_costs_the_containers_a_restart(cluster, namespace)
     wait(cluster, namespace, "held", "jsonpath={.status.containerStatuses[0].restartCount}=1")
     wait(cluster, namespace, "held", "condition=Ready")
     assert field(cluster, namespace, "held", ".status.containerStatuses[0].containerID") != container
-    told = cluster.kubectl("get", "events", "-n", namespace, "-o", "jsonpath={.items[*].message}")
-    assert "Pod sandbox changed, it will be killed and re-created." in told
+    assert "Pod sandbox changed, it will be killed and re-created." in events(cluster, namespace)
 
 
 def pause_of(uid):
