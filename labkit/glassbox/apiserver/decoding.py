@@ -76,8 +76,13 @@ def json_fault(body: bytes) -> str:
             where = "after object key:value pair" if "," in error.msg else "after object key"
         elif "Extra data" in error.msg:
             where = "after top-level value"
-        return f"invalid character '{rest[0]}' {where}"
+        return f"invalid character {_quoted(rest[0])} {where}"
     return "invalid JSON"
+
+
+def _quoted(character: str) -> str:
+    """Return a character as Go's JSON parser quotes it: what cannot be printed is escaped."""
+    return {"'": r"'\''", '"': "'\"'"}.get(character) or repr(character)
 
 
 def _yaml(body: bytes) -> Any:

@@ -4,7 +4,10 @@ Everything follows from the declarations in `resources`; answers are built once,
 
 Aggregated discovery is v2 alone, as 1.36 has it: a client that asks for v2beta1 gets the legacy form.
 
-Left out: /openapi/v2 (clients ask for it only where v3 lacks a group), /.well-known, /metrics.
+kubectl asks for /openapi/v2 only where v3 lacks a kind, to validate what it is about to send: the answer is a document
+that describes nothing, so that it goes on and says by name which kind is not served.
+
+Left out: /openapi/v2 in JSON and its definitions, /.well-known, /metrics.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/discovery, …/pkg/server/{healthz,routes}
 """
@@ -42,6 +45,9 @@ VERSION = {
 CHECKS = ("ping", "log", "store", "poststarthook/start-system-namespaces-controller")
 TEXT = "text/plain; charset=utf-8"
 NO_CACHE = "no-cache, private"
+# gnostic's Document: field 1 is the version of the format, field 2 the Info of title (1) and version (2).
+EMPTY_OPENAPI_V2 = b"\x0a\x032.0" + b"\x12\x15" + b"\x0a\x0aKubernetes" + b"\x12\x07v1.36.2"
+OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # asked for with an @, which Go cannot parse
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ def page(path: str, query: dict, accept: str, if_none_match: str, address: str) 
         return _cached(_aggregated(bare, version), AGGREGATED.format(version=version), if_none_match)
     if bare.startswith("/openapi/v3") and (found := _openapi(bare)):
         return found
+    if bare == "/openapi/v2" and "proto-openapi.spec.v2" in accept:
+        return Page(EMPTY_OPENAPI_V2, media=OPENAPI_V2)
     if health := _health(bare, query):
         return health
     if maker := _objects(address).get(bare):
