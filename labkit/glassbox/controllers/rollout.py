@@ -71,9 +71,12 @@ def old_sizes(deployment: dict, new: dict, old: list[dict]) -> dict[str, int]:
     sizes = {objects.name(rs): replicas(rs) for rs in sorted(old, key=age)}
     unhealthy = {objects.name(rs): max(0, replicas(rs) - count(rs, "availableReplicas")) for rs in old}
     _take(sizes, unhealthy, most_to_remove)
-    spare = sum(count(rs, "availableReplicas") for rs in [new, *old]) - least
+    # A status may be behind its spec: no set has more available than it asks for, and both steps together must not
+    # take more than the bound.
+    taken = sum(map(replicas, old)) - sum(sizes.values())
+    spare = sum(min(count(rs, "availableReplicas"), replicas(rs)) for rs in [new, *old]) - least
     left = {objects.name(rs): sizes[objects.name(rs)] for rs in old}
-    _take(sizes, left, max(0, spare))
+    _take(sizes, left, max(0, min(spare, most_to_remove - taken)))
     return {objects.name(rs): sizes[objects.name(rs)] for rs in old if sizes[objects.name(rs)] != replicas(rs)}
 
 
