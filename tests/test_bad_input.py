@@ -99,6 +99,12 @@ def test_a_field_that_never_changes_is_told(cluster, namespace):
     assert 'spec.selector: Invalid value: {"matchLabels":{"a":"b"}}: field is immutable' in told
 
 
+def test_a_patch_of_a_wrong_type_is_shown(cluster, namespace):
+    cluster.kubectl("create", "deployment", "web", "--image=busybox:1.36", "-n", namespace)
+    told = refused(cluster, namespace, "patch", "deployment", "web", "-p", '{"spec": {"replicas": "three"}}')
+    assert 'patch: Invalid value: "map[spec:map[replicas:three]]": unrecognized type: int32' in told
+
+
 def test_a_running_pod_outlives_a_bad_change(cluster, namespace):
     make(cluster, namespace, pod("good", "sleep 1000"))
     told = refused(cluster, namespace, "apply", "-f", "-", given=pod("good", "sleep 2000"))

@@ -2,7 +2,14 @@
 
 import pytest
 
-from labkit.glassbox.apiserver.patch import Unpatchable, json_patch, merge_patch, strategic_merge
+from labkit.glassbox.apiserver.patch import (
+    Unpatchable,
+    as_converter_says,
+    as_go_prints,
+    json_patch,
+    merge_patch,
+    strategic_merge,
+)
 
 POD_SPEC = "io.k8s.api.core.v1.PodSpec"
 DEPLOYMENT_SPEC = "io.k8s.api.apps.v1.DeploymentSpec"
@@ -92,3 +99,21 @@ def test_finalizers_merge_and_single_ones_are_deleted():
     change = {"$deleteFromPrimitiveList/finalizers": ["a/b"], "finalizers": ["e/f"]}
     merged = strategic_merge(meta, change, "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
     assert merged == {"finalizers": ["c/d", "e/f"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "told"),
+    [
+        ("string", "int32", "unrecognized type: int32"),
+        ("number", "string", "unrecognized type: string"),
+        ("string", "[]v1.Container", "cannot restore slice from string"),
+        ("number", "map[string]string", "cannot restore map from int64"),
+        ("array", "v1.PodSpec", "cannot restore struct from: slice"),
+    ],
+)
+def test_a_wrong_type_in_a_strategic_patch_is_told_by_the_converter(given, wanted, told):
+    assert as_converter_says(f"json: cannot unmarshal {given} into Go struct field A.b of type {wanted}") == told
+
+
+def test_a_strategic_patch_is_shown_as_go_prints_it():
+    assert as_go_prints({"b": [1, "x"], "a": {"c": None, "d": True}}) == "map[a:map[c:<nil> d:true] b:[1 x]]"

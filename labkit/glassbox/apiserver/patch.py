@@ -10,6 +10,7 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/util/strategicpatch/patch.go, …/
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -27,6 +28,7 @@ from labkit.glassbox.resources import Resource
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 MAX_OPERATIONS = 10_000
+CONVERTER_KINDS = {"number": "int64", "object": "map", "array": "slice"}  # JSON's word -> Go's
 
 
 class Unpatchable(Exception):
@@ -66,22 +68,51 @@ def patched_body(request: Request, resource: Resource, old: dict) -> dict:
             new = strategic_merge(deepcopy(old), document, resource.definition)
     except Unpatchable:
         raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from None
-    return _decoded(request, resource, new)
+    # Upstream shows what it could not decode: the patch itself if it merged values, else the JSON that came of it.
+    return _decoded(request, resource, new, as_go_prints(document) if media == STRATEGIC_PATCH else "")
 
 
-def _decoded(request: Request, resource: Resource, new: dict) -> dict:
+def _decoded(request: Request, resource: Resource, new: dict, shown: str) -> dict:
     body = _as_go_writes(new)
     try:
         decoding.check_kind(new, resource, body)
         obj, warnings = schema.decode(resource, new, field_validation=request.field_validation, raw=b"")
     except ApiError as error:
         message = error.message.partition(f"cannot be handled as a {resource.kind}: ")[2] or error.message
-        shown = orjson.dumps(body.decode()).decode()
+        if shown:
+            message = as_converter_says(message)
+        value = orjson.dumps(shown or body.decode()).decode()
         raise errors.invalid(
-            "", "", "", [Cause("FieldValueInvalid", f"Invalid value: {shown}: {message}", "patch")]
+            "", "", "", [Cause("FieldValueInvalid", f"Invalid value: {value}: {message}", "patch")]
         ) from None
     request.warnings.extend(warnings)
     return obj
+
+
+def as_converter_says(message: str) -> str:
+    """Return a wrong type in the words of the converter that strategic patches go through, not of the JSON parser."""
+    found = re.match(r"json: cannot unmarshal (\w+) into Go struct field \S+ of type (\S+)", message)
+    if not found:
+        return message
+    given, wanted = CONVERTER_KINDS.get(found[1], found[1]), found[2]
+    if wanted.startswith("[]"):
+        return f"cannot restore slice from {given}"
+    if wanted.startswith("map["):
+        return f"cannot restore map from {given}"
+    if "." in wanted:
+        return f"cannot restore struct from: {given}"
+    return f"unrecognized type: {wanted}"
+
+
+def as_go_prints(value: Any) -> str:
+    """Return a JSON value as Go's %v prints it."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{name}:{as_go_prints(value[name])}" for name in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(as_go_prints, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "<nil>", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _as_go_writes(obj: dict) -> bytes:
