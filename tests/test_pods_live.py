@@ -66,8 +66,15 @@ def test_a_dead_pause_process_costs_the_containers_a_restart(cluster, namespace)
 
 def pause_of(uid):
     """The host's number of the pod's pause process, which carries the pod's UID in its title."""
-    titles = {entry: (entry / "cmdline").read_bytes() for entry in Path("/proc").iterdir() if entry.name.isdigit()}
-    return next(int(entry.name) for entry, title in titles.items() if title.startswith(f"pause {uid}".encode()))
+    title = f"pause {uid}".encode()
+    return next(int(entry.name) for entry in Path("/proc").glob("[0-9]*") if title_of(entry).startswith(title))
+
+
+def title_of(process):
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
 
 
 def test_killed_components_leave_running_pods_alone(cluster, namespace):
