@@ -115,11 +115,6 @@ class Api:
         """Create the object and return it as stored."""
         return self.request("POST", self.kind(resource).path(namespace), body=obj)
 
-    def merge(self, resource: str, name: str, patch: Object, namespace: str | None = None) -> Object:
-        """Apply a JSON merge patch and return the object as stored."""
-        path = self.kind(resource).path(namespace, name)
-        return self.request("PATCH", path, body=patch, content_type="application/merge-patch+json")
-
     def delete(self, resource: str, name: str, namespace: str | None = None, *, grace: int | None = None) -> None:
         """Ask for the deletion of one object, or of the whole collection when name is empty; gone already is fine."""
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}

@@ -5,8 +5,7 @@ LabError
 │   └── ApiFailure        the API server refused; carries its Status: code, reason, message
 ├── WaitTimeout           what a lesson waited for did not come
 ├── ParameterError        a notebook's parameter is unknown or has the wrong type
-├── RubricError           a rubric does not follow its schema: file, line and field
-└── NotImplementedYet     a thing that the kit knows by name and does not do yet
+└── RubricError           a rubric does not follow its schema: file, line and field
 """
 
 from typing import Any
@@ -58,7 +57,3 @@ class ParameterError(LabError):
 
 class RubricError(LabError):
     """A rubric that does not follow its schema."""
-
-
-class NotImplementedYet(LabError):
-    """Known by name, not done yet."""

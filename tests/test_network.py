@@ -1,29 +1,15 @@
 """The cluster's network, made for real in namespaces of its own (each test in a child process)."""
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
 
 from labkit.glassbox import network
+from tests import machine
 
 PRELUDE = """
+from tests.machine import become_machine
 import os, signal, socket, sys, threading, time
 from labkit.glassbox import network, syscalls
 from labkit.glassbox.netlink import Netlink
-
-def become_machine():
-    uid, gid = os.getuid(), os.getgid()
-    syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID)
-    open("/proc/self/setgroups", "w").write("deny")
-    open("/proc/self/uid_map", "w").write(f"0 {uid} 1")
-    open("/proc/self/gid_map", "w").write(f"0 {gid} 1")
-    if child := os.fork():
-        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-    syscalls.mount("proc", "/proc", "proc")
-    syscalls.mount("tmpfs", "/run", "tmpfs")
 
 def sandbox(work=None):
     "Fork a process in a network namespace of its own; return its pid once it is there."
@@ -46,10 +32,7 @@ become_machine()
 
 def in_machine(body: str) -> str:
     """Run a program in fresh namespaces and return what it prints."""
-    program = PRELUDE + textwrap.dedent(body)
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.strip()
+    return machine.run(PRELUDE, body)
 
 
 def test_nodes_are_numbered_from_one_with_ranges_of_their_own():

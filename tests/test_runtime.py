@@ -3,13 +3,14 @@
 Works as root and as an ordinary user. What a test waits for it is told by the runtime's own watch.
 """
 
-import subprocess
 import sys
-import textwrap
 
 import pytest
 
+from tests import machine
+
 PRELUDE = """
+from tests.machine import become_machine
 import json, os, signal, socket, sys, threading, time
 from dataclasses import replace
 from pathlib import Path
@@ -19,18 +20,6 @@ from labkit.glassbox.kubelet.images import Images
 from labkit.glassbox.kubelet.logs import LogOptions, LogReader
 from labkit.glassbox.kubelet.runtime import ContainerConfig, LinuxRuntime, Sandbox
 from labkit.glassbox.kubelet.zygote import Zygote
-
-def become_machine():
-    uid, gid = os.getuid(), os.getgid()
-    syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID)
-    open("/proc/self/setgroups", "w").write("deny")
-    open("/proc/self/uid_map", "w").write(f"0 {uid} 1")
-    open("/proc/self/gid_map", "w").write(f"0 {gid} 1")
-    if child := os.fork():
-        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-    syscalls.mount("proc", "/proc", "proc")
-    syscalls.mount("tmpfs", "/run", "tmpfs")
 
 become_machine()
 LOGS = Path("/run/logs")
@@ -87,10 +76,7 @@ HERE = f"python:{sys.version_info.major}.{sys.version_info.minor}"
 
 def in_machine(body: str) -> str:
     """Run a program in fresh namespaces and return what it prints."""
-    program = PRELUDE + textwrap.dedent(body)
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.strip()
+    return machine.run(PRELUDE, body)
 
 
 def test_a_container_is_pid_1_of_its_own_and_shares_the_pods_name():

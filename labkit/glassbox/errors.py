@@ -138,11 +138,6 @@ def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> ApiError:
     return ApiError(422, "Invalid", message, _details(name, group, kind, causes))
 
 
-def too_many_requests(message: str, retry_after_seconds: int = 0, causes=()) -> ApiError:
-    details = _details(causes=causes, retryAfterSeconds=retry_after_seconds)
-    return ApiError(429, "TooManyRequests", message, details)
-
-
 def internal(message: str) -> ApiError:
     message = f"Internal error occurred: {message}"
     return ApiError(500, "InternalError", message, {"causes": [{"message": message.partition(": ")[2]}]})

@@ -75,10 +75,6 @@ class Informer:
         with self.lock:
             return [self.objects[key] for key in self.by_owner.get(uid, ())]
 
-    @property
-    def has_synced(self) -> bool:
-        return self.synced.is_set()
-
     def wait_for_sync(self, timeout: float | None = None) -> bool:
         """Wait until the first list is in; tell whether it is."""
         return self.synced.wait(timeout)

@@ -77,6 +77,7 @@ def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: f
         forget_discovery(launch.port)
         launch.say("configured")
         readiness.wait(files, count, launch.port, launch.ended, READY_WITHIN, progress)
+        launch.refuse_crash_loops()
         launch.say("keep")
     except BaseException as error:
         launch.abandon()
@@ -161,7 +162,7 @@ class Launch:
         self.ended = readiness.Ending()
         self.error: str | None = None
         self.errno: int | None = None
-        self.deaths: dict[str, int] = {}
+        self.deaths: dict[str, list[int]] = {}  # component → with what it ended, each time
         self._handover, theirs = socket.socketpair()
         with theirs, _host_socket(port, progress) as listener, control.listen(files) as requests:
             self.port = listener.getsockname()[1]
@@ -189,6 +190,15 @@ class Launch:
         finally:
             os.close(lock)
 
+    def refuse_crash_loops(self) -> None:
+        """Raise ClusterError if a component ends again and again: ready nodes do not show that controllers work."""
+        for component, codes in self.deaths.items():
+            if len(codes) > 1:
+                raise ClusterError(
+                    f"{component} ended {len(codes)} times while the cluster started, last with {codes[-1]}",
+                    f"read {self.files.log(component)}",
+                )
+
     def explain(self, error: Exception) -> ClusterError:
         """Return why the cluster did not start, and what to do."""
         if self.errno is not None:
@@ -196,8 +206,8 @@ class Launch:
         if self.error:
             return ClusterError(f"the machine could not start: {self.error}", f"read {self.files.log('machine')}")
         if self.deaths:
-            component, code = next(iter(self.deaths.items()))
-            return ClusterError(f"{component} ended with {code}", f"read {self.files.log(component)}")
+            component, codes = next(iter(self.deaths.items()))
+            return ClusterError(f"{component} ended with {codes[-1]}", f"read {self.files.log(component)}")
         if self.ended.is_set():
             return ClusterError("the cluster was stopped while it was starting", "start it again: labkit up")
         return ClusterError(str(error), f"read the logs in {self.files.root / 'logs'}")
@@ -215,7 +225,7 @@ class Launch:
         if "pid" in news:
             pki.write_private(self.files.root / "machine.pid", str(news["pid"]))
         elif "died" in news:
-            self.deaths[news["died"]] = news["code"]
+            self.deaths.setdefault(news["died"], []).append(news["code"])
         elif "error" in news:
             self.error, self.errno = news["error"], news.get("errno")
 

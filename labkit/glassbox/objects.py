@@ -32,12 +32,6 @@ def key(obj: dict) -> str:
     return f"{namespace(obj)}/{name(obj)}" if namespace(obj) else name(obj)
 
 
-def split_key(key: str) -> tuple[str, str]:
-    """Return (namespace, name) of a key; the namespace is "" for an object of the whole cluster."""
-    namespace, _, name = key.rpartition("/")
-    return namespace, name
-
-
 def owners(obj: dict) -> list[dict]:
     return obj["metadata"].get("ownerReferences") or []
 

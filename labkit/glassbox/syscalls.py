@@ -29,7 +29,6 @@ MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
 MNT_DETACH = 2
 
-PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
@@ -95,11 +94,6 @@ def sethostname(name: str) -> None:
     """Name the calling process's UTS namespace."""
     encoded = name.encode()
     _checked(_libc.sethostname(encoded, len(encoded)), "sethostname", name)
-
-
-def set_parent_death_signal(signum: int) -> None:
-    """Ask for a signal when the thread that forked this process ends."""
-    _checked(_libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0), "prctl")
 
 
 def set_process_title(title: str) -> None:

@@ -31,7 +31,7 @@ PRESSURES = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
-GRACE = 40.0  # seconds of silence before a node is Unknown
+GRACE = 50.0  # seconds of silence before a node is Unknown
 QUARANTINE = 40.0  # seconds before the pods of a node that is not there are deleted
 EVICTIONS = "taint-eviction-controller"
 
