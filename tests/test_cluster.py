@@ -203,6 +203,21 @@ def test_ps_shows_components_by_their_names(cluster):
         assert title == f"labkit {component['name']} (test)"
 
 
+def is_gone(pid):
+    """Tell whether a process has ended; its parent, the host's first process, may not have looked yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_when_down_returns_the_machine_has_ended(throwaway, nothing_left):
+    throwaway.up()
+    machine = throwaway.status()["pid"]
+    throwaway.down()
+    assert is_gone(machine)
+
+
 @pytest.mark.slow
 def test_twenty_times_up_and_down_leave_nothing(throwaway, nothing_left):
     sizes = []

@@ -11,6 +11,7 @@ Upstream: none; kind's pkg/cluster does this
 
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ def down(name: str, *, purge: bool = False) -> bool:
         lock = control.open_lock(files)
     try:
         while not control.take_lock(lock):
-            _end_machine(files)
+            with _machine(files) as machine:
+                _end_machine(files, machine)
         (files.root / control.SOCKET_NAME).unlink(missing_ok=True)
         if purge:
             _remove(files)
@@ -106,15 +108,30 @@ def down(name: str, *, purge: bool = False) -> bool:
     return ran
 
 
-def _end_machine(files: Layout) -> None:
-    """Ask the machine to end and wait until it has; kill one that does not listen."""
+def _end_machine(files: Layout, machine: int | None) -> None:
+    """Ask a machine (a pidfd) to end and wait until it has; kill one that does not listen."""
     try:
         control.ask(files, {"do": "shutdown"}, timeout=END_WITHIN)
     except TimeoutError:
-        pid = int((files.root / "machine.pid").read_text())
-        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"labkit machine"):
-            os.kill(pid, signal.SIGKILL)
+        if machine is not None:
+            signal.pidfd_send_signal(machine, signal.SIGKILL)
+    if machine is not None:
+        select.select([machine], [], [], END_WITHIN)  # its lock is free a moment before its process is gone
     time.sleep(LOCK_POLL)  # its processes are ending, or another `up` begins; nothing to wait on tells which
+
+
+@contextmanager
+def _machine(files: Layout) -> Iterator[int | None]:
+    """Give a pidfd of the cluster's machine, None if there is none yet or no longer."""
+    with ExitStack() as stack:
+        fd = None
+        with suppress(FileNotFoundError, ProcessLookupError):
+            pid = int((files.root / "machine.pid").read_text())
+            opened = os.pidfd_open(pid)
+            stack.callback(os.close, opened)
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"labkit machine"):  # else the number is reused
+                fd = opened
+        yield fd
 
 
 def running(name: str) -> bool:
