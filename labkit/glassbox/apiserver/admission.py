@@ -18,9 +18,13 @@ from labkit.glassbox import errors
 from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.resources import REGISTRY
+from labkit.glassbox.resources.priority_class import SYSTEM
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-IMMORTAL = ("default", "kube-system", "kube-public")
+IMMORTAL = {
+    "namespaces": (("default", "kube-system", "kube-public"), "this namespace may not be deleted"),
+    "priorityclasses": (tuple(SYSTEM), "this is a system priority class and cannot be deleted"),
+}
 
 
 def namespace_exists(request: Request, obj: dict, api: Api) -> None:
@@ -112,6 +116,7 @@ def admit_create(request: Request, obj: dict, api: Api) -> None:
 
 
 def admit_delete(request: Request, name: str) -> None:
-    """Keep the namespaces that the system lives in. Raises ApiError 403."""
-    if request.resource.plural == "namespaces" and name in IMMORTAL:
-        raise errors.forbidden("namespaces", name, "this namespace may not be deleted")
+    """Keep what the system lives in. Raises ApiError 403."""
+    kept, why = IMMORTAL.get(request.resource.plural, ((), ""))
+    if name in kept:
+        raise errors.forbidden(request.resource.plural, name, why, request.resource.group)

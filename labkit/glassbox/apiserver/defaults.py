@@ -3,7 +3,7 @@
 A default is applied where its object is present: a Deployment's template gets a pod's defaults, and a port gets its
 protocol wherever there is a port.
 
-Upstream: pkg/apis/core/v1/defaults.go, pkg/apis/apps/v1/defaults.go
+Upstream: pkg/apis/{core,apps,batch}/v1/defaults.go, pkg/apis/autoscaling/v2/defaults.go
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from functools import cache
 from typing import Any
 
 from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
-from labkit.glassbox.resources import Resource
+from labkit.glassbox.resources import Resource, hpa_v1
 
 CORE, APPS, EVENTS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1.", "io.k8s.api.events.v1."
+BATCH, SCALING, SCALING_V1 = "io.k8s.api.batch.v1.", "io.k8s.api.autoscaling.v2.", "io.k8s.api.autoscaling.v1."
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 READABLE = 0o644
 
@@ -59,6 +60,35 @@ TABLE: dict[str, dict[str, Any]] = {
     APPS + "DeploymentStrategy": {"type": "RollingUpdate"},
     APPS + "RollingUpdateDeployment": {"maxUnavailable": "25%", "maxSurge": "25%"},
     APPS + "ReplicaSetSpec": {"replicas": 1},
+    APPS + "StatefulSetSpec": {
+        "replicas": 1,
+        "serviceName": "",
+        "podManagementPolicy": "OrderedReady",
+        "updateStrategy": {},
+        "revisionHistoryLimit": 10,
+        "persistentVolumeClaimRetentionPolicy": {},
+    },
+    APPS + "StatefulSetUpdateStrategy": {"type": "RollingUpdate"},
+    APPS + "RollingUpdateStatefulSetStrategy": {"partition": 0},
+    APPS + "StatefulSetPersistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+    APPS + "DaemonSetSpec": {"updateStrategy": {}, "revisionHistoryLimit": 10},
+    APPS + "DaemonSetUpdateStrategy": {"type": "RollingUpdate"},
+    APPS + "RollingUpdateDaemonSet": {"maxUnavailable": 1, "maxSurge": 0},
+    BATCH + "CronJobSpec": {
+        "concurrencyPolicy": "Allow",
+        "suspend": False,
+        "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 1,
+    },
+    BATCH + "PodFailurePolicyOnPodConditionsPattern": {"status": "True"},
+    SCALING + "HorizontalPodAutoscalerSpec": {"minReplicas": 1},
+    SCALING_V1 + "HorizontalPodAutoscalerSpec": {"minReplicas": 1},
+    CORE + "ReplicationControllerSpec": {"replicas": 1},
+    CORE + "PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
+    CORE + "PersistentVolumeClaimStatus": {"phase": "Pending"},
+    CORE + "PersistentVolumeStatus": {"phase": "Pending"},
+    "io.k8s.api.storage.v1.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
+    "io.k8s.api.scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
 }
 
 # What Go writes even where nobody has set it: times that are held by value become null, texts without omitempty "".
@@ -99,6 +129,19 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
     CORE + "ContainerStatus": {"state": {}, "lastState": {}},
     APPS + "DeploymentCondition": {"lastUpdateTime": None, "lastTransitionTime": None},
     APPS + "ReplicaSetCondition": {"lastTransitionTime": None},
+    APPS + "StatefulSetCondition": {"lastTransitionTime": None},
+    APPS + "DaemonSetCondition": {"lastTransitionTime": None},
+    APPS + "StatefulSetStatus": {"replicas": 0, "availableReplicas": 0},
+    CORE + "ReplicationControllerCondition": {"lastTransitionTime": None},
+    CORE + "PersistentVolumeClaim": {"status": {}},
+    CORE + "PersistentVolumeClaimCondition": {"lastProbeTime": None, "lastTransitionTime": None},
+    CORE + "PodTemplateSpec": {"metadata": {}, "spec": {}},
+    BATCH + "JobTemplateSpec": {"metadata": {}, "spec": {}},
+    BATCH + "JobSpec": {"template": {}},
+    BATCH + "JobCondition": {"lastProbeTime": None, "lastTransitionTime": None},
+    SCALING + "HorizontalPodAutoscalerCondition": {"lastTransitionTime": None},
+    SCALING + "HorizontalPodAutoscalerStatus": {"desiredReplicas": 0, "currentMetrics": None},
+    SCALING_V1 + "HorizontalPodAutoscalerStatus": {"currentReplicas": 0, "desiredReplicas": 0},
     META + "Condition": {"lastTransitionTime": None, "reason": "", "message": ""},
 }
 TABLE |= WRITTEN_UNSET
@@ -222,6 +265,43 @@ def service(obj: dict) -> None:
         spec.setdefault("ipFamilyPolicy", "SingleStack")
 
 
+def statefulset(obj: dict) -> None:
+    for each in obj.get("volumeClaimTemplates", ()):
+        each.setdefault("kind", "PersistentVolumeClaim")
+        each.setdefault("apiVersion", "v1")
+
+
+def job(obj: dict) -> None:
+    """A job itself, unlike a cron job's template: one pod, unless more are asked for."""
+    spec = obj.setdefault("spec", {})
+    if spec.get("parallelism") is None:
+        spec.setdefault("completions", 1)
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else 2**31 - 1)
+    spec.setdefault("manualSelector", False)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
+
+
+def autoscaler(obj: dict) -> None:
+    if not obj.get("metrics"):
+        obj["metrics"] = copy.deepcopy(hpa_v1.DEFAULT_METRICS)
+    if obj.get("behavior") is not None:
+        obj["behavior"] = {
+            way: {**copy.deepcopy(rules), **(obj["behavior"].get(way) or {})} for way, rules in SCALING_RULES.items()
+        }
+
+
+_DOUBLE = {"type": "Percent", "value": 100, "periodSeconds": 15}
+SCALING_RULES: dict[str, dict] = {
+    "scaleUp": {
+        "stabilizationWindowSeconds": 0,
+        "selectPolicy": "Max",
+        "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}, _DOUBLE],
+    },
+    "scaleDown": {"selectPolicy": "Max", "policies": [_DOUBLE]},
+}
 RULES: dict[str, Callable[[dict], None]] = {
     CORE + "Container": container,
     CORE + "EphemeralContainerCommon": container,
@@ -230,4 +310,9 @@ RULES: dict[str, Callable[[dict], None]] = {
     CORE + "Pod": pod,
     CORE + "Service": service,
     APPS + "DeploymentStrategy": strategy,
+    APPS + "StatefulSetUpdateStrategy": strategy,
+    APPS + "DaemonSetUpdateStrategy": strategy,
+    APPS + "StatefulSetSpec": statefulset,
+    BATCH + "Job": job,
+    SCALING + "HorizontalPodAutoscalerSpec": autoscaler,
 }

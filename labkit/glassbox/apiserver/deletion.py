@@ -28,7 +28,10 @@ from labkit.glassbox.store import Row
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 POLICIES = {"Foreground": FOREGROUND, "Orphan": ORPHAN, "Background": None}
-ANSWERED_WITH_OBJECT = ("pods", "services", "serviceaccounts")
+ANSWERED_WITH_OBJECT = (
+    *("pods", "services", "serviceaccounts", "podtemplates"),
+    *("persistentvolumes", "persistentvolumeclaims", "storageclasses"),
+)
 DEFAULT_GRACE = 30  # seconds
 
 

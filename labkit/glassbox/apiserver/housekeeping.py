@@ -20,6 +20,7 @@ from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.apiserver.routes import parse
 from labkit.glassbox.resources import REGISTRY
+from labkit.glassbox.resources.priority_class import SYSTEM
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,19 @@ INTERVAL = 30.0  # seconds
 
 
 def first_objects(api: Api) -> None:
-    """Make the system's namespaces where they are missing."""
-    resource = REGISTRY.find("namespaces")
+    """Make the system's namespaces and priority classes where they are missing."""
     for name in SYSTEM_NAMESPACES:
-        if api.store.get(key(resource, "", name)) is None:
-            obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            route = parse("POST", "/api/v1/namespaces")
-            assert route is not None
-            handle(Request("POST", route, resource, {}, body=orjson.dumps(obj)), api)
+        _make("namespaces", {"metadata": {"name": name}}, api)
+    for name, (value, what_for) in SYSTEM.items():
+        _make("priorityclasses", {"metadata": {"name": name}, "value": value, "description": what_for}, api)
+
+
+def _make(plural: str, obj: dict, api: Api) -> None:
+    resource = REGISTRY.find(plural)
+    if api.store.get(key(resource, "", obj["metadata"]["name"])) is None:
+        route = parse("POST", resource.path())
+        assert route is not None
+        handle(Request("POST", route, resource, {}, body=orjson.dumps(obj)), api)
 
 
 def expire(api: Api) -> None:

@@ -3,7 +3,7 @@
 Values are stored as they are served, resourceVersion included, so that a read copies bytes. A list strips the
 constant beginning (kind, apiVersion) of each.
 
-Upstream: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go, pkg/apis/events/v1/conversion.go
+Upstream: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go
 """
 
 from __future__ import annotations
@@ -30,17 +30,6 @@ METADATA_ORDER = (
     "ownerReferences",
     "finalizers",
 )
-# core/v1 Event -> events.k8s.io/v1 Event
-RENAMED = {
-    "involvedObject": "regarding",
-    "message": "note",
-    "source": "deprecatedSource",
-    "firstTimestamp": "deprecatedFirstTimestamp",
-    "lastTimestamp": "deprecatedLastTimestamp",
-    "count": "deprecatedCount",
-    "reportingComponent": "reportingController",
-}
-BACK = {new: old for old, new in RENAMED.items()}
 
 
 @lru_cache(maxsize=64)
@@ -83,19 +72,15 @@ def to_stored(resource: Resource, obj: dict) -> dict:
     """Return the object in the form in which it is stored."""
     if not resource.stored_as:
         return obj
-    renamed = {BACK.get(field, field): value for field, value in obj.items()}
-    return {"reportingComponent": "", "reportingInstance": "", **renamed, "kind": "Event", "apiVersion": "v1"}
+    own = stored(resource)
+    return {**resource.to_stored(obj), "kind": own.kind, "apiVersion": own.api_version}
 
 
 def as_served(resource: Resource, obj: dict) -> dict:
     """Return a stored object in the form of the resource through which it is read."""
     if not resource.stored_as:
         return obj
-    renamed = {RENAMED.get(field, field): value for field, value in obj.items()}
-    for field in ("reportingController", "reportingInstance"):  # left out when empty in this version alone
-        if renamed.get(field) == "":
-            del renamed[field]
-    return {**renamed, "kind": resource.kind, "apiVersion": resource.api_version}
+    return {**resource.from_stored(obj), "kind": resource.kind, "apiVersion": resource.api_version}
 
 
 def served_bytes(resource: Resource, value: bytes) -> bytes:

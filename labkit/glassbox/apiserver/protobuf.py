@@ -1,7 +1,8 @@
 """Protobuf request bodies, as typed clients send them: bytes to the dict that JSON would have given.
 
 A body is "k8s\\0" and a runtime.Unknown envelope whose `raw` holds the object; message and field come from a table,
-so a further kind is only data. An unknown field is an error: dropping it would lose what the client meant.
+so a further kind is only data. An unknown field is an error: dropping it would lose what the client meant. Generated
+code writes the zero of every field that is no pointer; the readers drop those, as they drop them from JSON.
 
 Left out: protobuf answers. Every client takes JSON ones.
 
@@ -26,14 +27,6 @@ META = "k8s.io.apimachinery.pkg.apis.meta.v1"
 PACKAGES = {  # the group's package, where it is not the group's own first word
     "": "k8s.io.api.core",
     "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
-}
-# Numbers and booleans that are no pointers in Go; elsewhere a zero was meant: `replicas: 0`, `optional: false`.
-OMITTED_WHEN_ZERO = {
-    *("generation", "observedGeneration", "hostPort", "nodePort", "minReadySeconds", "count", "healthCheckNodePort"),
-    *("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"),
-    *("hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly", "paused", "unschedulable"),
-    *("publishNotReadyAddresses", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"),
-    "fullyLabeledReplicas",
 }
 Field = tuple[str, str]  # name, type
 
@@ -127,16 +120,7 @@ def read_message(message: str, data: bytes) -> Any:
             found.setdefault(name, {})[key] = entry
         else:
             found[name] = _scalar(kind, value, package)
-    return _as_json_omits(found)
-
-
-def _as_json_omits(found: dict) -> dict:
-    """Drop what Go's JSON omits: generated protobuf code writes the zero of every field that is no pointer."""
-    return {
-        name: value
-        for name, value in found.items()
-        if value != "" and value is not None and not (value in (0, False) and name in OMITTED_WHEN_ZERO)
-    }
+    return found
 
 
 def _repeated(kind: str, wire: int, value: Any, package: str) -> list:

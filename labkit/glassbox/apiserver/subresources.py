@@ -47,12 +47,15 @@ BINDING = Resource(
 
 
 def scale_of(obj: dict) -> dict:
-    """Return the Scale of a Deployment or ReplicaSet."""
+    """Return the Scale of a workload; the selector of a ReplicationController is a plain map."""
     meta = obj["metadata"]
     shown = {field: meta[field] for field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
     replicas = obj["spec"].get("replicas", 0)
     status = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
-    status["selector"] = selector_text(obj["spec"]["selector"])
+    selector = obj["spec"].get("selector") or {}
+    status["selector"] = selector_text(
+        {"matchLabels": selector} if obj["kind"] == "ReplicationController" else selector
+    )
     spec = {"replicas": replicas} if replicas else {}
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown, "spec": spec, "status": status}
 

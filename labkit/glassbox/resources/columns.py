@@ -81,29 +81,36 @@ def format_selector(selector: dict | None) -> str:
     return ",".join(text for _, text in sorted(terms)) or NONE
 
 
-def containers_of(field: str) -> Callable[[dict, float], str]:
-    """Return a cell function that lists a field of each container of the pod template."""
-    return lambda obj, now: ",".join(
-        each.get(field, "") for each in dig(obj, "spec.template.spec.containers", None) or []
+def containers_of(field: str, template: str) -> Callable[[dict, float], str]:
+    """Return a cell function that lists a field of each container of a pod template."""
+    return lambda obj, now: ",".join(each.get(field, "") for each in dig(obj, f"{template}.spec.containers") or [])
+
+
+def number(name: str, path: str, description: str = "") -> Column:
+    """Return a column of a whole number, 0 where the field is missing."""
+    return Column(name, at(path, 0), describes=path, description=description, type="integer")
+
+
+def of_template(path: str = "spec.template", priority: int = 1) -> tuple[Column, Column]:
+    """Return the columns that tell a pod template's containers."""
+    names, images = "Names of each container in the template.", "Images referenced by each container in the template."
+    return (
+        Column("Containers", containers_of("name", path), description=names, priority=priority),
+        Column("Images", containers_of("image", path), description=images, priority=priority),
     )
+
+
+def of_selector(path: str = "spec.selector", form: Callable[[dict | None], str] = format_selector) -> Column:
+    return Column("Selector", lambda obj, now: form(dig(obj, path)), describes=path, priority=1)
 
 
 NAME = Column("Name", at("metadata.name"), describes="metadata.name", format="name")
 AGE = Column(
     "Age", lambda obj, now: since(obj["metadata"].get("creationTimestamp"), now), describes="metadata.creationTimestamp"
 )
-TEMPLATE = (
-    Column("Containers", containers_of("name"), description="Names of each container in the template.", priority=1),
-    Column(
-        "Images",
-        containers_of("image"),
-        description="Images referenced by each container in the template.",
-        priority=1,
-    ),
-    Column(
-        "Selector",
-        lambda obj, now: format_selector(dig(obj, "spec.selector")),
-        describes="spec.selector",
-        priority=1,
-    ),
+READY = Column(
+    "Ready",
+    lambda obj, now: f"{dig(obj, 'status.readyReplicas', 0)}/{dig(obj, 'spec.replicas', 0)}",
+    description="Number of the pod with ready state",
 )
+TEMPLATE = (*of_template(), of_selector())

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME
-from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
+from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import data
 
@@ -31,10 +31,7 @@ CONFIGMAPS = Resource(
     namespaced=True,
     definition="io.k8s.api.core.v1.ConfigMap",
     strategy=ConfigMapStrategy(),
-    verbs=ALL_VERBS,
     short_names=("cm",),
-    categories=(),
-    subresources=(),
     columns=(
         NAME,
         Column(
@@ -42,6 +39,5 @@ CONFIGMAPS = Resource(
         ),
         AGE,
     ),
-    field_labels=(),
     storage_version_hash="qFsyl6wFWjQ=",
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, at, dig
-from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
+from labkit.glassbox.resources.columns import AGE, NAME, READY, TEMPLATE, at
+from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import warnings, workloads
 
@@ -40,10 +40,6 @@ class DeploymentStrategy(Strategy):
         return warnings.pod_names_from(obj) + warnings.template(obj)
 
 
-def ready(obj: dict, now: float) -> str:
-    return f"{dig(obj, 'status.readyReplicas', 0)}/{dig(obj, 'spec.replicas', 0)}"
-
-
 DEPLOYMENTS = Resource(
     group="apps",
     version="v1",
@@ -53,18 +49,16 @@ DEPLOYMENTS = Resource(
     namespaced=True,
     definition="io.k8s.api.apps.v1.Deployment",
     strategy=DeploymentStrategy(),
-    verbs=ALL_VERBS,
     short_names=("deploy",),
     categories=("all",),
     subresources=("scale", "status"),
     columns=(
         NAME,
-        Column("Ready", ready, description="Number of the pod with ready state"),
+        READY,
         Column("Up-to-date", at("status.updatedReplicas", 0), describes="status.updatedReplicas"),
         Column("Available", at("status.availableReplicas", 0), describes="status.availableReplicas"),
         AGE,
         *TEMPLATE,
     ),
-    field_labels=(),
     storage_version_hash="8aSe+NMegvE=",
 )

@@ -1,6 +1,6 @@
 """Event: what happened to an object, for people to read.
 
-Upstream: pkg/registry/core/event/strategy.go
+Upstream: pkg/registry/core/event/strategy.go, pkg/apis/events/v1/conversion.go
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import event_columns
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import events
 
@@ -41,10 +41,7 @@ EVENTS = Resource(
     namespaced=True,
     definition="io.k8s.api.core.v1.Event",
     strategy=EventStrategy(),
-    verbs=ALL_VERBS,
     short_names=("ev",),
-    categories=(),
-    subresources=(),
     columns=event_columns.COLUMNS,
     field_labels=(
         "involvedObject.kind",
@@ -62,6 +59,31 @@ EVENTS = Resource(
     storage_version_hash="r2yiGXH7wu8=",
 )
 
+# core/v1 Event → events.k8s.io/v1 Event
+RENAMED = {
+    "involvedObject": "regarding",
+    "message": "note",
+    "source": "deprecatedSource",
+    "firstTimestamp": "deprecatedFirstTimestamp",
+    "lastTimestamp": "deprecatedLastTimestamp",
+    "count": "deprecatedCount",
+    "reportingComponent": "reportingController",
+}
+BACK = {new: old for old, new in RENAMED.items()}
+
+
+def to_core(event: dict) -> dict:
+    renamed = {BACK.get(field, field): value for field, value in event.items()}
+    return {"reportingComponent": "", "reportingInstance": "", **renamed}
+
+
+def from_core(event: dict) -> dict:
+    renamed = {RENAMED.get(field, field): value for field, value in event.items()}
+    for field in ("reportingController", "reportingInstance"):  # left out when empty in this version alone
+        if renamed.get(field) == "":
+            del renamed[field]
+    return renamed
+
 
 EVENTS_V1 = replace(
     EVENTS,
@@ -69,4 +91,6 @@ EVENTS_V1 = replace(
     definition="io.k8s.api.events.v1.Event",
     strategy=EventV1Strategy(),
     stored_as=("", "v1", "events"),
+    to_stored=to_core,
+    from_stored=from_core,
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
-from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
+from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation.fields import invalid, not_negative
 
@@ -36,11 +36,6 @@ LEASES = Resource(
     namespaced=True,
     definition="io.k8s.api.coordination.v1.Lease",
     strategy=LeaseStrategy(),
-    verbs=ALL_VERBS,
-    short_names=(),
-    categories=(),
-    subresources=(),
     columns=(NAME, Column("Holder", at("spec.holderIdentity"), describes="spec.holderIdentity"), AGE),
-    field_labels=(),
     storage_version_hash="gqkMMb/YqFM=",
 )

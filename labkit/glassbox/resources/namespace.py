@@ -55,7 +55,6 @@ NAMESPACES = Resource(
     strategy=NamespaceStrategy(),
     verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
     short_names=("ns",),
-    categories=(),
     subresources=("finalize", "status"),
     columns=(NAME, Column("Status", at("status.phase"), description="The status of the namespace"), AGE),
     field_labels=("status.phase",),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import node_columns
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import scheduling
 
@@ -36,9 +36,7 @@ NODES = Resource(
     namespaced=False,
     definition="io.k8s.api.core.v1.Node",
     strategy=NodeStrategy(),
-    verbs=ALL_VERBS,
     short_names=("no",),
-    categories=(),
     subresources=("status",),
     columns=node_columns.COLUMNS,
     field_labels=("spec.unschedulable",),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import pod_columns
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import pods, warnings
 
@@ -100,7 +100,6 @@ PODS = Resource(
     namespaced=True,
     definition="io.k8s.api.core.v1.Pod",
     strategy=PodStrategy(),
-    verbs=ALL_VERBS,
     short_names=("po",),
     categories=("all",),
     subresources=("binding", "log", "status"),

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, at
-from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
+from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, number
+from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import warnings, workloads
 
@@ -39,15 +39,14 @@ REPLICASETS = Resource(
     namespaced=True,
     definition="io.k8s.api.apps.v1.ReplicaSet",
     strategy=ReplicaSetStrategy(),
-    verbs=ALL_VERBS,
     short_names=("rs",),
     categories=("all",),
     subresources=("scale", "status"),
     columns=(
         NAME,
-        Column("Desired", at("spec.replicas", 0), describes="spec.replicas", type="integer"),
-        Column("Current", at("status.replicas", 0), describes="status.replicas", type="integer"),
-        Column("Ready", at("status.readyReplicas", 0), describes="status.readyReplicas", type="integer"),
+        number("Desired", "spec.replicas"),
+        number("Current", "status.replicas"),
+        number("Ready", "status.readyReplicas"),
         AGE,
         *TEMPLATE,
     ),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
-from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
+from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import data
 
@@ -38,10 +38,6 @@ SECRETS = Resource(
     namespaced=True,
     definition="io.k8s.api.core.v1.Secret",
     strategy=SecretStrategy(),
-    verbs=ALL_VERBS,
-    short_names=(),
-    categories=(),
-    subresources=(),
     columns=(
         NAME,
         Column("Type", at("type"), describes="type"),

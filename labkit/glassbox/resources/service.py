@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import service_columns
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import names, services, warnings
 
@@ -72,7 +72,6 @@ SERVICES = Resource(
     namespaced=True,
     definition="io.k8s.api.core.v1.Service",
     strategy=ServiceStrategy(),
-    verbs=ALL_VERBS,
     short_names=("svc",),
     categories=("all",),
     subresources=("status",),

@@ -6,7 +6,7 @@ Upstream: pkg/registry/core/serviceaccount/strategy.go
 from __future__ import annotations
 
 from labkit.glassbox.resources.columns import AGE, NAME
-from labkit.glassbox.resources.resource import ALL_VERBS, Resource
+from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 
 
@@ -23,11 +23,7 @@ SERVICE_ACCOUNTS = Resource(
     namespaced=True,
     definition="io.k8s.api.core.v1.ServiceAccount",
     strategy=ServiceAccountStrategy(),
-    verbs=ALL_VERBS,
     short_names=("sa",),
-    categories=(),
-    subresources=(),
     columns=(NAME, AGE),
-    field_labels=(),
     storage_version_hash="pbx9ZvyFpBE=",
 )

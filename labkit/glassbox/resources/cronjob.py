@@ -1,0 +1,54 @@
+"""CronJob: a job again and again, by the clock.
+
+Upstream: pkg/registry/batch/cronjob/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.columns import AGE, NAME, NONE, at, dig, of_selector, of_template, since
+from labkit.glassbox.resources.resource import Column, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class CronJobStrategy(Strategy):
+    has_status = True
+    counts_generation = True
+
+
+def last_schedule(obj: dict, now: float) -> str:
+    last = dig(obj, "status.lastScheduleTime")
+    return since(last, now) if last else NONE
+
+
+CRONJOBS = Resource(
+    group="batch",
+    version="v1",
+    kind="CronJob",
+    plural="cronjobs",
+    singular="cronjob",
+    namespaced=True,
+    definition="io.k8s.api.batch.v1.CronJob",
+    strategy=CronJobStrategy(),
+    short_names=("cj",),
+    categories=("all",),
+    subresources=("status",),
+    columns=(
+        NAME,
+        Column("Schedule", at("spec.schedule"), describes="spec.schedule"),
+        Column("Timezone", at("spec.timeZone", NONE), describes="spec.timeZone"),
+        Column(
+            "Suspend",
+            lambda obj, now: str(dig(obj, "spec.suspend", "<unset>")),
+            describes="spec.suspend",
+            type="boolean",
+        ),
+        Column(
+            "Active", lambda obj, now: len(dig(obj, "status.active") or ()), describes="status.active", type="integer"
+        ),
+        Column("Last Schedule", last_schedule, describes="status.lastScheduleTime"),
+        AGE,
+        *of_template("spec.jobTemplate.spec.template"),
+        of_selector("spec.jobTemplate.spec.selector"),
+    ),
+    storage_version_hash="sd5LIXh4Fjs=",
+)

@@ -1,0 +1,47 @@
+"""HorizontalPodAutoscaler: so many replicas as the load wants. autoscaling/v2 is stored; v1 shows the same objects.
+
+Upstream: pkg/registry/autoscaling/horizontalpodautoscaler/strategy.go
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from labkit.glassbox.resources import hpa_columns, hpa_v1
+from labkit.glassbox.resources.resource import Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class HorizontalPodAutoscalerStrategy(Strategy):
+    has_status = True
+    empty_status = {"desiredReplicas": 0, "currentMetrics": None}
+
+
+class HorizontalPodAutoscalerV1Strategy(HorizontalPodAutoscalerStrategy):
+    empty_status = {"currentReplicas": 0, "desiredReplicas": 0}
+
+
+HORIZONTAL_POD_AUTOSCALERS = Resource(
+    group="autoscaling",
+    version="v2",
+    kind="HorizontalPodAutoscaler",
+    plural="horizontalpodautoscalers",
+    singular="horizontalpodautoscaler",
+    namespaced=True,
+    definition="io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
+    strategy=HorizontalPodAutoscalerStrategy(),
+    short_names=("hpa",),
+    categories=("all",),
+    subresources=("status",),
+    columns=hpa_columns.COLUMNS,
+    storage_version_hash="qwQve8ut294=",
+)
+HORIZONTAL_POD_AUTOSCALERS_V1 = replace(
+    HORIZONTAL_POD_AUTOSCALERS,
+    version="v1",
+    definition="io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler",
+    strategy=HorizontalPodAutoscalerV1Strategy(),
+    stored_as=("autoscaling", "v2", "horizontalpodautoscalers"),
+    to_stored=hpa_v1.to_v2,
+    from_stored=hpa_v1.from_v2,
+)

@@ -1,0 +1,88 @@
+"""Job: pods that run until enough of them have succeeded.
+
+Upstream: pkg/registry/batch/job/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox import clock, objects
+from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, dig, human_duration
+from labkit.glassbox.resources.resource import Column, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+UID, NAME_OF_JOB = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+OLD_UID, OLD_NAME = "controller-uid", "job-name"
+
+
+class JobStrategy(Strategy):
+    has_status = True
+    counts_generation = True
+
+    def prepare_for_create(self, obj: dict) -> None:
+        super().prepare_for_create(obj)
+        if not obj["spec"].get("manualSelector"):
+            select_by_uid(obj)
+        template = obj["spec"]["template"]
+        if labels := template["metadata"].get("labels"):
+            obj["metadata"].setdefault("labels", dict(labels))
+
+
+def select_by_uid(job: dict) -> None:
+    """Let the job select the pods that bear its UID: no two jobs can quarrel over a pod."""
+    uid, name = job["metadata"]["uid"], job["metadata"].get("name", "")
+    labels = job["spec"]["template"]["metadata"].setdefault("labels", {})
+    for key, value in ((OLD_NAME, name), (NAME_OF_JOB, name), (OLD_UID, uid), (UID, uid)):
+        labels.setdefault(key, value)
+    job["spec"].setdefault("selector", {}).setdefault("matchLabels", {}).setdefault(UID, uid)
+
+
+# What a finished job says comes before that it is being deleted, and that before what it is up to.
+FINISHED, UNDERWAY = ("Complete", "Failed"), ("Suspended", "FailureTarget", "SuccessCriteriaMet")
+
+
+def status(job: dict, now: float) -> str:
+    for kind in FINISHED:
+        if objects.is_true(job, kind):
+            return kind
+    if objects.is_deleting(job):
+        return "Terminating"
+    return next((kind for kind in UNDERWAY if objects.is_true(job, kind)), "Running")
+
+
+def completions(job: dict, now: float) -> str:
+    succeeded, wanted = dig(job, "status.succeeded", 0), dig(job, "spec.completions")
+    if wanted is not None:
+        return f"{succeeded}/{wanted}"
+    at_once = dig(job, "spec.parallelism", 0)
+    return f"{succeeded}/1 of {at_once}" if at_once > 1 else f"{succeeded}/1"
+
+
+def duration(job: dict, now: float) -> str:
+    began, ended = dig(job, "status.startTime"), dig(job, "status.completionTime")
+    if not began:
+        return ""
+    return human_duration((clock.parse(ended) if ended else now) - clock.parse(began))
+
+
+JOBS = Resource(
+    group="batch",
+    version="v1",
+    kind="Job",
+    plural="jobs",
+    singular="job",
+    namespaced=True,
+    definition="io.k8s.api.batch.v1.Job",
+    strategy=JobStrategy(),
+    categories=("all",),
+    subresources=("status",),
+    columns=(
+        NAME,
+        Column("Status", status, description="Status of the job."),
+        Column("Completions", completions, describes="status.succeeded"),
+        Column("Duration", duration, description="Time required to complete the job."),
+        AGE,
+        *TEMPLATE,
+    ),
+    field_labels=("status.successful",),
+    storage_version_hash="mudhfqk/qZY=",
+)

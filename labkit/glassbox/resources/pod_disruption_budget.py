@@ -1,0 +1,46 @@
+"""PodDisruptionBudget: how many pods must stay when somebody evicts.
+
+Upstream: pkg/registry/policy/poddisruptionbudget/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.columns import AGE, NAME, dig, number
+from labkit.glassbox.resources.resource import Column, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class PodDisruptionBudgetStrategy(Strategy):
+    has_status = True
+    counts_generation = True
+    empty_status = dict.fromkeys(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)
+
+
+def amount(name: str, field: str, description: str) -> Column:
+    return Column(name, lambda obj, now: str(dig(obj, f"spec.{field}", "N/A")), description=description)
+
+
+POD_DISRUPTION_BUDGETS = Resource(
+    group="policy",
+    version="v1",
+    kind="PodDisruptionBudget",
+    plural="poddisruptionbudgets",
+    singular="poddisruptionbudget",
+    namespaced=True,
+    definition="io.k8s.api.policy.v1.PodDisruptionBudget",
+    strategy=PodDisruptionBudgetStrategy(),
+    short_names=("pdb",),
+    subresources=("status",),
+    columns=(
+        NAME,
+        amount("Min Available", "minAvailable", "The minimum number of pods that must be available."),
+        amount("Max Unavailable", "maxUnavailable", "The maximum number of pods that may be unavailable."),
+        number(
+            "Allowed Disruptions",
+            "status.disruptionsAllowed",
+            "Calculated number of pods that may be disrupted at this time.",
+        ),
+        AGE,
+    ),
+    storage_version_hash="EVWiDmWqyJw=",
+)

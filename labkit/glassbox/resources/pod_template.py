@@ -1,0 +1,39 @@
+"""PodTemplate: a pod template of its own, which nobody follows.
+
+Upstream: pkg/registry/core/podtemplate/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.columns import NAME, dig, format_labels, of_template
+from labkit.glassbox.resources.resource import Column, Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class PodTemplateStrategy(Strategy):
+    counts_generation = True
+
+    def changes_generation(self, obj: dict, old: dict) -> bool:
+        return obj.get("template") != old.get("template")
+
+
+POD_TEMPLATES = Resource(
+    group="",
+    version="v1",
+    kind="PodTemplate",
+    plural="podtemplates",
+    singular="podtemplate",
+    namespaced=True,
+    definition="io.k8s.api.core.v1.PodTemplate",
+    strategy=PodTemplateStrategy(),
+    columns=(
+        NAME,
+        *of_template("template", priority=0),
+        Column(
+            "Pod Labels",
+            lambda obj, now: format_labels(dig(obj, "template.metadata.labels")),
+            description="The labels for the pod template.",
+        ),
+    ),
+    storage_version_hash="LIXB2x4IFpk=",
+)

@@ -1,0 +1,50 @@
+"""ReplicationController: what ReplicaSets were called before they had set-based selectors.
+
+Upstream: pkg/registry/core/replicationcontroller/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.columns import AGE, NAME, format_labels, number, of_selector, of_template
+from labkit.glassbox.resources.resource import Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class ReplicationControllerStrategy(Strategy):
+    has_status = True
+    counts_generation = True
+    empty_status = {"replicas": 0}
+
+    def default(self, obj: dict) -> None:
+        """A template's labels are the selector, and the labels of the controller itself, where those are not given."""
+        spec = obj.setdefault("spec", {})
+        labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+        if labels:
+            spec.setdefault("selector", dict(labels))
+            obj["metadata"].setdefault("labels", dict(labels))
+
+
+REPLICATION_CONTROLLERS = Resource(
+    group="",
+    version="v1",
+    kind="ReplicationController",
+    plural="replicationcontrollers",
+    singular="replicationcontroller",
+    namespaced=True,
+    definition="io.k8s.api.core.v1.ReplicationController",
+    strategy=ReplicationControllerStrategy(),
+    short_names=("rc",),
+    categories=("all",),
+    subresources=("scale", "status"),
+    columns=(
+        NAME,
+        number("Desired", "spec.replicas"),
+        number("Current", "status.replicas"),
+        number("Ready", "status.readyReplicas"),
+        AGE,
+        *of_template(),
+        of_selector(form=format_labels),
+    ),
+    field_labels=("status.replicas",),
+    storage_version_hash="Jond2If31h0=",
+)

@@ -1,0 +1,33 @@
+"""StatefulSet: pods with names and volumes of their own, one after another.
+
+Upstream: pkg/registry/apps/statefulset/strategy.go
+"""
+
+from __future__ import annotations
+
+from labkit.glassbox.resources.columns import AGE, NAME, READY, of_template
+from labkit.glassbox.resources.resource import Resource
+from labkit.glassbox.resources.strategy import Strategy
+
+
+class StatefulSetStrategy(Strategy):
+    has_status = True
+    counts_generation = True
+    empty_status = {"replicas": 0, "availableReplicas": 0}
+
+
+STATEFULSETS = Resource(
+    group="apps",
+    version="v1",
+    kind="StatefulSet",
+    plural="statefulsets",
+    singular="statefulset",
+    namespaced=True,
+    definition="io.k8s.api.apps.v1.StatefulSet",
+    strategy=StatefulSetStrategy(),
+    short_names=("sts",),
+    categories=("all",),
+    subresources=("scale", "status"),
+    columns=(NAME, READY, AGE, *of_template()),
+    storage_version_hash="H+vl74LkKdo=",
+)
