@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
-from labkit.glassbox.scheduler.filters import Reason, is_tolerated, unimplemented, why_not
+from labkit.glassbox.scheduler.filters import Reason, unimplemented, why_not
 from labkit.glassbox.scheduler.nodes import NodeInfo, requests
 from labkit.glassbox.scheduler.scheduler import best, explain
 from labkit.glassbox.scheduler.scores import least_allocated, preferred_affinity, spread, untainted
+from labkit.glassbox.taints import is_tolerated
 from tests.components import client, events, pod, scheduler
 from tests.embedded import eventually
 

@@ -13,3 +13,7 @@ def tolerates(toleration: dict, taint: dict) -> bool:
     if toleration.get("operator", "Equal") == "Exists":
         return True
     return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
+
+
+def is_tolerated(pod: dict, taint: dict) -> bool:
+    return any(tolerates(each, taint) for each in pod["spec"].get("tolerations") or [])

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from labkit.glassbox import objects
+from labkit.glassbox import node_selector, objects
 from labkit.glassbox.scheduler.nodes import NodeInfo, host_ports, requests
-from labkit.glassbox.taints import tolerates
+from labkit.glassbox.taints import is_tolerated
 
 
 @dataclass(frozen=True)
@@ -47,52 +47,9 @@ def taints(pod: dict, info: NodeInfo) -> Iterator[Reason]:
             return
 
 
-def is_tolerated(pod: dict, taint: dict) -> bool:
-    return any(tolerates(each, taint) for each in pod["spec"].get("tolerations") or [])
-
-
 def node_affinity(pod: dict, info: NodeInfo) -> Iterator[Reason]:
-    labels, name = objects.labels(info.node), objects.name(info.node)
-    selector = pod["spec"].get("nodeSelector") or {}
-    required = _node_affinity(pod).get("requiredDuringSchedulingIgnoredDuringExecution")
-    fits = selector.items() <= labels.items()
-    if required is not None:
-        fits = fits and any(matches_term(term, labels, name) for term in required["nodeSelectorTerms"])
-    if not fits:
+    if not node_selector.accepts(pod, info.node):
         yield Reason("node(s) didn't match Pod's node affinity/selector")
-
-
-def _node_affinity(pod: dict) -> dict:
-    return (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
-
-
-def matches_term(term: dict, labels: dict[str, str], name: str) -> bool:
-    """Tell whether a node matches a term; an empty term matches none."""
-    expressions = term.get("matchExpressions") or []
-    fields = term.get("matchFields") or []
-    if not expressions and not fields:
-        return False
-    return all(_meets(each, labels.get(each["key"])) for each in expressions) and all(
-        _meets(each, name) for each in fields
-    )
-
-
-def _meets(requirement: dict, value: str | None) -> bool:
-    values = requirement.get("values") or []
-    match requirement["operator"]:
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    try:
-        difference = int(value or "") - int(values[0])
-    except ValueError:
-        return False
-    return difference > 0 if requirement["operator"] == "Gt" else difference < 0
 
 
 def node_ports(pod: dict, info: NodeInfo) -> Iterator[Reason]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit.glassbox import objects
-from labkit.glassbox.scheduler.filters import is_tolerated, matches_term
+from labkit.glassbox.node_selector import matches_term
 from labkit.glassbox.scheduler.nodes import NodeInfo, requests
+from labkit.glassbox.taints import is_tolerated
 
 RESOURCES = ("cpu", "memory")
 
