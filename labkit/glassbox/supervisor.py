@@ -30,6 +30,7 @@ from typing import Any
 
 from labkit.glassbox import network, syscalls
 from labkit.glassbox.cluster import API_SERVER, Component, Layout
+from labkit.glassbox.processes import proportional_memory
 
 log = logging.getLogger("supervisor")
 
@@ -365,17 +366,6 @@ def kill_everything_else() -> None:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
-
-
-def proportional_memory(pid: int) -> int:
-    """Return a process's memory in bytes, each shared page divided by those that share it."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # it ended meanwhile
-    return 0
 
 
 def redirect_output(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 authentication → authorization → route → handler; each refuses by raising ApiError, which becomes a Status here and
 nowhere else. Handlers run on the event loop's thread: they are short, and one at a time is what makes a read-modify-
-write atomic. Only watches and logs suspend.
+write atomic. Only watches, logs and metrics suspend.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/server/{config,handler}.go
 """
@@ -18,10 +18,12 @@ from aiohttp import web
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import auth, discovery, handlers, kubelet_proxy, negotiation, routes
+from labkit.glassbox.apiserver.metrics import Metrics
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.usage import LastUse
 from labkit.glassbox.apiserver.watch import Watch
 from labkit.glassbox.errors import ApiError
+from labkit.glassbox.resources.metrics import GROUP
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class Server:
 
     def __init__(self, api: Api, tokens: Mapping[str, auth.User], usage: LastUse):
         self.api, self.tokens, self.usage = api, tokens, usage
+        self.metrics = Metrics(api)
         self.stopping = asyncio.Event()
 
     async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -71,6 +74,8 @@ class Server:
             return await self._watch(http, Watch(request, self.api))
         if route.subresource == "log":
             return await self._log(http, request)
+        if route.group == GROUP:
+            return self._respond(request, await self.metrics.answer(request))
         return self._respond(request, handlers.handle(request, self.api))
 
     def _authenticate(self, http: web.BaseRequest) -> auth.User:

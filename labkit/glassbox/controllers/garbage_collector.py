@@ -24,8 +24,8 @@ IGNORED = ("events",)  # they name what they are about, but nobody owns them
 
 def collected() -> list[str]:
     """Return the kinds that may own or be owned."""
-    every = [each for each in REGISTRY.all() if each.stored_as is None and each.plural not in IGNORED]
-    return [each.plural for each in every]
+    every = [each for each in REGISTRY.all() if each.stored_as is None and "delete" in each.verbs]
+    return [each.plural for each in every if each.plural not in IGNORED]
 
 
 class GarbageCollector(Controller):

@@ -76,7 +76,7 @@ class NamespaceController(Controller):
 
 def namespaced() -> list[Resource]:
     """Return every kind that lives in namespaces, each once."""
-    return [each for each in REGISTRY.all() if each.namespaced and each.stored_as is None]
+    return [each for each in REGISTRY.all() if each.namespaced and each.stored_as is None and "delete" in each.verbs]
 
 
 def emptied(api: Client, resource: str, namespace: str) -> list[dict]:

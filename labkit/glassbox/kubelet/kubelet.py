@@ -29,6 +29,7 @@ from labkit.glassbox.kubelet.images import Images
 from labkit.glassbox.kubelet.pod_worker import Node, PodWorker
 from labkit.glassbox.kubelet.runtime import LinuxRuntime
 from labkit.glassbox.kubelet.server import Server, ServerOptions
+from labkit.glassbox.kubelet.stats import Stats
 from labkit.glassbox.kubelet.zygote import Zygote
 from labkit.glassbox.workqueue import WorkQueue
 
@@ -93,7 +94,8 @@ class Kubelet:
         self.runtime.watch(self.queue.add)
         self.find_pods()
         if self.options.server:
-            Server(self.options.server, lambda: list(self.by_uid.values()), self.runtime, self.clock).start()
+            stats = Stats(self.options.node_name, self.runtime, self.by_uid.get, self.clock)
+            Server(self.options.server, lambda: list(self.by_uid.values()), self.runtime, stats, self.clock).start()
         self._insist("registering the node", self.register)
         self.pods.start()
         self.pods.wait_for_sync()

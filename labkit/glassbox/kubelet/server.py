@@ -1,9 +1,9 @@
-"""The kubelet's HTTPS server: container logs, the pods of this node, health.
+"""The kubelet's HTTPS server: container logs, the pods of this node, what they use, health.
 
 Runs in a thread with an event loop of its own. Only the API server talks to it, with a client certificate; kubectl
 logs goes through the API server. A log that is followed costs nothing while nothing is written: pause tells when.
 
-Left out: exec, attach, portForward, stats, metrics; the certificate's holder must be of system:masters (no
+Left out: exec, attach, portForward; the certificate's holder must be of system:masters (no
 SubjectAccessReview).
 
 Upstream: pkg/kubelet/server/server.go, pkg/kubelet/kubelet_pods.go (GetKubeletContainerLogs)
@@ -24,6 +24,7 @@ from labkit.glassbox.clock import Clock
 from labkit.glassbox.kubelet import pods
 from labkit.glassbox.kubelet.logs import LogOptions, LogReader
 from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime
+from labkit.glassbox.kubelet.stats import Stats
 
 MASTERS = "system:masters"
 
@@ -47,8 +48,8 @@ class Server:
     """Serves until `close`."""
 
     def __init__(self, options: ServerOptions, get_pods: Callable[[], Iterable[dict]], runtime: LinuxRuntime,
-                 time: Clock) -> None:  # fmt: skip
-        self.options, self.get_pods, self.runtime, self.clock = options, get_pods, runtime, time
+                 stats: Stats, time: Clock) -> None:  # fmt: skip
+        self.options, self.get_pods, self.runtime, self.stats, self.clock = options, get_pods, runtime, stats, time
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
 
@@ -67,6 +68,8 @@ class Server:
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/pods", self.pods)
         app.router.add_get("/runningpods/", self.running_pods)
+        app.router.add_get("/stats/summary", self.summary)
+        app.router.add_get("/metrics/resource", self.resource_metrics)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self.container_logs)
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
@@ -89,6 +92,15 @@ class Server:
             if each and each.ready
         ]
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    async def summary(self, request: web.Request) -> web.Response:
+        """Return what this node and its pods use."""
+        return web.json_response(await self._loop.run_in_executor(None, self.stats.summary))
+
+    async def resource_metrics(self, request: web.Request) -> web.Response:
+        """Return the same for Prometheus."""
+        text = await self._loop.run_in_executor(None, self.stats.resource_metrics)
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def container_logs(self, request: web.Request) -> web.StreamResponse:
         """Stream a container's log."""

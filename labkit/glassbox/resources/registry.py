@@ -20,6 +20,7 @@ from labkit.glassbox.resources import (
     horizontal_pod_autoscaler,
     job,
     lease,
+    metrics,
     namespace,
     node,
     persistent_volume,
@@ -112,5 +113,7 @@ REGISTRY = Registry(
         storage_class.STORAGE_CLASSES,
         priority_class.PRIORITY_CLASSES,
         lease.LEASES,
+        metrics.NODE_METRICS,
+        metrics.POD_METRICS,
     )
 )
