@@ -1,8 +1,10 @@
 """What the kubelet decides to do for a pod."""
 
+from dataclasses import replace
+
 import pytest
 
-from labkit.glassbox.kubelet.actions import compute_actions, next_backoff
+from labkit.glassbox.kubelet.actions import Health, Observed, compute_actions, next_backoff
 from labkit.glassbox.kubelet.recall import recall
 from labkit.glassbox.kubelet.runtime import Actual, Container, Sandbox
 
@@ -141,3 +143,101 @@ def test_how_the_attempt_before_ended_is_remembered_too():
     ended = {"exitCode": 137, "startedAt": "1970-01-01T00:00:01Z", "finishedAt": "1970-01-01T00:00:02Z"}
     was = {**pod(), **remembered({"running": {}}, lastState={"terminated": ended})}
     assert [each.attempt for each in recall(was, actual(container(attempt=2)), now=50).containers["web"]] == [1, 2]
+
+
+# sidecars and containers' own policies
+
+
+def with_sidecar(policy="Always", init=("side", "one"), **probe):
+    made = pod(policy, init=init)
+    for each in made["spec"]["initContainers"]:
+        if each["name"].startswith("side"):
+            each |= {"restartPolicy": "Always", **probe}
+    return made
+
+
+def seen(**health):
+    return Observed({name: Health(**each) for name, each in health.items()})
+
+
+def test_a_sidecar_that_has_started_lets_the_next_init_container_begin():
+    spec = with_sidecar(startupProbe={})
+    assert started(compute_actions(spec, Actual(), now=0)) == [("side", 0)]
+    there = actual(container("side"))
+    assert started(compute_actions(spec, there, 100, seen(side={"started": False, "ready": False}))) == []
+    assert started(compute_actions(spec, there, 100)) == [("one", 0)]
+    done = actual(container("side"), container("one", exit_code=0))
+    assert started(compute_actions(spec, done, 100)) == [("web", 0)]
+
+
+def test_a_sidecar_that_ends_starts_again_beside_the_others():
+    there = actual(container("side", exit_code=0), container("one", exit_code=0), container())
+    assert started(compute_actions(with_sidecar("Never"), there, now=101)) == [("side", 1)]
+
+
+def test_sidecars_end_after_the_others():
+    spec = with_sidecar("Never", init=("side",))
+    todo = compute_actions(spec, actual(container("side"), container(exit_code=0)), now=101)
+    assert ([each.container.name for each in todo.stop], todo.stop_sandbox) == (["side"], False)
+    todo = compute_actions(spec, actual(container("side", exit_code=143), container(exit_code=0)), now=101)
+    assert (todo.stop, todo.stop_sandbox) == ((), True)
+
+
+def test_init_containers_run_again_in_a_new_sandbox():
+    spec = pod(init=("one",))
+    earlier = actual(container("one", exit_code=0), container(exit_code=137), sandbox=DEAD_SANDBOX)
+    assert started(compute_actions(spec, earlier, now=200)) == [("one", 1)]
+    anew = actual(container("one", exit_code=0), container(exit_code=137), sandbox=replace(SANDBOX, created_at=150))
+    assert started(compute_actions(spec, anew, now=200)) == [("one", 1)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "own", "code", "restarts"),
+    [
+        ("Always", {"restartPolicy": "Never"}, 1, False),
+        ("Never", {"restartPolicy": "OnFailure"}, 1, True),
+        ("Never", {"restartPolicy": "OnFailure"}, 0, False),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": "In 42"}, 42, True),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": "In 42"}, 41, False),
+        ("Never", {"restartPolicy": "Never", "restartPolicyRules": "NotIn 42"}, 41, True),
+    ],
+)
+def test_a_container_s_own_policy_and_rules_come_before_the_pod_s(policy, own, code, restarts):
+    if rule := own.get("restartPolicyRules"):
+        operator, value = rule.split()
+        codes = {"operator": operator, "values": [int(value)]}
+        own = {**own, "restartPolicyRules": [{"action": "Restart", "exitCodes": codes}]}
+    made = pod(policy)
+    made["spec"]["containers"][0] |= own
+    assert bool(compute_actions(made, actual(container(exit_code=code)), now=101).start) is restarts
+
+
+# containers that must not go on
+
+
+def test_a_container_that_failed_its_liveness_probe_is_stopped_within_the_probe_s_own_grace():
+    made = pod()
+    made["spec"]["containers"][0]["livenessProbe"] = {"terminationGracePeriodSeconds": 3}
+    (stop,) = compute_actions(made, actual(container()), 100, seen(web={"failed": "liveness"})).stop
+    assert (stop.message, stop.grace) == ("Container web failed liveness probe, will be restarted", 3)
+
+
+def test_a_pod_that_never_restarts_is_not_told_that_it_will_be():
+    (stop,) = compute_actions(pod("Never"), actual(container()), 100, seen(web={"failed": "startup"})).stop
+    assert stop.message == "Container web failed startup probe"
+
+
+@pytest.mark.parametrize("policy", ["Always", "Never"])
+def test_a_changed_image_costs_a_restart_whatever_the_policy_and_without_back_off(policy):
+    old = replace(container(attempt=3, backoff=80), asked_image="busybox:1")
+    (stop,) = compute_actions(pod(policy), actual(old), now=100).stop
+    assert (stop.message, stop.renew) == ("Container web definition changed, will be restarted", True)
+    ended = replace(old, exit_code=143, finished_at=100.0)
+    todo = compute_actions(pod(policy), actual(ended), 101, Observed(renewed=frozenset({"web"})))
+    assert (started(todo), todo.start[0].backoff) == ([("web", 4)], 10)
+
+
+def test_a_post_start_hook_keeps_the_next_container_waiting():
+    spec = pod(containers=("web", "next"))
+    assert started(compute_actions(spec, actual(container()), 100, Observed(hooked=frozenset({"web"})))) == []
+    assert started(compute_actions(spec, actual(container()), 100)) == [("next", 0)]

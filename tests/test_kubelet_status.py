@@ -1,14 +1,17 @@
 """What a pod's status says."""
 
+from dataclasses import replace
+
 import pytest
 
+from labkit.glassbox.kubelet.actions import NOTHING, Observed
 from labkit.glassbox.kubelet.runtime import Actual
-from labkit.glassbox.kubelet.status import Waiting, status_of
-from tests.test_kubelet_actions import DEAD_SANDBOX, actual, container, pod
+from labkit.glassbox.kubelet.status import Verdict, Waiting, status_of
+from tests.test_kubelet_actions import DEAD_SANDBOX, actual, container, pod, seen, with_sidecar
 
 
-def status(the_pod, found, waiting=None):
-    return status_of(the_pod, found, waiting or {}, "172.30.0.11", 1000.0)
+def status(the_pod, found, waiting=None, observed=NOTHING, verdict=None):
+    return status_of(the_pod, found, waiting or {}, "172.30.0.11", 1000.0, observed, verdict)
 
 
 def conditions(found):
@@ -94,3 +97,58 @@ def test_init_containers_are_shown_apart():
     assert found["containerStatuses"][0]["state"] == {"waiting": {"reason": "PodInitializing"}}
     initialized = next(each for each in found["conditions"] if each["type"] == "Initialized")
     assert initialized["message"] == "containers with incomplete status: [one]"
+
+
+def why_not_ready(found):
+    ready = next(each for each in found["conditions"] if each["type"] == "Ready")
+    return ready.get("reason"), ready.get("message")
+
+
+def test_a_container_is_ready_when_its_probes_say_so():
+    found = status(pod(), actual(container()), observed=seen(web={"ready": False}))
+    assert (found["containerStatuses"][0]["started"], found["containerStatuses"][0]["ready"]) == (True, False)
+    assert why_not_ready(found) == ("ContainersNotReady", "containers with unready status: [web]")
+
+
+def test_a_sidecar_counts_for_readiness():
+    found = status(
+        with_sidecar(init=("side",)), actual(container("side"), container()), observed=seen(side={"ready": False})
+    )
+    assert why_not_ready(found) == ("ContainersNotReady", "containers with unready status: [side]")
+
+
+def test_a_container_whose_post_start_hook_runs_is_not_there_yet():
+    found = status(pod(), actual(container()), observed=Observed(hooked=frozenset({"web"})))
+    assert found["containerStatuses"][0]["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    assert found["phase"] == "Pending"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (None, 'corresponding condition of pod readiness gate "example.com/in" does not exist.'),
+        ("False", 'the status of pod readiness gate "example.com/in" is not "True", but False'),
+        ("True", None),
+    ],
+)
+def test_a_readiness_gate_is_opened_by_somebody_else(said, message):
+    gated = pod()
+    gated["spec"]["readinessGates"] = [{"conditionType": "example.com/in"}]
+    if said:
+        gated["status"] = {"conditions": [{"type": "example.com/in", "status": said}]}
+    found = status(gated, actual(container()))
+    assert why_not_ready(found) == ("ReadinessGatesNotReady" if message else None, message)
+    assert conditions(found)["ContainersReady"] == "True"
+
+
+def test_a_pod_that_must_end_is_failed_when_nothing_runs_in_it_any_more():
+    verdict = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+    assert status(pod(), actual(container()), verdict=verdict)["phase"] == "Running"
+    found = status(pod(), actual(container(exit_code=143)), verdict=verdict)
+    assert (found["phase"], found["reason"], found["message"]) == ("Failed", verdict.reason, verdict.message)
+
+
+def test_termination_messages_of_a_pod_take_at_most_12_kib_together():
+    said = [replace(container(name, exit_code=1), message="x" * 4096) for name in "abcd"]
+    found = status(pod(containers=tuple("abcd")), actual(*said))
+    assert [len(each["state"]["terminated"]["message"]) for each in found["containerStatuses"]] == [3072] * 4

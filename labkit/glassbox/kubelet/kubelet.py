@@ -26,10 +26,11 @@ from labkit.glassbox.kubelet import node_status
 from labkit.glassbox.kubelet.addresses import Addresses
 from labkit.glassbox.kubelet.image_pulls import ImagePulls
 from labkit.glassbox.kubelet.images import Images
-from labkit.glassbox.kubelet.pod_worker import Node, PodWorker
+from labkit.glassbox.kubelet.pod_worker import PodWorker
 from labkit.glassbox.kubelet.runtime import LinuxRuntime
 from labkit.glassbox.kubelet.server import Server, ServerOptions
 from labkit.glassbox.kubelet.stats import Stats
+from labkit.glassbox.kubelet.surroundings import Node, Surroundings
 from labkit.glassbox.kubelet.zygote import Zygote
 from labkit.glassbox.workqueue import WorkQueue
 
@@ -68,23 +69,11 @@ class Kubelet:
         self.by_uid: dict[str, dict] = {}
         self._uids: dict[str, str] = {}  # by namespace/name
         self.addresses = Addresses(options.pod_cidr)
-        self.worker = PodWorker(
-            api=api,
-            get_pod=self.by_uid.get,
-            runtime=self.runtime,
-            pulls=ImagePulls(Images(), self.events, time),
-            addresses=self.addresses,
-            events=self.events,
-            again=self.look_again,
-            node=Node(
-                options.node_name,
-                options.node_ip,
-                options.root_dir,
-                options.run_dir,
-                node_status.allocatable(self.host),
-            ),
-            time=time,
-        )
+        allocatable = node_status.allocatable(self.host)
+        node = Node(options.node_name, options.node_ip, options.root_dir, options.run_dir, allocatable)
+        around = Surroundings(api, self.runtime, self.events, self.look_again, node, time)
+        pulls = ImagePulls(Images(), self.events, time)
+        self.worker = PodWorker(around, self.by_uid.get, pulls, self.addresses)
         self.stopping = threading.Event()
         self._due: dict[str, float] = {}  # when a pod's next sync is due
         self._lock = threading.Lock()

@@ -22,16 +22,9 @@ POD_FIELDS = {
     "setHostnameAsFQDN": "setHostnameAsFQDN",
     "resourceClaims": "resource claims",
     "runtimeClassName": "runtimeClassName",
-    "activeDeadlineSeconds": "activeDeadlineSeconds",
-    "readinessGates": "readiness gates",
 }
 CONTAINER_FIELDS = {
-    "livenessProbe": "livenessProbe",
-    "readinessProbe": "readinessProbe",
-    "startupProbe": "startupProbe",
-    "lifecycle": "lifecycle hooks",
     "volumeDevices": "volumeDevices",
-    "restartPolicyRules": "restartPolicyRules",
     "stdin": "stdin",
     "tty": "tty",
 }
@@ -48,9 +41,35 @@ def init_containers(pod: dict) -> list[dict]:
     return pod["spec"].get("initContainers") or []
 
 
+def every_container(pod: dict) -> list[dict]:
+    """Return the init containers and the others."""
+    return [*init_containers(pod), *containers(pod)]
+
+
+def spec_of(pod: dict, name: str) -> dict:
+    """Return a container's part of the pod's spec; empty for one that is not the pod's."""
+    return next((each for each in every_container(pod) if each["name"] == name), {})
+
+
+def is_sidecar(container: dict) -> bool:
+    """Tell whether an init container runs beside those after it; asked of an init container."""
+    return container.get("restartPolicy") == "Always"
+
+
 def restart_policy(pod: dict) -> str:
     """Return Always, OnFailure or Never."""
     return pod["spec"].get("restartPolicy", "Always")
+
+
+def restarts(pod: dict, container: dict, exit_code: int) -> bool:
+    """Tell whether a container that ended so is started again: its first rule that matches, its policy, the pod's."""
+    if own := container.get("restartPolicy"):
+        for rule in container.get("restartPolicyRules") or []:
+            told = rule.get("exitCodes") or {}
+            if (exit_code in (told.get("values") or [])) == (told.get("operator") == "In"):
+                return rule.get("action") == "Restart"
+    policy = own or restart_policy(pod)
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
 
 def field_path(pod: dict, name: str) -> str:
@@ -82,8 +101,7 @@ def unimplemented(pod: dict) -> list[str]:
 
 def has_limits(pod: dict) -> bool:
     """Tell whether a container of the pod sets limits, which nothing enforces yet."""
-    every = [*init_containers(pod), *containers(pod)]
-    return any((each.get("resources") or {}).get("limits") for each in every)
+    return any((each.get("resources") or {}).get("limits") for each in every_container(pod))
 
 
 def _unimplemented(pod: dict) -> Iterator[str]:
@@ -94,11 +112,12 @@ def _unimplemented(pod: dict) -> Iterator[str]:
         kinds = [kind for kind in volume if kind != "name"] or ["emptyDir"]
         yield from (f"volumes of type {kind}" for kind in kinds if kind not in VOLUMES)
         yield from _projected(volume)
-    for container in [*init_containers(pod), *containers(pod)]:
+    for container in every_container(pod):
         yield from (words for field, words in CONTAINER_FIELDS.items() if container.get(field))
         yield from _security(container.get("securityContext") or {})
-        if container.get("restartPolicy"):
-            yield "restartPolicy of a container"
+        handlers = [container.get(f"{kind}Probe") or {} for kind in ("startup", "liveness", "readiness")]
+        handlers += (container.get("lifecycle") or {}).values()
+        yield from (f"{kind} in probes and hooks" for kind in ("exec", "grpc") for each in handlers if kind in each)
         yield from ("hostPort" for port in container.get("ports") or [] if port.get("hostPort"))
         yield from ("subPathExpr" for mount in container.get("volumeMounts") or [] if mount.get("subPathExpr"))
 

@@ -29,6 +29,7 @@ from labkit.glassbox.kubelet.zygote import SOCKET, Zygote
 
 ANSWER_TIME = 30  # seconds; pause answers in milliseconds unless the machine is stuck
 SHM_SIZE = "64m"
+KEPT = ("name", "attempt", "id", "image", "image_id", "log", "backoff", "asked_image")  # of a container's configuration
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class ContainerConfig:
     log: str
     termination_log: str = "/dev/termination-log"  # the container's path
     backoff: float = 0.0  # seconds to wait, after this one ends, before the next attempt
+    asked_image: str = ""  # as the pod's spec had it
     id: str = ""
 
 
@@ -85,6 +87,7 @@ class Container:
     reason: str = ""
     message: str = ""
     pid: int = 0
+    asked_image: str = ""
 
     @property
     def running(self) -> bool:
@@ -250,7 +253,7 @@ class LinuxRuntime:
             if state.get("exit_code") is None and not alive:  # ended with its sandbox, by the kernel
                 state = state | {"exit_code": 137, "reason": "Error", "finished_at": time.time()}
                 _replace(directory / str(attempt) / "state.json", state)
-            known = {key: config[key] for key in ("name", "attempt", "id", "image", "image_id", "log", "backoff")}
+            known = {key: config[key] for key in KEPT}
             yield Container(**known, **state)
 
 

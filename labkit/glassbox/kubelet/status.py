@@ -3,8 +3,9 @@
 Reasons and messages are upstream's, for scripts and people read them. Container states come from the runtime; what
 keeps a container from starting, which only the kubelet knows, is handed in as `waiting`.
 
-Invariants: a pod that has ended stays so; lastTransitionTime moves only with a condition's status.
-Left out: probes (a running container is ready), readiness gates, allocated resources.
+Invariants: a pod that has ended stays so; it has not ended while a container runs; lastTransitionTime moves only with a
+condition's status. While a postStart hook runs, its container is shown as it was before, as upstream's blocked worker
+shows it. Left out: resize, device and claim statuses.
 
 Upstream: pkg/kubelet/kubelet_pods.go (generateAPIPodStatus), pkg/kubelet/status/generate.go
 """
@@ -14,7 +15,11 @@ from dataclasses import dataclass
 
 from labkit.glassbox import clock, objects
 from labkit.glassbox.kubelet import actions, pods
+from labkit.glassbox.kubelet.actions import NOTHING, Observed
 from labkit.glassbox.kubelet.runtime import Actual, Container
+
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+MAX_MESSAGES = 12 * 1024  # characters of termination messages, all containers' together
 
 
 @dataclass(frozen=True)
@@ -25,45 +30,83 @@ class Waiting:
     message: str = ""
 
 
-def status_of(pod: dict, actual: Actual, waiting: Mapping[str, Waiting], node_ip: str, now: float) -> dict:
+@dataclass(frozen=True)
+class Verdict:
+    """That a pod must end, and why: its deadline, an eviction, a node that does not take it."""
+
+    reason: str
+    message: str
+    grace: int | None = None  # seconds, where they are not the pod's
+
+
+def status_of(
+    pod: dict,
+    actual: Actual,
+    waiting: Mapping[str, Waiting],
+    node_ip: str,
+    now: float,
+    observed: Observed = NOTHING,
+    verdict: Verdict | None = None,
+) -> dict:
     """Return the pod's status at `now` (seconds since the epoch)."""
     old = pod.get("status") or {}
-    started = actions.initialized(pod, actual)
-    idle = Waiting("ContainerCreating" if started else "PodInitializing")
-    init_idle = Waiting("PodInitializing")
-    inits = [_container(pod, each, actual, waiting.get(each["name"], init_idle)) for each in pods.init_containers(pod)]
-    mains = [_container(pod, each, actual, waiting.get(each["name"], idle)) for each in pods.containers(pod)]
-    phase = old["phase"] if pods.is_finished(pod) else phase_of(pod, inits, mains, started)
+    actual = _without_hooked(actual, observed)
+    started = actions.initialized(pod, actual, observed)
+    idle = Waiting("ContainerCreating" if started and not pods.init_containers(pod) else "PodInitializing")
+    inits, mains = (
+        [_container(pod, each, actual, waiting.get(each["name"], idle), observed) for each in every]
+        for every in (pods.init_containers(pod), pods.containers(pod))
+    )
+    ended = None if actions.running(actual) else verdict
+    phase = phase_of(pod, inits, mains, started)
+    if pods.is_finished(pod):
+        phase = old["phase"]
+    elif ended:
+        phase = "Failed"
+    elif phase in ("Succeeded", "Failed") and actions.running(actual):
+        phase = "Running"  # its sidecars are still to end
     status = {
         "observedGeneration": pod["metadata"].get("generation", 1),
         "phase": phase,
-        "conditions": _conditions(pod, actual, mains, phase, started, now),
+        "conditions": _conditions(pod, actual, [*inits, *mains], phase, started, now),
         "hostIP": node_ip,
         "hostIPs": [{"ip": node_ip}],
         "startTime": old.get("startTime") or clock.rfc3339(now),
         "containerStatuses": mains,
+        "resources": {},
     }
     if inits:
         status["initContainerStatuses"] = inits
     if actual.sandbox:
         status |= {"podIP": actual.sandbox.address, "podIPs": [{"ip": actual.sandbox.address}]}
+    if ended:
+        status |= {"reason": ended.reason, "message": ended.message}
     return {**{key: old[key] for key in ("qosClass", "reason", "message") if key in old}, **status}
+
+
+def _without_hooked(actual: Actual, observed: Observed) -> Actual:
+    past = {name: actual.containers[name][:-1] for name in observed.hooked if name in actual.containers}
+    return Actual(actual.sandbox, {**actual.containers, **past})
 
 
 def phase_of(pod: dict, inits: list[dict], mains: list[dict], started: bool) -> str:
     """Sum up the containers' states in one word."""
-    policy = pods.restart_policy(pod)
     if not started:
-        failed = any(_exit_code(each) not in (None, 0) for each in inits)
-        return "Failed" if failed and policy == "Never" else "Pending"
+        specs = pods.init_containers(pod)
+        return "Failed" if any(map(_fails, [pod] * len(specs), specs, inits)) else "Pending"
     if any("waiting" in each["state"] and "terminated" not in each["lastState"] for each in mains):
         return "Pending"
-    if any("running" in each["state"] for each in mains) or policy == "Always":
+    if any("running" in each["state"] for each in mains):
         return "Running"
-    codes = [_exit_code(each) for each in mains]
-    if all(code == 0 for code in codes):
-        return "Succeeded"
-    return "Failed" if policy == "Never" else "Running"
+    codes = [_exit_code(each) or 0 for each in mains]
+    if any(map(pods.restarts, [pod] * len(mains), pods.containers(pod), codes)):
+        return "Running"
+    return "Failed" if any(codes) else "Succeeded"
+
+
+def _fails(pod: dict, spec: dict, status: dict) -> bool:
+    code = _exit_code(status)
+    return bool(code) and not pods.restarts(pod, spec, code or 0)
 
 
 def _exit_code(status: dict) -> int | None:
@@ -71,7 +114,7 @@ def _exit_code(status: dict) -> int | None:
     return ended["exitCode"] if ended else None
 
 
-def _container(pod: dict, spec: dict, actual: Actual, waiting: Waiting) -> dict:
+def _container(pod: dict, spec: dict, actual: Actual, waiting: Waiting, observed: Observed) -> dict:
     attempts = actual.containers.get(spec["name"], ())
     last = attempts[-1] if attempts else None
     before = attempts[-2] if len(attempts) > 1 else None
@@ -79,25 +122,30 @@ def _container(pod: dict, spec: dict, actual: Actual, waiting: Waiting) -> dict:
     if last is None or (backing_off and not last.running):
         state, before = _waiting(waiting), last
     else:
-        state = _state(last)
-    running = "running" in state
-    is_init = any(each is spec for each in pods.init_containers(pod))
+        state = _state(last, pod)
+    health = observed.of(last if "running" in state else None)
+    is_init = any(each is spec for each in pods.init_containers(pod)) and not pods.is_sidecar(spec)
     status = {
         "name": spec["name"],
         "state": state,
-        "lastState": _state(before) if before else {},
-        "ready": _exit_code({"state": state, "lastState": {}}) == 0 if is_init else running,
+        "lastState": _state(before, pod) if before else {},
+        "ready": _exit_code({"state": state, "lastState": {}}) == 0 if is_init else health.started and health.ready,
         "restartCount": last.attempt if last else 0,
         "image": last.image if last else spec["image"],
         "imageID": last.image_id if last else "",
-        "started": running,
+        "started": health.started,
     }
     if last:
-        status |= {"containerID": f"glassbox://{last.id}", "resources": spec.get("resources") or {}}
+        status |= {"containerID": f"glassbox://{last.id}", **_resources(spec)}
         status["user"] = {"linux": {"uid": 0, "gid": 0, "supplementalGroups": [0]}}
     if mounts := spec.get("volumeMounts"):
         status["volumeMounts"] = [_mount(each) for each in mounts]
     return status
+
+
+def _resources(spec: dict) -> dict:
+    held = spec.get("resources") or {}
+    return {"resources": held} | ({"allocatedResources": held["requests"]} if held.get("requests") else {})
 
 
 def _mount(mount: dict) -> dict:
@@ -110,13 +158,13 @@ def _waiting(waiting: Waiting) -> dict:
     return {"waiting": {key: value for key, value in shown.items() if value}}
 
 
-def _state(container: Container) -> dict:
+def _state(container: Container, pod: dict) -> dict:
     if container.running:
         return {"running": {"startedAt": clock.rfc3339(container.started_at)}}
     ended = {
         "exitCode": container.exit_code,
         "reason": container.reason,
-        "message": container.message,
+        "message": container.message[: MAX_MESSAGES // len(pods.every_container(pod))],
         "startedAt": clock.rfc3339(container.started_at),
         "finishedAt": clock.rfc3339(container.finished_at or container.started_at),
         "containerID": f"glassbox://{container.id}",
@@ -124,29 +172,49 @@ def _state(container: Container) -> dict:
     return {"terminated": {key: value for key, value in ended.items() if value != ""}}
 
 
-def _conditions(pod: dict, actual: Actual, mains: list[dict], phase: str, started: bool, now: float) -> list[dict]:
+def _conditions(pod: dict, actual: Actual, statuses: list[dict], phase: str, started: bool, now: float) -> list[dict]:
     sandbox = actual.sandbox is not None and actual.sandbox.ready
-    unready = [each["name"] for each in mains if not each["ready"]]
     ended = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase, "")
-    why = (ended, "") if ended else ("ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")
-    ready = (not unready and not ended, *why)
-    incomplete = [each["name"] for each in pods.init_containers(pod)]
-    not_started = ("ContainersNotInitialized", f"containers with incomplete status: [{' '.join(incomplete)}]")
+    all_ready = (False, ended, "") if ended else _containers_ready(pod, statuses)
     found = {
         "PodReadyToStartContainers": (sandbox, "", ""),
-        "Initialized": (started, *(("PodCompleted", "") if phase == "Succeeded" else ("", ""))) if started
-        else (False, *not_started),
-        "Ready": ready,
-        "ContainersReady": ready,
+        "Initialized": _initialized(pod, statuses, phase, started),
+        "Ready": _gates_open(pod) if all_ready[0] else all_ready,
+        "ContainersReady": all_ready,
         "PodScheduled": (True, "", ""),
-    }  # fmt: skip
+    }
     generation = pod["metadata"].get("generation", 1)
-    old = (pod.get("status") or {}).get("conditions") or []
-    conditions = list(old)
+    conditions = list((pod.get("status") or {}).get("conditions") or [])
     for kind, values in found.items():
         conditions = objects.set_condition(conditions, _condition(kind, *values, generation), now)
     order = [*found, *(each["type"] for each in conditions)]
     return sorted(conditions, key=lambda each: order.index(each["type"]))
+
+
+def _containers_ready(pod: dict, statuses: list[dict]) -> tuple[bool, str, str]:
+    inits = {each["name"] for each in pods.init_containers(pod) if not pods.is_sidecar(each)}
+    unready = [each["name"] for each in statuses if not each["ready"] and each["name"] not in inits]
+    return not unready, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+
+
+def _initialized(pod: dict, statuses: list[dict], phase: str, started: bool) -> tuple[bool, str, str]:
+    if started:
+        return True, "PodCompleted" if phase == "Succeeded" else "", ""
+    sidecars = {each["name"] for each in pods.init_containers(pod) if pods.is_sidecar(each)}
+    inits = statuses[: len(pods.init_containers(pod))]
+    open_ = [each["name"] for each in inits if not each["started" if each["name"] in sidecars else "ready"]]
+    return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(open_)}]"
+
+
+def _gates_open(pod: dict) -> tuple[bool, str, str]:
+    closed = []
+    for kind in (each["conditionType"] for each in pod["spec"].get("readinessGates") or []):
+        condition = objects.condition(pod, kind)
+        if condition is None:
+            closed.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
+        elif condition["status"] != "True":
+            closed.append(f'the status of pod readiness gate "{kind}" is not "True", but {condition["status"]}')
+    return not closed, "ReadinessGatesNotReady", ", ".join(closed)
 
 
 def _condition(kind: str, holds: bool, reason: str, message: str, generation: int) -> dict:

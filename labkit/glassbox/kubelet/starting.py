@@ -1,0 +1,137 @@
+"""Makes what a pod lacks: volumes, sandbox, then its containers in order.
+
+A container with a postStart hook keeps those after it waiting until the hook has ended; a hook that fails ends its
+container. What cannot be made now is told as the reason why a container waits, and tried again later.
+
+Upstream: pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer), kuberuntime_sandbox.go
+"""
+
+from pathlib import Path
+
+from labkit.glassbox import objects
+from labkit.glassbox.kubelet import env, pods, rootfs, volumes
+from labkit.glassbox.kubelet.actions import Actions, Start
+from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
+from labkit.glassbox.kubelet.env import ConfigError
+from labkit.glassbox.kubelet.hooks import Hooks
+from labkit.glassbox.kubelet.image_pulls import ImagePulls
+from labkit.glassbox.kubelet.images import Image
+from labkit.glassbox.kubelet.runtime import Actual, ContainerConfig, Sandbox
+from labkit.glassbox.kubelet.status import Waiting
+from labkit.glassbox.kubelet.surroundings import RETRY, Surroundings
+from labkit.glassbox.kubelet.zygote import SandboxError
+
+
+class Starter:
+    """Starts the pods of one node."""
+
+    def __init__(self, around: Surroundings, pulls: ImagePulls, addresses: Addresses, hooks: Hooks) -> None:
+        self.around, self.pulls, self.addresses, self.hooks = around, pulls, addresses, hooks
+
+    def start(self, pod: dict, actual: Actual, todo: Actions) -> dict[str, Waiting]:
+        """Make what the pod lacks; return what keeps which containers from starting."""
+        uid = objects.uid(pod)
+        waiting = {name: self._backing_off(pod, actual, name, delay) for name, delay in todo.backing_off.items()}
+        if todo.again_after is not None:
+            self.around.again(uid, todo.again_after)
+        if not todo.start and not volumes.is_live(pod):
+            return waiting
+        try:
+            facts, lookup = self.around.facts(pod, actual), self.around.lookup(pod)
+            made = volumes.prepare(pod, self.around.places(uid), facts, lookup)
+        except ConfigError as error:
+            self.around.warn(pod, "FailedMount", str(error))
+            self.around.again(uid, RETRY)
+            return waiting
+        if todo.new_sandbox:
+            actual = self._new_sandbox(pod, actual)
+            if actual.sandbox is None:
+                self.around.again(uid, RETRY)
+                return waiting
+        for start in todo.start:
+            if why := self._start_container(pod, actual, start, made):
+                waiting[start.container["name"]] = why
+            elif self.hooks.post_start(pod, start.container, start.attempt):
+                break
+        return waiting
+
+    def forget(self, uid: str) -> None:
+        """Give back what a pod that is gone had of the node."""
+        self.addresses.release(uid)
+        self.pulls.forget(uid)
+
+    def _new_sandbox(self, pod: dict, actual: Actual) -> Actual:
+        uid, attempt = objects.uid(pod), 0
+        if actual.sandbox:
+            attempt = actual.sandbox.attempt + 1
+            self.around.tell(pod, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        elif pods.has_limits(pod):
+            self.around.warn(pod, "LimitsNotEnforced", "resource limits are not enforced by this kubelet")
+        try:
+            address = self.addresses.take(uid)
+            hostname = pods.hostname(pod)
+            wanted = Sandbox(uid, objects.namespace(pod), objects.name(pod), hostname, address, attempt)
+            return Actual(self.around.runtime.run_sandbox(wanted), actual.containers)
+        except (SandboxError, NoAddress, OSError) as error:
+            self.around.warn(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            return Actual(None, actual.containers)
+
+    def _start_container(self, pod: dict, actual: Actual, start: Start, made: dict[str, Path]) -> Waiting | None:
+        container, name, uid = start.container, start.container["name"], objects.uid(pod)
+        path = pods.field_path(pod, name)
+        image = self.pulls.image(pod, container)
+        if isinstance(image, Waiting):
+            self.around.again(uid, self.pulls.delay(pod, container))
+            return image
+        try:
+            config = self._config(pod, actual, start, image, made)
+        except ConfigError as error:
+            self.around.warn(pod, "Failed", f"Error: {error}", path)
+            self.around.again(uid, RETRY)
+            return Waiting("CreateContainerConfigError", str(error))
+        self.around.tell(pod, "Created", "Container created", path)
+        self.around.runtime.start_container(uid, config)
+        started = self.around.runtime.inspect(uid).latest(name)
+        if started and started.reason == "StartError":
+            self.around.warn(pod, "Failed", f"Error: {started.message}", path)
+            return Waiting("RunContainerError", started.message)
+        self.around.tell(pod, "Started", "Container started", path)
+        return None
+
+    def _config(self, pod: dict, actual: Actual, start: Start, image: Image, made: dict[str, Path]) -> ContainerConfig:
+        assert actual.sandbox
+        container, uid, runtime = start.container, objects.uid(pod), self.around.runtime
+        base = {**image.env, "HOSTNAME": actual.sandbox.hostname, "HOME": "/root"}
+        facts = self.around.facts(pod, actual)
+        variables = env.environment(pod, container, base, facts, self.around.lookup(pod))
+        shared = rootfs.PodFiles(actual.sandbox.hostname, actual.sandbox.address, str(runtime.pods / uid / "shm"))
+        return ContainerConfig(
+            name=container["name"],
+            attempt=start.attempt,
+            image=image.name,
+            image_id=image.id,
+            args=env.command(container, image.command, variables),
+            env=variables,
+            cwd=container.get("workingDir") or "/",
+            root=str(runtime.root),
+            steps=rootfs.plan(image, shared, volumes.mounts(container, made, pod)),
+            log=str(self.around.log_directory(pod) / container["name"] / f"{start.attempt}.log"),
+            termination_log=container.get("terminationMessagePath") or "/dev/termination-log",
+            backoff=start.backoff,
+            asked_image=container["image"],
+        )
+
+    def _backing_off(self, pod: dict, actual: Actual, name: str, delay: float) -> Waiting:
+        who = f"{objects.name(pod)}_{objects.namespace(pod)}({objects.uid(pod)})"
+        last = actual.latest(name)
+        if last and self.around.first_time(pod, f"backing off {last.id}"):
+            message = f"Back-off restarting failed container {name} in pod {who}"
+            self.around.warn(pod, "BackOff", message, pods.field_path(pod, name))
+        text = _duration(delay)
+        return Waiting("CrashLoopBackOff", f"back-off {text} restarting failed container={name} pod={who}")
+
+
+def _duration(seconds: float) -> str:
+    """Write seconds as Go writes a duration: 10s, 2m40s, 5m0s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
