@@ -54,6 +54,8 @@ def delete(request: Request, api: Api) -> Answer:
     route, resource = request.route, request.resource
     admission.admit_delete(request, route.name)
     row = read(api.store, resource, route.namespace, route.name)
+    if resource.strategy.orphaning_warning and options.policy is None and options.orphan is None:
+        request.warnings.append(resource.strategy.orphaning_warning)
     return delete_row(resource, row, options, api)
 
 
@@ -187,7 +189,7 @@ def check_preconditions(resource: Resource, obj: dict, options: Options) -> None
 def mark(resource: Resource, obj: dict, options: Options, now: float) -> None:
     """Write into the object that, and until when, it is being deleted."""
     meta = obj["metadata"]
-    finalizers = finalizers_for(meta.get("finalizers") or [], options)
+    finalizers = finalizers_for(meta.get("finalizers") or [], options, resource.strategy.orphans_by_default)
     if finalizers:
         meta["finalizers"] = finalizers
     else:
@@ -226,13 +228,13 @@ def grace_of(resource: Resource, obj: dict, options: Options) -> int:
     return 1 if grace < 0 else grace
 
 
-def finalizers_for(held: list[str], options: Options) -> list[str]:
-    """Return the finalizers that make the garbage collector do what the policy says."""
+def finalizers_for(held: list[str], options: Options, orphans: bool = False) -> list[str]:
+    """Return the finalizers that make the garbage collector do what the policy, or the kind's own default, says."""
     policy = options.policy
     if policy is None and options.orphan is not None:
         policy = "Orphan" if options.orphan else "Background"
     if policy is None:
-        return held
+        return [*held, ORPHAN] if orphans and not {FOREGROUND, ORPHAN} & set(held) else held
     wanted = POLICIES[policy]
     kept = [each for each in held if each not in (FOREGROUND, ORPHAN)]
     return [*kept, wanted] if wanted else kept

@@ -5,14 +5,22 @@ Upstream: pkg/registry/apps/controllerrevision/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from labkit.glassbox import objects
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, NONE, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import fields, workloads
 
 
 class ControllerRevisionStrategy(Strategy):
-    pass
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return workloads.controller_revision(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return [*workloads.controller_revision(obj), *fields.unchanged("data", obj.get("data"), old.get("data"))]
 
 
 def controller(obj: dict, now: float) -> str:

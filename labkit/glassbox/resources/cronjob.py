@@ -5,14 +5,27 @@ Upstream: pkg/registry/batch/cronjob/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, NONE, at, dig, of_selector, of_template, since
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import jobs, warnings
 
 
 class CronJobStrategy(Strategy):
     has_status = True
     counts_generation = True
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return [*jobs.cronjob(obj), *jobs.short_enough(obj)]
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return jobs.cronjob(obj)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.pod_names_from(obj) + warnings.template(obj, "spec", "jobTemplate", "spec", "template")
 
 
 def last_schedule(obj: dict, now: float) -> str:

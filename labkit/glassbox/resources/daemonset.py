@@ -5,9 +5,13 @@ Upstream: pkg/registry/apps/daemonset/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, dig, format_labels, number
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import warnings, workloads
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
@@ -29,6 +33,15 @@ class DaemonSetStrategy(Strategy):
         super().prepare_for_update(obj, old)
         changed = dig(obj, "spec.template") != dig(old, "spec.template")
         count_template(obj, template_generation(old) + changed)
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return workloads.daemonset(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return [*workloads.daemonset(obj), *workloads.same_selector(obj, old)]
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.template(obj)
 
 
 def template_generation(obj: dict) -> int:

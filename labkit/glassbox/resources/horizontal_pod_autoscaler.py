@@ -5,20 +5,29 @@ Upstream: pkg/registry/autoscaling/horizontalpodautoscaler/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import hpa_columns, hpa_v1
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import autoscalers
 
 
 class HorizontalPodAutoscalerStrategy(Strategy):
     has_status = True
     empty_status = {"desiredReplicas": 0, "currentMetrics": None}
 
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return autoscalers.autoscaler(obj)
+
 
 class HorizontalPodAutoscalerV1Strategy(HorizontalPodAutoscalerStrategy):
     empty_status = {"currentReplicas": 0, "desiredReplicas": 0}
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return autoscalers.autoscaler(hpa_v1.to_v2(obj))
 
 
 HORIZONTAL_POD_AUTOSCALERS = Resource(

@@ -5,18 +5,26 @@ Upstream: pkg/registry/batch/job/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from labkit.glassbox import clock, objects
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, dig, human_duration
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import jobs, warnings
 
-UID, NAME_OF_JOB = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
-OLD_UID, OLD_NAME = "controller-uid", "job-name"
+ORPHANED = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set"
+    " propagationPolicy=Orphan to suppress this warning"
+)
 
 
 class JobStrategy(Strategy):
     has_status = True
     counts_generation = True
+    orphans_by_default = True
+    orphaning_warning = ORPHANED
 
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
@@ -26,14 +34,23 @@ class JobStrategy(Strategy):
         if labels := template["metadata"].get("labels"):
             obj["metadata"].setdefault("labels", dict(labels))
 
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return jobs.job(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return jobs.job_change(obj, old)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.pod_names_from(obj) + warnings.template(obj)
+
 
 def select_by_uid(job: dict) -> None:
     """Let the job select the pods that bear its UID: no two jobs can quarrel over a pod."""
     uid, name = job["metadata"]["uid"], job["metadata"].get("name", "")
-    labels = job["spec"]["template"]["metadata"].setdefault("labels", {})
-    for key, value in ((OLD_NAME, name), (NAME_OF_JOB, name), (OLD_UID, uid), (UID, uid)):
-        labels.setdefault(key, value)
-    job["spec"].setdefault("selector", {}).setdefault("matchLabels", {}).setdefault(UID, uid)
+    given = {jobs.UID: uid, jobs.NAME: name, jobs.OLD_UID: uid, jobs.OLD_NAME: name}
+    meta = job["spec"]["template"]["metadata"]
+    meta["labels"] = dict(sorted((given | (meta.get("labels") or {})).items()))
+    job["spec"].setdefault("selector", {}).setdefault("matchLabels", {}).setdefault(jobs.UID, uid)
 
 
 # What a finished job says comes before that it is being deleted, and that before what it is up to.

@@ -5,15 +5,22 @@ Upstream: pkg/registry/policy/poddisruptionbudget/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, dig, number
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import budgets
 
 
 class PodDisruptionBudgetStrategy(Strategy):
     has_status = True
     counts_generation = True
     empty_status = dict.fromkeys(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return budgets.budget(obj)
 
 
 def amount(name: str, field: str, description: str) -> Column:

@@ -5,9 +5,13 @@ Upstream: pkg/registry/core/podtemplate/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import NAME, dig, format_labels, of_template
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import pods, warnings
 
 
 class PodTemplateStrategy(Strategy):
@@ -15,6 +19,12 @@ class PodTemplateStrategy(Strategy):
 
     def changes_generation(self, obj: dict, old: dict) -> bool:
         return obj.get("template") != old.get("template")
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return pods.template(obj.get("template") or {}, "template")
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.template(obj, "template")
 
 
 POD_TEMPLATES = Resource(

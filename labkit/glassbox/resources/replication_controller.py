@@ -5,15 +5,20 @@ Upstream: pkg/registry/core/replicationcontroller/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, format_labels, number, of_selector, of_template
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import warnings, workloads
 
 
 class ReplicationControllerStrategy(Strategy):
     has_status = True
     counts_generation = True
     empty_status = {"replicas": 0}
+    orphans_by_default = True
 
     def default(self, obj: dict) -> None:
         """A template's labels are the selector, and the labels of the controller itself, where those are not given."""
@@ -22,6 +27,12 @@ class ReplicationControllerStrategy(Strategy):
         if labels:
             spec.setdefault("selector", dict(labels))
             obj["metadata"].setdefault("labels", dict(labels))
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return workloads.replication_controller(obj)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.pod_names_from(obj) + warnings.template(obj)
 
 
 REPLICATION_CONTROLLERS = Resource(

@@ -30,6 +30,8 @@ class Strategy:
     allow_unconditional_update = True  # PUT without resourceVersion overwrites
     name_rule: names.Rule = staticmethod(names.dns_subdomain)
     empty_status: dict | None = {}  # what an object starts with; None leaves the key out
+    orphans_by_default = False  # a deletion without a policy leaves the dependents, as in the first versions of the API
+    orphaning_warning = ""
 
     def default(self, obj: dict) -> None:
         """Fill what neither the schema nor the table of defaults can."""

@@ -44,6 +44,10 @@ def too_long(path: str, limit: int) -> Cause:
     return Cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", path)
 
 
+def too_many(path: str, count: int, most: int) -> Cause:
+    return Cause("FieldValueTooMany", f"Too many: {count}: must have at most {most} items", path)
+
+
 def unsupported(path: str, value: Any, supported: Iterable[str]) -> Cause:
     listed = ", ".join(f'"{each}"' for each in supported)
     return Cause("FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {listed}", path)

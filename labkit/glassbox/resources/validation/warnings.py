@@ -25,10 +25,12 @@ def pod(obj: dict) -> list[str]:
     return list(_pod(obj.get("spec") or {}, obj["metadata"], ""))
 
 
-def template(obj: dict) -> list[str]:
-    """Warn of a workload's pod template."""
-    given = (obj.get("spec") or {}).get("template") or {}
-    return list(_pod(given.get("spec") or {}, given.get("metadata") or {}, "spec.template."))
+def template(obj: dict, *path: str) -> list[str]:
+    """Warn of a workload's pod template, at spec.template if no other path is given."""
+    path, given = path or ("spec", "template"), obj
+    for part in path:
+        given = given.get(part) or {}
+    return list(_pod(given.get("spec") or {}, given.get("metadata") or {}, ".".join([*path, ""])))
 
 
 def _pod(spec: dict, meta: dict, prefix: str) -> Iterator[str]:

@@ -1,0 +1,282 @@
+"""What Jobs and CronJobs must satisfy, and what of them may change.
+
+Upstream: pkg/apis/batch/validation/validation.go
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from labkit.glassbox import cron
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import (
+    duplicate,
+    invalid,
+    not_negative,
+    one_of,
+    required,
+    too_many,
+    unchanged,
+    unsupported,
+)
+from labkit.glassbox.resources.validation.metadata import label_selector
+from labkit.glassbox.resources.validation.pods import template
+from labkit.glassbox.resources.validation.workloads import MATCHES_NOT, is_matched, labels_of, numbers
+
+UID, NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+OLD_UID, OLD_NAME = "controller-uid", "job-name"
+MOST_AT_ONCE = 100_000  # pods of an Indexed job
+MOST_RULES, MOST_CODES = 20, 255
+ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
+INDEXED_ONLY = "requires indexed completion mode"
+NO_TIME_ZONE = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+FIXED = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+# What says where a suspended job's pods may run: it may still change.
+DIRECTIVES = ("affinity", "nodeSelector", "tolerations", "schedulingGates")
+COUNTS = (
+    *("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"),
+    *("backoffLimitPerIndex", "maxFailedIndexes"),
+)
+
+
+def job(obj: dict) -> Iterator[Cause]:
+    """Check a new job."""
+    spec, meta = obj.get("spec") or {}, obj["metadata"]
+    if not spec.get("manualSelector"):
+        yield from _generated(spec, meta)
+    yield from selecting_spec(spec)
+    count = spec.get("completions") or 0
+    if is_indexed(spec) and count and names.dns_label(f"{meta.get('name', '')}-{count - 1}"):
+        told = f"will not able to create pod with invalid DNS label: {meta.get('name', '')}-{count - 1}"
+        yield invalid("metadata.name", meta.get("name", ""), told)
+
+
+def _generated(spec: dict, meta: dict) -> Iterator[Cause]:
+    """Refuse another selector than that which each job is given."""
+    labels, at = labels_of(spec.get("template") or {}) or {}, "spec.template.metadata.labels"
+    for key, value in ((OLD_UID, meta["uid"]), (OLD_NAME, meta.get("name", "")), (NAME, meta.get("name", ""))):
+        if labels.get(key) != value:
+            yield invalid(f"{at}[{key}]", labels, f"must be '{value}'")
+    if spec.get("selector") != {"matchLabels": {UID: meta["uid"]}}:
+        yield invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated")
+
+
+def selecting_spec(spec: dict) -> Iterator[Cause]:
+    yield from job_spec(spec, "spec")
+    selector = spec.get("selector")
+    if selector is None:
+        yield required("spec.selector")
+    elif faults := list(label_selector(selector, "spec.selector")):
+        yield from faults
+    elif not is_matched(selector, spec.get("template") or {}):
+        yield invalid("spec.template.metadata.labels", labels_of(spec.get("template") or {}), MATCHES_NOT)
+
+
+def is_indexed(spec: dict) -> bool:
+    return spec.get("completionMode") == "Indexed"
+
+
+def job_spec(spec: dict, path: str) -> Iterator[Cause]:
+    """Check what a job's spec and a cron job's template have in common."""
+    yield from numbers(spec, *COUNTS, path=path)
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        yield required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
+    if (manager := spec.get("managedBy")) is not None:
+        yield from _domain_prefixed(manager, f"{path}.managedBy")
+    yield from one_of(f"{path}.completionMode", spec.get("completionMode"), ("NonIndexed", "Indexed"))
+    yield from (_indexed if is_indexed(spec) else _not_indexed)(spec, path)
+    if spec.get("podFailurePolicy") is not None:
+        yield from failure_policy(spec, f"{path}.podFailurePolicy")
+    if spec.get("successPolicy") is not None:
+        yield from success_policy(spec, f"{path}.successPolicy")
+    supported = ("Failed",) if spec.get("podFailurePolicy") else ("Failed", "TerminatingOrFailed")
+    yield from one_of(f"{path}.podReplacementPolicy", spec.get("podReplacementPolicy"), supported)
+    yield from template(spec.get("template") or {}, f"{path}.template")
+    yield from _restart_policy(spec, f"{path}.template.spec.restartPolicy")
+
+
+def _domain_prefixed(text: str, path: str) -> Iterator[Cause]:
+    domain, slash, rest = text.partition("/")
+    if not (domain and slash and rest):
+        yield invalid(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        yield from names.check(names.dns_subdomain, path, domain)
+
+
+def _indexed(spec: dict, path: str) -> Iterator[Cause]:
+    count, failed = spec.get("completions"), spec.get("maxFailedIndexes")
+    if count is None:
+        yield required(f"{path}.completions", "when completion mode is Indexed")
+    if spec.get("parallelism", 0) > MOST_AT_ONCE:
+        told = f"must be less than or equal to {MOST_AT_ONCE} when completion mode is Indexed"
+        yield invalid(f"{path}.parallelism", spec["parallelism"], told)
+    if failed is not None and count is not None and failed > count:
+        yield invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions")
+
+
+def _not_indexed(spec: dict, path: str) -> Iterator[Cause]:
+    for field in ("backoffLimitPerIndex", "maxFailedIndexes"):
+        if spec.get(field) is not None:
+            yield invalid(f"{path}.{field}", spec[field], INDEXED_ONLY)
+
+
+def _restart_policy(spec: dict, path: str) -> Iterator[Cause]:
+    policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy", "Always")
+    if policy == "Always":
+        yield required(path, 'valid values: "OnFailure", "Never"')
+    elif policy not in ("OnFailure", "Never"):
+        yield unsupported(path, policy, ("OnFailure", "Never"))
+    elif spec.get("podFailurePolicy") is not None and policy != "Never":
+        yield invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified')
+
+
+def failure_policy(spec: dict, path: str) -> Iterator[Cause]:
+    rules = spec["podFailurePolicy"].get("rules") or []
+    if len(rules) > MOST_RULES:
+        yield too_many(f"{path}.rules", len(rules), MOST_RULES)
+    pod = (spec.get("template") or {}).get("spec") or {}
+    containers = {each.get("name") for field in ("containers", "initContainers") for each in pod.get(field) or []}
+    for index, rule in enumerate(rules):
+        at, action = f"{path}.rules[{index}]", rule.get("action", "")
+        if action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
+            yield invalid(f"{at}.action", action, "requires the backoffLimitPerIndex to be set")
+        yield from one_of(f"{at}.action", action, ACTIONS)
+        codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions") or []
+        if codes is not None:
+            yield from _exit_codes(codes, containers, f"{at}.onExitCodes")
+        for number, each in enumerate(conditions):
+            yield from _condition(each, f"{at}.onPodConditions[{number}]")
+        if (codes is not None) == bool(conditions):
+            told = "specifying both OnExitCodes and OnPodConditions is not supported"
+            told = told if conditions else "specifying one of OnExitCodes and OnPodConditions is required"
+            yield Cause("FieldValueInvalid", f"Invalid value: {told}", at)
+
+
+def _exit_codes(given: dict, containers: set, path: str) -> Iterator[Cause]:
+    operator, values = given.get("operator", ""), given.get("values") or []
+    yield from one_of(f"{path}.operator", operator, ("In", "NotIn"))
+    if given.get("containerName") is not None and given["containerName"] not in containers:
+        told = "must be one of the container or initContainer names in the pod template"
+        yield invalid(f"{path}.containerName", given["containerName"], told)
+    if not values:
+        yield invalid(f"{path}.values", values, "at least one value is required")
+    elif len(values) > MOST_CODES:
+        yield too_many(f"{path}.values", len(values), MOST_CODES)
+    for index, value in enumerate(values):
+        if operator == "In" and value == 0:
+            yield invalid(f"{path}.values[{index}]", value, "must not be 0 for the In operator")
+        if value in values[:index]:
+            yield duplicate(f"{path}.values[{index}]", value)
+    if values != sorted(values):
+        yield invalid(f"{path}.values", values, "must be ordered")
+
+
+def _condition(given: dict, path: str) -> Iterator[Cause]:
+    yield from names.check(names.qualified_name, f"{path}.type", given.get("type", ""))
+    yield from one_of(f"{path}.status", given.get("status", ""), ("False", "True", "Unknown"))
+
+
+def success_policy(spec: dict, path: str) -> Iterator[Cause]:
+    rules = spec["successPolicy"].get("rules") or []
+    if not is_indexed(spec):
+        fields = ("succeededIndexes", "succeededCount")
+        shown = [{field[0].upper() + field[1:]: rule.get(field) for field in fields} for rule in rules]
+        yield invalid(path, {"Rules": shown}, INDEXED_ONLY)
+        return
+    if not rules:
+        yield required(f"{path}.rules", "at least one rules must be specified when the successPolicy is specified")
+    for index, rule in enumerate(rules):
+        yield from _success_rule(rule, spec.get("completions") or 0, f"{path}.rules[{index}]")
+
+
+def _success_rule(rule: dict, completions: int, path: str) -> Iterator[Cause]:
+    count, indexes = rule.get("succeededCount"), rule.get("succeededIndexes")
+    if count is None and indexes is None:
+        yield required(path, "at least one of succeededCount or succeededIndexes must be specified")
+    if indexes is not None and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", indexes):
+        told = f'error parsing succeededIndexes: cannot convert string to integer for index: "{indexes}"'
+        yield invalid(f"{path}.succeededIndexes", indexes, told)
+    yield from not_negative(f"{path}.succeededCount", count)
+    if count is not None and count > completions:
+        told = f"must be less than or equal to {completions} (the number of specified completions)"
+        yield invalid(f"{path}.succeededCount", count, told)
+
+
+def job_change(obj: dict, old: dict) -> Iterator[Cause]:
+    """Check a changed job: it is valid, and what its pods were made from is as it was."""
+    new, held = obj.get("spec") or {}, old.get("spec") or {}
+    yield from job(obj)
+    yield from selecting_spec(new)  # upstream looks twice
+    if is_indexed(new) and is_indexed(held):
+        if new.get("completions") not in (held.get("completions"), new.get("parallelism")):
+            told = "can only be modified in tandem with spec.parallelism"
+            yield invalid("spec.completions", new.get("completions"), told)
+    else:
+        yield from unchanged("spec.completions", new.get("completions"), held.get("completions"))
+    yield from unchanged("spec.selector", new.get("selector"), held.get("selector"))
+    yield from _same_template(obj, old)
+    for field in FIXED:
+        yield from unchanged(f"spec.{field}", new.get(field), held.get(field))
+
+
+def _same_template(obj: dict, old: dict) -> Iterator[Cause]:
+    new, held = obj["spec"]["template"], copy.deepcopy(old["spec"]["template"])
+    if old["spec"].get("suspend") and not (old.get("status") or {}).get("startTime"):
+        for field in DIRECTIVES:
+            held["spec"].pop(field, None)
+            if field in new["spec"]:
+                held["spec"][field] = new["spec"][field]
+        held["metadata"] = new["metadata"]
+    for part in ("metadata", "spec"):
+        yield from unchanged(f"spec.template.{part}", new.get(part), held.get(part))
+
+
+def cronjob(obj: dict) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    yield from _schedule(spec.get("schedule", ""), spec.get("timeZone"))
+    yield from numbers(spec, "startingDeadlineSeconds")
+    yield from one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
+    inner = (spec.get("jobTemplate") or {}).get("spec") or {}
+    yield from job_spec(inner, "spec.jobTemplate.spec")
+    if inner.get("selector") is not None:
+        yield invalid("spec.jobTemplate.spec.selector", inner["selector"], "`selector` will be auto-generated")
+    if inner.get("manualSelector"):
+        yield unsupported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false"))
+    yield from numbers(spec, "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+
+
+def _schedule(given: str, zone: str | None) -> Iterator[Cause]:
+    if not given:
+        yield required("spec.schedule")
+    else:
+        try:
+            cron.parse(re.sub(r"^(CRON_)?TZ=\S+\s+", "", given))
+        except ValueError as error:
+            yield invalid("spec.schedule", given, str(error))
+        if "TZ" in given:
+            told = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+            yield invalid("spec.schedule", given, told)
+    if zone is not None:
+        yield from _zone(zone)
+
+
+def _zone(name: str) -> Iterator[Cause]:
+    if not name:
+        yield invalid("spec.timeZone", name, "timeZone must be nil or non-empty string")
+    elif name.lower() == "local":
+        yield invalid("spec.timeZone", name, NO_TIME_ZONE)
+    else:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            yield invalid("spec.timeZone", name, f"unknown time zone {name}")
+
+
+def short_enough(obj: dict) -> Iterator[Cause]:
+    """Refuse a name that leaves no room for the time that names each job."""
+    if len(obj["metadata"].get("name", "")) > 52:
+        yield invalid("metadata.name", obj["metadata"]["name"], "must be no more than 52 characters")
