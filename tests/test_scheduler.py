@@ -6,10 +6,13 @@ from collections import Counter
 
 import pytest
 
-from labkit.glassbox.scheduler.filters import Reason, unimplemented, why_not
+from labkit.glassbox.scheduler.choice import Choice, best, explain
+from labkit.glassbox.scheduler.cycle import Cycle
+from labkit.glassbox.scheduler.filters import unimplemented, why_not
 from labkit.glassbox.scheduler.nodes import NodeInfo, requests
-from labkit.glassbox.scheduler.scheduler import best, explain
-from labkit.glassbox.scheduler.scores import least_allocated, preferred_affinity, spread, untainted
+from labkit.glassbox.scheduler.reasons import Reason
+from labkit.glassbox.scheduler.scores import least_allocated, preferred_affinity, tainted
+from labkit.glassbox.scheduler.spread import crowding
 from labkit.glassbox.taints import is_tolerated
 from tests.components import client, events, pod, scheduler
 from tests.embedded import eventually
@@ -43,13 +46,17 @@ def holding(*pods, **options):
     return info
 
 
-def port(number):
-    return {"containers": [{"name": "c", "ports": [{"hostPort": number, "containerPort": number}]}]}
+def port(number, address=""):
+    return {"containers": [{"name": "c", "ports": [{"hostPort": number, "containerPort": number, "hostIP": address}]}]}
 
 
 def required(*expressions):
     term = {"nodeSelectorTerms": [{"matchExpressions": list(expressions)}]}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
+
+
+def cycle(wants, *infos, **more):
+    return Cycle(wants, {info.name: info for info in infos}, **more)
 
 
 TAINT = {"key": "k", "value": "v", "effect": "NoSchedule"}
@@ -75,10 +82,11 @@ TAINT = {"key": "k", "value": "v", "effect": "NoSchedule"}
             ["node(s) didn't have free ports for the requested pod ports"],
         ),
         (asking(**port(80)), holding(asking(uid="other", **port(81))), []),
+        (asking(**port(80, "10.0.0.1")), holding(asking(uid="other", **port(80, "10.0.0.2"))), []),
     ],
 )
 def test_a_filter_says_why_not_in_the_words_of_events(wants, info, reasons):
-    assert [reason.text for reason in why_not(wants, info)] == reasons
+    assert [reason.text for reason in why_not(cycle(wants, info), info)] == reasons
 
 
 @pytest.mark.parametrize(
@@ -96,7 +104,7 @@ def test_a_filter_says_why_not_in_the_words_of_events(wants, info, reasons):
 )
 def test_affinity_operators(expression, fits):
     info = holding(labels={"disk": "ssd", "cores": "4"})
-    assert (why_not(asking(affinity=required(expression)), info) == []) is fits
+    assert (why_not(cycle(asking(affinity=required(expression)), info), info) == []) is fits
 
 
 @pytest.mark.parametrize(
@@ -148,24 +156,27 @@ def test_a_pod_that_left_gives_back_what_it_asked_for():
 
 
 def test_what_is_not_implemented_is_named():
-    anti = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "x"}]}}
-    assert unimplemented(asking(affinity=anti)) == ["podAntiAffinity"]
-    assert best(asking(affinity=anti), {"node1": holding()}, random.Random(1)) == (
-        None,
-        "podAntiAffinity: not implemented by this scheduler",
-    )
+    wants = asking(resourceClaims=[{"name": "gpu"}])
+    assert unimplemented(wants) == ["resourceClaims"]
+    assert best(cycle(wants, holding()), random.Random(1)).why == "resourceClaims: not implemented by this scheduler"
 
 
 @pytest.mark.parametrize(
-    ("score", "wants", "better", "worse"),
+    ("rate", "wants", "higher", "lower"),
     [
         (least_allocated, asking("1"), holding(), holding(asking("1", uid="other"))),
-        (untainted, asking(), holding(), holding(taints=[{**TAINT, "effect": "PreferNoSchedule"}])),
-        (spread, asking(owner="rs"), holding(asking(uid="a", owner="x")), holding(asking(uid="b", owner="rs"))),
+        (tainted, asking(), holding(taints=[{**TAINT, "effect": "PreferNoSchedule"}]), holding()),
     ],
 )
-def test_scores_prefer(score, wants, better, worse):
-    assert score(wants, better) > score(wants, worse)
+def test_ratings(rate, wants, higher, lower):
+    assert rate(cycle(wants, higher), higher) > rate(cycle(wants, lower), lower)
+
+
+def test_pods_of_one_controller_crowd_a_node():
+    empty = holding(asking(uid="a", owner="x"), name="a", labels={"kubernetes.io/hostname": "a"})
+    full = holding(asking(uid="b", owner="rs"), name="b", labels={"kubernetes.io/hostname": "b"})
+    look = cycle(asking(owner="rs"), empty, full)
+    assert crowding(look, full) > crowding(look, empty)
 
 
 def test_preferred_affinity_counts_by_weight():
@@ -176,27 +187,27 @@ def test_preferred_affinity_counts_by_weight():
         }
 
     preferred = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term(3, "a"), term(1, "b")]}}
-    wants = asking(affinity=preferred)
-    assert preferred_affinity(wants, holding(labels={"z": "a"})) == 75
-    assert preferred_affinity(wants, holding(labels={"z": "b"})) == 25
+    a, b = holding(name="a", labels={"z": "a"}), holding(name="b", labels={"z": "b"})
+    look = cycle(asking(affinity=preferred), a, b)
+    assert [preferred_affinity(look, each) for each in (a, b)] == [3, 1]
 
 
 def test_the_sentence_for_no_nodes():
-    assert explain([]) == "no nodes available to schedule pods"
+    assert explain(Choice()) == "no nodes available to schedule pods"
 
 
 def test_the_sentence_counts_reasons_and_says_whether_preemption_could_help():
     cpu, taint = Reason("Insufficient cpu", resolvable=True), Reason("node(s) had untolerated taint(s)")
-    assert explain([[cpu], [cpu], [taint]]) == (
+    choice = Choice(against={"a": [cpu], "b": [cpu], "c": [taint]})
+    assert explain(choice, "not eligible due to preemptionPolicy=Never.") == (
         "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to deallocate, "
-        "preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, "
-        "2 No preemption victims found for incoming pod."
+        "preemption: not eligible due to preemptionPolicy=Never."
     )
 
 
 def test_equals_draw_lots():
-    nodes = {"a": holding(name="a"), "b": holding(name="b")}
-    drawn = {best(asking(), nodes, random.Random(seed))[0] for seed in range(20)}
+    nodes = [holding(name="a"), holding(name="b")]
+    drawn = {best(cycle(asking(), *nodes), random.Random(seed)).node for seed in range(20)}
     assert drawn == {"a", "b"}
 
 
@@ -292,6 +303,31 @@ def test_a_gated_pod_waits_for_its_gates(scheduling):
     assert (condition["type"], condition["reason"]) == ("PodScheduled", "SchedulingGated")
     scheduling.patch("pods", "gated", "default", {"spec": {"schedulingGates": None}})
     eventually(lambda: node_of(scheduling, "gated"))
+
+
+def important(cpu, value, **more):
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}
+    return {"containers": [container], "priority": value, "terminationGracePeriodSeconds": 0, **more}
+
+
+def test_an_important_pod_takes_the_place_of_a_less_important_one(scheduling):
+    add_node(scheduling)
+    class_ = {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": "high"},
+        "value": 1000,
+    }
+    scheduling.create("priorityclasses", class_)
+    scheduling.create("pods", pod("low", "default", spec=important("3", 0)))
+    eventually(lambda: node_of(scheduling, "low"))
+    wants = important("3", 1000, priorityClassName="high")
+    scheduling.create("pods", pod("high", "default", spec=wants))
+    uid = scheduling.get("pods", "high", "default")["metadata"]["uid"]
+    told = eventually(lambda: [each for each in events(scheduling, "default", "low") if each[0] == "Preempted"])
+    assert told == [("Preempted", f"Preempted by pod {uid} on node node1")]
+    eventually(lambda: node_of(scheduling, "high") == "node1", within=5)
+    assert scheduling.get("pods", "high", "default")["status"]["nominatedNodeName"] == "node1"
 
 
 def test_another_schedulers_pod_is_left_alone(scheduling):

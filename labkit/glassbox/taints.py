@@ -17,3 +17,9 @@ def tolerates(toleration: dict, taint: dict) -> bool:
 
 def is_tolerated(pod: dict, taint: dict) -> bool:
     return any(tolerates(each, taint) for each in pod["spec"].get("tolerations") or [])
+
+
+def untolerated(pod: dict, node: dict, effects: tuple[str, ...] = ("NoSchedule", "NoExecute")) -> list[dict]:
+    """Return the node's taints of these effects that the pod does not tolerate."""
+    taints = node["spec"].get("taints") or []
+    return [taint for taint in taints if taint["effect"] in effects and not is_tolerated(pod, taint)]

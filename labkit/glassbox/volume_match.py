@@ -32,7 +32,7 @@ def reaches(volume: dict, node: dict) -> bool:
 
 
 def suits(volume: dict, claim: dict) -> bool:
-    """Tell whether a volume is large enough, and of the mode, the class, the access and the labels that a claim asks."""
+    """Tell whether a volume is large enough, and of the mode, class, access and labels that a claim asks."""
     has, wants = volume["spec"], claim["spec"]
     return (
         not objects.is_deleting(volume)

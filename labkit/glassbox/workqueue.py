@@ -25,8 +25,8 @@ def backoff(failures: int) -> float:
 class WorkQueue:
     """add() from any thread, get() and done() from workers."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic):
-        self.now = now
+    def __init__(self, now: Callable[[], float] = time.monotonic, rank: Callable[[Hashable], float] | None = None):
+        self.now, self.rank = now, rank  # the lowest rank comes first; without ranks, who came first
         self.changed = threading.Condition()
         self.ready: dict[Hashable, None] = {}  # in order of arrival, each once
         self.working: set[Hashable] = set()
@@ -76,7 +76,7 @@ class WorkQueue:
                     return None
                 wait = self._promote()
                 if self.ready:
-                    key = next(iter(self.ready))
+                    key = min(self.ready, key=self.rank) if self.rank else next(iter(self.ready))
                     del self.ready[key]
                     self.working.add(key)
                     return key

@@ -6,12 +6,14 @@ Upstream: pkg/scheduler/framework/types.go (NodeInfo), pkg/api/v1/resource/helpe
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from labkit.glassbox import objects, quantity
 
 # What a container without requests counts for in scores: millicores, bytes.
 DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 << 20
+EVERY_ADDRESS = "0.0.0.0"
 
 
 def requests(pod: dict, defaults: bool = False) -> Counter:
@@ -51,9 +53,23 @@ def amount(name: str, value: str) -> int:
     return quantity.millicores(value) if name == "cpu" else quantity.bytes_of(value)
 
 
-def host_ports(pod: dict) -> set[tuple[str, int]]:
+def priority(pod: dict) -> int:
+    return pod["spec"].get("priority") or 0
+
+
+def host_ports(pod: dict) -> set[tuple[str, str, int]]:
+    """Return what the pod takes of its node's ports: address, protocol, number."""
     ports = [port for each in pod["spec"]["containers"] for port in each.get("ports") or []]
-    return {(port.get("protocol", "TCP"), port["hostPort"]) for port in ports if port.get("hostPort")}
+    return {
+        (port.get("hostIP") or EVERY_ADDRESS, port.get("protocol", "TCP"), port["hostPort"])
+        for port in ports
+        if port.get("hostPort")
+    }
+
+
+def clash(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
+    """Tell whether two pods cannot have their host ports on one node."""
+    return one[1:] == other[1:] and (one[0] == other[0] or EVERY_ADDRESS in (one[0], other[0]))
 
 
 @dataclass
@@ -84,5 +100,29 @@ class NodeInfo:
         return amount(name, (self.node.get("status") or {}).get("allocatable", {}).get(name, "0"))
 
     @property
-    def ports(self) -> set[tuple[str, int]]:
+    def name(self) -> str:
+        return objects.name(self.node)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return objects.labels(self.node)
+
+    @property
+    def ports(self) -> set[tuple[str, str, int]]:
         return {port for pod in self.pods.values() for port in host_ports(pod)}
+
+    def without(self, pods: Iterable[dict]) -> NodeInfo:
+        """Return the node as it would be if these pods had left."""
+        gone = {objects.uid(pod) for pod in pods}
+        return NodeInfo.of(self.node, [pod for uid, pod in self.pods.items() if uid not in gone])
+
+    def also_with(self, pods: Iterable[dict]) -> NodeInfo:
+        """Return the node as it would be if these pods were there as well."""
+        return NodeInfo.of(self.node, [*self.pods.values(), *pods])
+
+    @staticmethod
+    def of(node: dict, pods: Iterable[dict]) -> NodeInfo:
+        info = NodeInfo(node)
+        for pod in pods:
+            info.add(pod)
+        return info

@@ -1,15 +1,17 @@
-"""One pod at a time: filter the nodes, score what is left, bind.
+"""One pod at a time: filter the nodes, score what is left, settle its volumes, bind.
 
-    queue → filter → score → assume → bind
+    queue → filter → score → assume → volumes → bind
+              └→ nothing fits: take less important pods away, or say why
 
-The chosen node is *assumed*: the pod counts as there before the copy shows it, so that the next one is not put on the
-same last free space. A pod that fits nowhere is *unschedulable*: it waits until something changes that could help it (a
-node, or a pod that leaves), and at least a second between two tries.
+The most important pod comes first. The chosen node is *assumed*: the pod counts as there before the copy shows it, so
+that the next one is not put on the same last free space. A pod that fits nowhere is *unschedulable*: it waits until
+something changes that could help it (a node, a pod, a claim), and at least a second between two tries. A pod for which
+others had to leave is *nominated*: its place is kept from those that are not more important.
 
 Invariants: `nodes` and `unschedulable` are read and written under one lock, and that a pod fits nowhere is noted under
 the same hold of it as the nodes were looked at; so no change falls between the look and the note.
 
-Left out: preemption, and what filters.unimplemented names.
+Left out: what filters.unimplemented names; profiles, extenders, pod groups.
 
 Upstream: pkg/scheduler/schedule_one.go, pkg/scheduler/backend/queue
 """
@@ -20,23 +22,37 @@ import logging
 import random
 import threading
 import time
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 
 from labkit.glassbox import objects
 from labkit.glassbox.client import Client
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.events import EventRecorder
-from labkit.glassbox.informer import Informer
-from labkit.glassbox.scheduler.filters import Reason, unimplemented, why_not
-from labkit.glassbox.scheduler.nodes import NodeInfo
-from labkit.glassbox.scheduler.scores import score
+from labkit.glassbox.informer import inform
+from labkit.glassbox.scheduler import preemption, volumes
+from labkit.glassbox.scheduler.choice import Choice, best, explain, sentence
+from labkit.glassbox.scheduler.cycle import Cycle, Storage
+from labkit.glassbox.scheduler.nodes import NodeInfo, priority
+from labkit.glassbox.scheduler.preemption import Candidate
+from labkit.glassbox.scheduler.reasons import Reason
 from labkit.glassbox.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
 NAME = "default-scheduler"
 MOST_OFTEN = 1.0  # seconds between two looks at a pod that fitted nowhere
+STORAGE = ("persistentvolumeclaims", "persistentvolumes", "storageclasses")
+WATCHED = ("nodes", "pods", "namespaces", *STORAGE)
+
+
+@dataclass(frozen=True)
+class Settling:
+    """A pod whose claims are being settled for the node that it is assumed on."""
+
+    uid: str
+    node: str
+    asked: Mapping[str, int] = field(default_factory=dict)  # claims to provision, in which version
 
 
 @dataclass(frozen=True)
@@ -53,18 +69,27 @@ class Scheduler:
     def __init__(self, api: Client, recorder: EventRecorder, *, name: str = NAME, seed: int | None = None):
         self.api, self.recorder, self.name = api, recorder, name
         self.random = random.Random(seed)
-        self.queue = WorkQueue()
+        self.queue = WorkQueue(rank=self.rank)
         self.lock = threading.Lock()
         self.nodes: dict[str, NodeInfo] = {}
         self.unschedulable: dict[str, Waiting] = {}
-        self.node_informer = Informer(api, "nodes", on_event=self.on_node)
-        self.pod_informer = Informer(api, "pods", on_event=self.on_pod)
+        self.nominated: dict[str, tuple[dict, str]] = {}  # by UID: a pod, the node on which place is made for it
+        self.settling: dict[str, Settling] = {}  # by key
+        self.cache = inform(api, *WATCHED)
+        self.cache["nodes"].handlers.append(self.on_node)
+        self.cache["pods"].handlers.append(self.on_pod)
+        for kind in STORAGE:
+            self.cache[kind].handlers.append(self.on_storage)
 
     def start(self) -> None:
         """Start following the API and scheduling, in threads."""
-        self.node_informer.start()
-        self.pod_informer.start()
+        for informer in self.cache.values():
+            informer.start()
         threading.Thread(target=self._work, name="scheduler", daemon=True).start()
+
+    def rank(self, key: Hashable) -> int:
+        pod = self.cache["pods"].get(str(key))
+        return -priority(pod) if pod else 0
 
     # -- what changes
 
@@ -82,17 +107,42 @@ class Scheduler:
             waiting = self.unschedulable.get(key)
             if type == "DELETED" or node:
                 self.unschedulable.pop(key, None)
+                self.nominated.pop(objects.uid(pod), None)
             if node:
                 self.account(type, pod, node)
-            elif type != "DELETED" and self.is_mine(pod) and (waiting is None or waiting.spec != pod["spec"]):
+            elif type == "DELETED":
+                self.forget(pod)
+            else:
+                self.note_nomination(pod)
+                if self.is_mine(pod) and (waiting is None or waiting.spec != pod["spec"]):
+                    self.queue.add(key)
+
+    def note_nomination(self, pod: dict) -> None:
+        """Keep the place that was made for a pod, also by an earlier scheduler. The caller holds the lock."""
+        if node := (pod.get("status") or {}).get("nominatedNodeName"):
+            self.nominated[objects.uid(pod)] = (pod, node)
+
+    def on_storage(self, type: str, obj: dict) -> None:
+        with self.lock:
+            self.look_again()
+            for key in self.settling:
                 self.queue.add(key)
 
     def account(self, type: str, pod: dict, node: str) -> None:
-        """Keep the books of a node whose pod changed; who leaves makes room. The caller holds the lock."""
+        """Keep a node's books; coming or leaving may help another. The caller holds the lock."""
         info = self.nodes.setdefault(node, NodeInfo())
+        before = info.pods.get(objects.uid(pod))
         if type != "DELETED" and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
             info.add(pod)
+            if before is None or objects.labels(before) != objects.labels(pod):
+                self.look_again()
         elif info.remove(objects.uid(pod)):
+            self.look_again()
+
+    def forget(self, pod: dict) -> None:
+        """Give back what was assumed for a pod. The caller holds the lock."""
+        held = self.settling.pop(objects.key(pod), None)
+        if held and self.nodes[held.node].remove(held.uid):
             self.look_again()
 
     def look_again(self) -> None:
@@ -107,8 +157,8 @@ class Scheduler:
     # -- one pod
 
     def _work(self) -> None:
-        self.node_informer.wait_for_sync()
-        self.pod_informer.wait_for_sync()
+        for informer in self.cache.values():
+            informer.wait_for_sync()
         while (key := self.queue.get()) is not None:
             try:
                 self.schedule(str(key))
@@ -120,29 +170,78 @@ class Scheduler:
             self.queue.done(key)
 
     def schedule(self, key: str) -> None:
-        pod = self.pod_informer.get(key)
+        pod = self.cache["pods"].get(key)
         if pod is None or pod["spec"].get("nodeName") or not self.is_mine(pod):
-            return
+            return None
         if pod["spec"].get("schedulingGates"):
-            return  # whoever set them removes them; that changes the pod
-        node, why = self.choose(pod)
-        if node is not None:
-            self.bind(pod, node)
-        elif why:
-            self.give_up(pod, why)
+            return None  # whoever set them removes them; that changes the pod
+        if key in self.settling:
+            return self.settle(pod)
+        choice = self.choose(pod)
+        if choice is None:
+            return None
+        return self.take(pod, choice) if choice.node else self.make_room(pod, choice)
 
-    def choose(self, pod: dict) -> tuple[str | None, str]:
-        """Assume the pod on the best node; return that, or None and why there is none ("": it has one already)."""
+    def cycle(self, pod: dict) -> Cycle:
+        """Return the cluster as the pod is to see it. The caller holds the lock."""
+        nodes = {name: info for name, info in self.nodes.items() if info.node}
+        for other, node in self.nominated.values():
+            if node in nodes and objects.uid(other) != objects.uid(pod) and priority(other) >= priority(pod):
+                nodes[node] = nodes[node].also_with([other])
+        storage = Storage(*(dict(self.cache[kind].objects) for kind in STORAGE))
+        return Cycle(pod, nodes, self.cache["namespaces"].objects, storage)
+
+    def choose(self, pod: dict) -> Choice | None:
+        """Assume the pod on the best node; return that, or why there is none. None: it has one already."""
         with self.lock:
             if any(objects.uid(pod) in info.pods for info in self.nodes.values()):
-                return None, ""
-            node, why = best(pod, self.nodes, self.random)
-            if node is None:
-                self.unschedulable[objects.key(pod)] = Waiting(pod["spec"], time.monotonic())
-            else:
+                return None
+            choice = best(self.cycle(pod), self.random)
+            if choice.node:
                 self.unschedulable.pop(objects.key(pod), None)
-                self.nodes[node].add(pod)
-            return node, why
+                self.nodes[choice.node].add(pod)
+            else:
+                self.unschedulable[objects.key(pod)] = Waiting(pod["spec"], time.monotonic())
+            return choice
+
+    # -- a node is found
+
+    def take(self, pod: dict, choice: Choice) -> None:
+        """Have the pod's claims settled for its node, then bind it."""
+        if not choice.binding.bind and not choice.binding.provision:
+            return self.bind(pod, choice.node)
+        try:
+            for claim, volume in choice.binding.bind:
+                self.api.patch("persistentvolumes", objects.name(volume), None, claimed_by(claim, volume), kind="merge")
+            asked = {objects.key(claim): self.provision(claim, choice.node) for claim in choice.binding.provision}
+        except ApiError:
+            with self.lock:
+                self.nodes[choice.node].remove(objects.uid(pod))
+            raise
+        with self.lock:
+            self.settling[objects.key(pod)] = Settling(objects.uid(pod), choice.node, asked)
+        self.queue.add(objects.key(pod))
+        return None
+
+    def provision(self, claim: dict, node: str) -> int:
+        """Ask for a volume on a node; return the claim's version then."""
+        asked = {"metadata": {"uid": objects.uid(claim), "annotations": {volumes.SELECTED_NODE: node}}}
+        changed = self.api.patch("persistentvolumeclaims", objects.name(claim), objects.namespace(claim), asked)
+        return int(changed["metadata"]["resourceVersion"])
+
+    def settle(self, pod: dict) -> None:
+        """Bind a pod whose claims have become bound; begin anew where they will not be."""
+        held = self.settling[objects.key(pod)]
+        mine = volumes.claims(pod, Storage(self.cache["persistentvolumeclaims"].objects))
+        if held.uid == objects.uid(pod) and all(volumes.is_bound(claim) for claim in mine):
+            with self.lock:
+                self.settling.pop(objects.key(pod), None)
+            return self.bind(pod, held.node)
+        if held.uid != objects.uid(pod) or any(volumes.was_given_back(claim, held.asked) for claim in mine):
+            with self.lock:
+                self.forget(pod)
+            self.queue.add(objects.key(pod))
+        return None
 
     def bind(self, pod: dict, node: str) -> None:
         name, namespace = objects.name(pod), objects.namespace(pod)
@@ -163,22 +262,72 @@ class Scheduler:
             raise
         self.recorder.event(pod, "Normal", "Scheduled", f"Successfully assigned {objects.key(pod)} to {node}")
 
-    def give_up(self, pod: dict, why: str) -> None:
+    # -- no node is found
+
+    def make_room(self, pod: dict, choice: Choice) -> None:
+        """Take less important pods away if that helps; say why the pod stays Pending."""
+        with self.lock:
+            cycle = self.cycle(pod)
+            refused = preemption.not_eligible(pod, cycle.nodes)
+        outcome: Candidate | list[list[Reason]] = []
+        if not refused:
+            budgets = self.budgets(cycle, pod)
+            with self.lock:
+                outcome = preemption.preempt(self.cycle(pod), choice.against, budgets)
+        if not isinstance(outcome, Candidate):
+            return self.give_up(pod, explain(choice, refused or f"{sentence(outcome)}."))
+        with self.lock:
+            self.nominated[objects.uid(pod)] = (pod, outcome.node)
+        self.give_up(pod, explain(choice), outcome.node)
+        for victim in outcome.victims:
+            self.take_away(victim, pod, outcome.node)
+        return None
+
+    def budgets(self, cycle: Cycle, pod: dict) -> list[dict]:
+        """Return the disruption budgets, if there is anybody whom they could protect from the pod."""
+        lower = (priority(each) < priority(pod) for info in cycle.nodes.values() for each in info.pods.values())
+        return self.api.list("poddisruptionbudgets.policy")["items"] if any(lower) else []
+
+    def take_away(self, victim: dict, pod: dict, node: str) -> None:
+        if objects.is_deleting(victim):
+            return
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "PreemptionByScheduler",
+            "message": f"{self.name}: preempting to accommodate a higher priority pod",
+        }
+        self.set_status(victim, {}, condition)
+        try:
+            self.api.delete("pods", objects.name(victim), objects.namespace(victim), uid=objects.uid(victim))
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+        self.recorder.event(victim, "Normal", "Preempted", f"Preempted by pod {objects.uid(pod)} on node {node}")
+
+    def give_up(self, pod: dict, why: str, nominated: str = "") -> None:
         """Say why the pod stays Pending, as an event and as its condition."""
         self.recorder.event(pod, "Warning", "FailedScheduling", why)
-        old = objects.condition(pod, "PodScheduled")
-        new = {
-            "type": "PodScheduled",
-            "observedGeneration": pod["metadata"].get("generation", 0),
-            "status": "False",
-            "lastProbeTime": None,
-            "reason": "Unschedulable",
-            "message": why,
-        }
-        if old and old.items() >= new.items():
+        self.set_status(
+            pod,
+            {"nominatedNodeName": nominated} if nominated else {},
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "lastProbeTime": None,
+                "reason": "Unschedulable",
+                "message": why,
+            },
+        )
+
+    def set_status(self, pod: dict, status: dict, condition: dict) -> None:
+        """Write one condition, and other fields, of a pod's status, where they differ from what is there."""
+        old = objects.condition(pod, condition["type"])
+        new = {**condition, "observedGeneration": pod["metadata"].get("generation", 0)}
+        if old and old.items() >= new.items() and (pod.get("status") or {}).items() >= status.items():
             return
         [new] = objects.set_condition([old] if old else [], new, time.time())
-        patch = {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [new]}}
+        patch = {"metadata": {"uid": objects.uid(pod)}, "status": {**status, "conditions": [new]}}
         where = objects.name(pod), objects.namespace(pod)
         try:
             self.api.patch("pods", *where, patch, kind="strategic", subresource="status")
@@ -192,30 +341,12 @@ def what_pods_ask_for(node: dict) -> tuple | None:
     return (node["spec"], objects.labels(node), (node.get("status") or {}).get("allocatable")) if node else None
 
 
-def best(pod: dict, nodes: dict[str, NodeInfo], lots: random.Random) -> tuple[str | None, str]:
-    """Return the best of the nodes for a pod, or None and why none fits. Equals draw lots, so that they fill evenly."""
-    if missing := unimplemented(pod):
-        return None, f"{', '.join(missing)}: not implemented by this scheduler"
-    known = {name: info for name, info in nodes.items() if info.node}
-    against = {name: why_not(pod, info) for name, info in known.items()}
-    fitting = [name for name, reasons in against.items() if not reasons]
-    if not fitting:
-        return None, explain(list(against.values()))
-    return max(fitting, key=lambda name: (round(score(pod, known[name])), lots.random())), ""
-
-
-def explain(against: list[list[Reason]]) -> str:
-    """Return upstream's sentence for nodes none of which fits."""
-    total = len(against)
-    if not total:
-        return "no nodes available to schedule pods"
-    why = Counter(reason.text for reasons in against for reason in reasons)
-    told = ", ".join(sorted(f"{count} {text}" for text, count in why.items()))
-    helpless = sum(any(not reason.resolvable for reason in reasons) for reasons in against)
-    hopes = {"No preemption victims found for incoming pod": total - helpless}
-    hopes["Preemption is not helpful for scheduling"] = helpless
-    preemption = sorted(f"{count} {text}" for text, count in hopes.items() if count)
-    return (
-        f"0/{total} nodes are available: {told}. no new claims to deallocate, "
-        f"preemption: 0/{total} nodes are available: {', '.join(preemption)}."
-    )
+def claimed_by(claim: dict, volume: dict) -> dict:
+    """Return the patch that keeps a volume for a claim; it fails where the volume has changed meanwhile."""
+    kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+    who = {"namespace": objects.namespace(claim), "name": objects.name(claim), "uid": objects.uid(claim)}
+    metadata = {
+        "resourceVersion": volume["metadata"]["resourceVersion"],
+        "annotations": {"pv.kubernetes.io/bound-by-controller": "yes"},
+    }
+    return {"metadata": metadata, "spec": {"claimRef": {**kind, **who}}}

@@ -1,72 +1,107 @@
-"""Which of the nodes that fit is best: each score gives 0 to 100, the sum with its weight decides.
+"""Which of the nodes that fit is best: each score gives a node 0 to 100, the sum with its weight decides.
 
-Upstream: pkg/scheduler/framework/plugins/{noderesources,nodeaffinity,tainttoleration,podtopologyspread}
+A score is a rating, (cycle, node) → any number, and the scale that brings all nodes' numbers to 0…100.
+
+Upstream: pkg/scheduler/framework/plugins, …/runtime/framework.go (RunScorePlugins)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from labkit.glassbox import objects
 from labkit.glassbox.node_selector import matches_term
+from labkit.glassbox.scheduler.cycle import Cycle
+from labkit.glassbox.scheduler.interpod import PREFERRED, neighbours
 from labkit.glassbox.scheduler.nodes import NodeInfo, requests
-from labkit.glassbox.taints import is_tolerated
+from labkit.glassbox.scheduler.spread import crowding
+from labkit.glassbox.taints import untolerated
 
 RESOURCES = ("cpu", "memory")
+MOST = 100.0
 
 
-def fractions(pod: dict, info: NodeInfo) -> list[float]:
+def fractions(cycle: Cycle, info: NodeInfo) -> list[float]:
     """Return which share of each resource would be asked for with the pod there."""
-    asked = requests(pod, defaults=True)
+    asked = cycle.once(_requests)
     shares = [(info.scored[name] + asked[name]) / (info.allocatable(name) or 1) for name in RESOURCES]
     return [min(1.0, share) for share in shares]
 
 
-def least_allocated(pod: dict, info: NodeInfo) -> float:
+def _requests(cycle: Cycle) -> dict[str, int]:
+    return requests(cycle.pod, defaults=True)
+
+
+def least_allocated(cycle: Cycle, info: NodeInfo) -> float:
     """More for an emptier node."""
-    shares = fractions(pod, info)
-    return 100 * sum(1 - share for share in shares) / len(shares)
+    shares = fractions(cycle, info)
+    return MOST * sum(1 - share for share in shares) / len(shares)
 
 
-def balanced_allocation(pod: dict, info: NodeInfo) -> float:
+def balanced_allocation(cycle: Cycle, info: NodeInfo) -> float:
     """More where cpu and memory would be used alike: 1 minus the standard deviation of the shares."""
-    first, second = fractions(pod, info)
-    return 100 * (1 - abs(first - second) / 2)
+    first, second = fractions(cycle, info)
+    return MOST * (1 - abs(first - second) / 2)
 
 
-def preferred_affinity(pod: dict, info: NodeInfo) -> float:
+def preferred_affinity(cycle: Cycle, info: NodeInfo) -> float:
     """More for a node that the pod prefers, by the weights of its terms."""
-    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
-    terms = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []
-    total = sum(each["weight"] for each in terms)
-    labels, name = objects.labels(info.node), objects.name(info.node)
-    met = sum(each["weight"] for each in terms if matches_term(each["preference"], labels, name))
-    return 100 * met / total if total else 0
+    affinity = (cycle.pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    terms = affinity.get(PREFERRED) or []
+    return sum(each["weight"] for each in terms if matches_term(each["preference"], info.labels, info.name))
 
 
-def untainted(pod: dict, info: NodeInfo) -> float:
-    """Less for a node with PreferNoSchedule taints that the pod does not tolerate."""
-    soft = [taint for taint in info.node["spec"].get("taints") or [] if taint["effect"] == "PreferNoSchedule"]
-    return 100 / (1 + sum(not is_tolerated(pod, taint) for taint in soft))
+def tainted(cycle: Cycle, info: NodeInfo) -> float:
+    """The number of PreferNoSchedule taints that the pod does not tolerate."""
+    return len(untolerated(cycle.pod, info.node, ("PreferNoSchedule",)))
 
 
-def spread(pod: dict, info: NodeInfo) -> float:
-    """More for a node with fewer pods of the same controller, as the default topology spread would have it."""
-    owner = objects.controller_of(pod)
-    if owner is None:
-        return 0
-    same = [each for each in info.pods.values() if (objects.controller_of(each) or {}).get("uid") == owner["uid"]]
-    return 100 / (1 + len(same))
+def as_it_is(rates: list[float]) -> list[float]:
+    return rates
 
 
-SCORES: tuple[tuple[Callable[[dict, NodeInfo], float], int], ...] = (
-    (least_allocated, 1),
-    (balanced_allocation, 1),
-    (preferred_affinity, 2),
-    (untainted, 3),
-    (spread, 2),
+def by_the_largest(rates: list[float]) -> list[float]:
+    largest = max(rates)
+    return [MOST * rate / largest if largest else 0.0 for rate in rates]
+
+
+def less_is_better(rates: list[float]) -> list[float]:
+    return [MOST - scaled for scaled in by_the_largest(rates)]
+
+
+def lowest_best(rates: list[float]) -> list[float]:
+    """All of the points to the lowest, less by how much of the largest a rate lies above it."""
+    least, largest = min(rates), max(rates)
+    return [MOST * (largest + least - rate) / largest if largest else MOST for rate in rates]
+
+
+def by_range(rates: list[float]) -> list[float]:
+    least, largest = min(rates), max(rates)
+    return [MOST * (rate - least) / (largest - least) if largest > least else 0.0 for rate in rates]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One way to compare nodes."""
+
+    rate: Callable[[Cycle, NodeInfo], float]
+    scale: Callable[[list[float]], list[float]]
+    weight: int
+
+
+SCORES = (
+    Score(least_allocated, as_it_is, 1),
+    Score(balanced_allocation, as_it_is, 1),
+    Score(preferred_affinity, by_the_largest, 2),
+    Score(tainted, less_is_better, 3),
+    Score(crowding, lowest_best, 2),
+    Score(neighbours, by_range, 2),
 )
 
 
-def score(pod: dict, info: NodeInfo) -> float:
-    return sum(weight * each(pod, info) for each, weight in SCORES)
+def totals(cycle: Cycle, infos: list[NodeInfo]) -> list[float]:
+    """Return each node's points."""
+    columns = [
+        [each.weight * points for points in each.scale([each.rate(cycle, info) for info in infos])] for each in SCORES
+    ]
+    return [sum(row) for row in zip(*columns, strict=True)]
