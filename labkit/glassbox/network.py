@@ -17,6 +17,7 @@ Upstream: pkg/kubelet/network, the CNI plugins ptp and host-local, Calico's rout
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from labkit.glassbox.netlink import RT_SCOPE_LINK, Netlink
 NETNS_DIR = Path("/run/glassbox/netns")
 FABRIC_ADDRESS = "172.30.0.1"
 POD_GATEWAY = "169.254.1.1"  # link-local: the same on every node, never seen beyond a pod's own link
+# As containerd does: a pod's ports are its own.
+PARAMETERS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 0"}
 MAX_NODES = 200  # 172.30.0.(10+i) and 10.244.i.0/24 must both exist
 
 
@@ -73,7 +76,7 @@ def enter(node: str) -> None:
         syscalls.setns(netns.fileno(), syscalls.CLONE_NEWNET)
 
 
-def attach_pod(pid: int, address: str, link: str) -> None:
+def attach_pod(pid: int, address: str, link: str, sysctls: Mapping[str, str] | None = None) -> None:
     """Join the network namespace of process `pid` to the calling thread's, the node's, and give it `address`.
 
     `link` (at most 15 characters) names the node's end. Raises OSError (EEXIST: the link is there already) or
@@ -83,10 +86,13 @@ def attach_pod(pid: int, address: str, link: str) -> None:
     with Netlink() as node, open(f"/proc/{pid}/ns/net", "rb") as netns:
         node.add_veth(link, peer="eth0", peer_netns=netns.fileno())
         try:
+            _set(f"net/ipv4/conf/{link}/rp_filter", "1")  # a pod cannot send in another's name
             node.add_address(link, f"{POD_GATEWAY}/32", scope=RT_SCOPE_LINK)
             node.add_route(f"{address}/32", link, source=node_address)
             with syscalls.inside_netns(netns.fileno()), Netlink() as pod:
                 _set_up_pod(pod, address)
+                for name, value in (PARAMETERS | dict(sysctls or {})).items():
+                    _set(name.replace(".", "/"), value)
         except (OSError, ValueError):
             node.delete_link(link)
             raise
@@ -107,8 +113,6 @@ def _set_up_pod(pod: Netlink, address: str) -> None:
     pod.set_up("eth0")
     pod.add_address("eth0", f"{address}/32")
     pod.add_route("0.0.0.0/0", "eth0", via=POD_GATEWAY)
-    _set("net/ipv4/ip_unprivileged_port_start", "0")  # as containerd does: a pod's ports are its own
-    _set("net/ipv4/ping_group_range", "0 0")
 
 
 def _join(fabric: Netlink, node: NodeNetwork) -> None:

@@ -4,9 +4,9 @@ Stands for runc. `start` is called in pause (sandbox.py); everything after the s
 container's own mount and pid namespace, inside the pod's user, net, ipc and uts namespaces that pause holds. The root
 file system is made from the steps which rootfs.py planned.
 
-Invariants: the command runs with containerd's default capabilities at most, no_new_privs, no file descriptor but
-0, 1, 2; the host's root is detached before it starts. Whatever fails before execve is told to pause in words.
-Left out: seccomp, cgroups, RLIMIT_NPROC.
+Invariants: the command runs confined (confine.py), with no file descriptor but 0, 1, 2; the host's root is detached
+before it starts. Whatever fails before execve is told to pause in words.
+Left out: cgroups.
 
 Upstream: github.com/opencontainers/runc libcontainer/standard_init_linux.go, rootfs_linux.go
 """
@@ -20,12 +20,9 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from labkit.glassbox import syscalls
+from labkit.glassbox.kubelet.confine import confine
 
-# containerd's defaults: chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw
-# sys_chroot mknod audit_write setfcap
-KEPT_CAPABILITIES = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
 ROOT_SIZE = "256m"  # of memory: what a container writes outside its volumes
-LAST_CAPABILITY = 63  # what the kernel does not know answers EINVAL
 
 Step = Sequence[str]  # kind, target, source, options
 
@@ -74,10 +71,12 @@ def _become(config: dict, stdout: int, stderr: int, answer: int) -> None:
     os.closerange(3, answer)  # `answer` stays, to tell what fails from here on; execve closes it
     os.closerange(answer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     compose(config["root"], config["steps"])
+    if config["security"]["read_only_root"]:
+        _freeze("/")
     _change_directory(config["cwd"])
-    restrict()
     _restore_signals()
     os.umask(0o022)
+    confine(config["security"])
     if config["args"] == ["/pause"]:
         _pause(answer)
     _execute(config["args"], config["env"])
@@ -161,9 +160,27 @@ def _make_read_only(target: str) -> None:
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
-        kept = os.statvfs(target).f_flag & (syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
-        flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
-        syscalls.mount("", target, flags=flags | kept)
+        _freeze(target)
+
+
+def _freeze(target: str) -> None:
+    """Make one mount, and none below it, read-only."""
+    kept = os.statvfs(target).f_flag & (syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+    syscalls.mount("", target, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | kept)
+
+
+def _mask(target: str, source: str, options: str) -> None:
+    """Hide what lies at the target, if there is something."""
+    if os.path.isdir(target):
+        syscalls.mount("tmpfs", target, "tmpfs", syscalls.MS_RDONLY, "size=0")
+    elif os.path.exists(target):
+        syscalls.mount("/dev/null", target, flags=syscalls.MS_BIND)
+
+
+def _read_only(target: str, source: str, options: str) -> None:
+    if os.path.exists(target):
+        syscalls.mount(target, target, flags=syscalls.MS_BIND | syscalls.MS_REC)
+        _make_read_only(target)
 
 
 def _tmpfs(target: str, source: str, options: str) -> None:
@@ -189,18 +206,9 @@ STEPS: dict[str, Callable[[str, str, str], None]] = {
     "tmpfs": _tmpfs,
     "proc": _proc,
     "devpts": _devpts,
+    "mask": _mask,
+    "readonly": _read_only,
 }
-
-
-def restrict() -> None:
-    """Give up every capability that containerd would not leave, for this process and all that it starts."""
-    for number in range(LAST_CAPABILITY + 1):
-        if number not in KEPT_CAPABILITIES:
-            try:
-                syscalls.drop_bounding_capability(number)
-            except OSError:
-                break  # beyond the last one that this kernel has
-    syscalls.set_no_new_privileges()
 
 
 def _change_directory(path: str) -> None:

@@ -8,6 +8,8 @@ Upstream: pkg/kubelet/container/helpers.go, pkg/api/v1/pod/util.go
 
 from collections.abc import Iterator
 
+from labkit.glassbox.kubelet import security
+
 DEFAULT_GRACE = 30  # seconds
 
 # Fields of a pod's spec, and of a container, that would change what runs, and that nothing here acts on yet.
@@ -107,14 +109,14 @@ def has_limits(pod: dict) -> bool:
 def _unimplemented(pod: dict) -> Iterator[str]:
     spec = pod["spec"]
     yield from (words for field, words in POD_FIELDS.items() if spec.get(field))
-    yield from _security(spec.get("securityContext") or {})
+    yield from security.unimplemented(pod, None)
     for volume in spec.get("volumes") or []:
         kinds = [kind for kind in volume if kind != "name"] or ["emptyDir"]
         yield from (f"volumes of type {kind}" for kind in kinds if kind not in VOLUMES)
         yield from _projected(volume)
     for container in every_container(pod):
         yield from (words for field, words in CONTAINER_FIELDS.items() if container.get(field))
-        yield from _security(container.get("securityContext") or {})
+        yield from security.unimplemented(pod, container)
         handlers = [container.get(f"{kind}Probe") or {} for kind in ("startup", "liveness", "readiness")]
         handlers += (container.get("lifecycle") or {}).values()
         yield from (f"{kind} in probes and hooks" for kind in ("exec", "grpc") for each in handlers if kind in each)
@@ -125,10 +127,3 @@ def _unimplemented(pod: dict) -> Iterator[str]:
 def _projected(volume: dict) -> Iterator[str]:
     for source in (volume.get("projected") or {}).get("sources") or []:
         yield from (f"projected {kind}" for kind in source if kind not in ("configMap", "secret", "downwardAPI"))
-
-
-def _security(context: dict) -> Iterator[str]:
-    # What holds for every container anyway may be asked for.
-    if context.get("allowPrivilegeEscalation") is False:
-        context = {key: value for key, value in context.items() if key != "allowPrivilegeEscalation"}
-    yield from (f"securityContext.{field}" for field in context)

@@ -25,6 +25,10 @@ Step = tuple[str, str, str, str]
 
 PRIVATE = "/.glassbox"  # where the tools images keep what their applets are made of
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+# What containerd hides of /proc, or lets be read only.
+MASKED = ("acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "scsi", "sched_debug", "timer_list",
+          "timer_stats")  # fmt: skip
+READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 PASSWD = """root:x:0:0:root:/root:/bin/sh
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
@@ -50,13 +54,21 @@ class PodFiles:
     nameserver: str = ""
 
 
-def plan(image: Image, pod: PodFiles, mounts: Sequence[Mount]) -> list[Step]:
+def plan(image: Image, pod: PodFiles, mounts: Sequence[Mount], *, masked: bool = True) -> list[Step]:
     """Return the steps that make the root file system of a container."""
     base = {"python": _python, "tools": _tools, "pause": lambda _: []}[image.base]
     return [
         *base(image),
         *_system(),
         *_etc(image, pod),
+        *(
+            [
+                *(("mask", f"/proc/{name}", "", "") for name in MASKED),
+                *(("readonly", f"/proc/{name}", "", "") for name in READ_ONLY),
+            ]
+            if masked
+            else []
+        ),
         ("bind", "/dev/shm", pod.shm, ""),
         *(("bind", each.target, each.source, "ro" if each.read_only else "") for each in sorted_mounts(mounts)),
     ]

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit.glassbox import network, syscalls
+from labkit.glassbox.kubelet.security import Security
 from labkit.glassbox.kubelet.zygote import SOCKET, Zygote
 
 ANSWER_TIME = 30  # seconds; pause answers in milliseconds unless the machine is stuck
@@ -46,6 +47,7 @@ class Sandbox:
     pid: int = 0
     created_at: float = 0.0  # seconds since the epoch
     ready: bool = False  # its pause process lives
+    sysctls: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class ContainerConfig:
     root: str
     steps: list[tuple[str, str, str, str]]
     log: str
+    security: dict = field(default_factory=lambda: Security().as_dict())
     termination_log: str = "/dev/termination-log"  # the container's path
     backoff: float = 0.0  # seconds to wait, after this one ends, before the next attempt
     asked_image: str = ""  # as the pod's spec had it
@@ -151,7 +154,7 @@ class LinuxRuntime:
         with self._forking:
             pid = self.zygote.fork(directory, sandbox.hostname)
         try:
-            network.attach_pod(pid, sandbox.address, link_name(sandbox.address))
+            network.attach_pod(pid, sandbox.address, link_name(sandbox.address), sandbox.sysctls)
         except BaseException:
             os.kill(pid, signal.SIGKILL)
             raise
@@ -165,6 +168,7 @@ class LinuxRuntime:
         directory = self.pods / uid / "containers" / config.name / str(config.attempt)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "termination-log").touch()
+        (directory / "termination-log").chmod(0o666)  # whoever the container runs as
         steps = [*config.steps, ("bind", config.termination_log, str(directory / "termination-log"), "")]
         stored = asdict(config) | {"id": new_id(), "steps": steps}
         (directory / "config.json").write_text(json.dumps(stored))

@@ -6,10 +6,11 @@ container. What cannot be made now is told as the reason why a container waits, 
 Upstream: pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer), kuberuntime_sandbox.go
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from labkit.glassbox import objects
-from labkit.glassbox.kubelet import env, pods, rootfs, volumes
+from labkit.glassbox.kubelet import env, fs_group, pods, rootfs, security, volumes
 from labkit.glassbox.kubelet.actions import Actions, Start
 from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
 from labkit.glassbox.kubelet.env import ConfigError
@@ -43,6 +44,7 @@ class Starter:
             self.around.warn(pod, "FailedMount", str(error))
             self.around.again(uid, RETRY)
             return waiting
+        fs_group.own(pod, made.values(), single=security.one_id())
         if todo.new_sandbox:
             actual = self._new_sandbox(pod, actual)
             if actual.sandbox is None:
@@ -71,6 +73,7 @@ class Starter:
             address = self.addresses.take(uid)
             hostname = pods.hostname(pod)
             wanted = Sandbox(uid, objects.namespace(pod), objects.name(pod), hostname, address, attempt)
+            wanted = replace(wanted, sysctls=security.sysctls(pod))
             return Actual(self.around.runtime.run_sandbox(wanted), actual.containers)
         except (SandboxError, NoAddress, OSError) as error:
             self.around.warn(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
@@ -101,7 +104,8 @@ class Starter:
     def _config(self, pod: dict, actual: Actual, start: Start, image: Image, made: dict[str, Path]) -> ContainerConfig:
         assert actual.sandbox
         container, uid, runtime = start.container, objects.uid(pod), self.around.runtime
-        base = {**image.env, "HOSTNAME": actual.sandbox.hostname, "HOME": "/root"}
+        confined = security.plan(pod, container, single=security.one_id())
+        base = {**image.env, "HOSTNAME": actual.sandbox.hostname, "HOME": "/" if confined.uid else "/root"}
         facts = self.around.facts(pod, actual)
         variables = env.environment(pod, container, base, facts, self.around.lookup(pod))
         shared = rootfs.PodFiles(actual.sandbox.hostname, actual.sandbox.address, str(runtime.pods / uid / "shm"))
@@ -114,7 +118,8 @@ class Starter:
             env=variables,
             cwd=container.get("workingDir") or "/",
             root=str(runtime.root),
-            steps=rootfs.plan(image, shared, volumes.mounts(container, made, pod)),
+            steps=rootfs.plan(image, shared, volumes.mounts(container, made, pod), masked=confined.masked),
+            security=confined.as_dict(),
             log=str(self.around.log_directory(pod) / container["name"] / f"{start.attempt}.log"),
             termination_log=container.get("terminationMessagePath") or "/dev/termination-log",
             backoff=start.backoff,

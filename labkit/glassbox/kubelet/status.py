@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from labkit.glassbox import clock, objects
-from labkit.glassbox.kubelet import actions, pods
+from labkit.glassbox.kubelet import actions, pods, security
 from labkit.glassbox.kubelet.actions import NOTHING, Observed
 from labkit.glassbox.kubelet.runtime import Actual, Container
 
@@ -137,7 +137,7 @@ def _container(pod: dict, spec: dict, actual: Actual, waiting: Waiting, observed
     }
     if last:
         status |= {"containerID": f"glassbox://{last.id}", **_resources(spec)}
-        status["user"] = {"linux": {"uid": 0, "gid": 0, "supplementalGroups": [0]}}
+        status["user"] = security.user_of(pod, spec)
     if mounts := spec.get("volumeMounts"):
         status["volumeMounts"] = [_mount(each) for each in mounts]
     return status

@@ -4,8 +4,10 @@ A process with threads must not fork and go on in Python; the kubelet has many t
 forks this one, which shares the kubelet's memory copy-on-write, reads requests from a socket pair and forks a pause
 process for each. It ends when the kubelet does; the sandboxes do not.
 
-Each sandbox gets new user, net, ipc, uts and pid namespaces. The user namespace maps the machine's root, and only
-it, so that a container that breaks out of its mount namespace still owns nothing of the machine's.
+Each sandbox gets new user, net, ipc, uts and pid namespaces, and may hold so many processes: the kernel counts a
+user's processes at every user namespace on the way up, against the limit of whoever made the next one below. So there
+are two, one inside the other, and the limit is set between them: what the inner one holds, whoever's it is there, is
+counted in the outer one.
 
 Upstream: none; containerd's `shim start` and runc's nsexec.c come nearest
 """
@@ -13,6 +15,7 @@ Upstream: none; containerd's `shim start` and runc's nsexec.c come nearest
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import traceback
@@ -22,13 +25,9 @@ from typing import NoReturn
 from labkit.glassbox import syscalls
 from labkit.glassbox.kubelet.sandbox import Pause
 
-NAMESPACES = (
-    syscalls.CLONE_NEWUSER
-    | syscalls.CLONE_NEWNET
-    | syscalls.CLONE_NEWIPC
-    | syscalls.CLONE_NEWUTS
-    | syscalls.CLONE_NEWPID
-)
+NAMESPACES = syscalls.CLONE_NEWNET | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWPID
+MAX_PROCESSES = 1000  # of one pod, threads included
+COUNTED_SINCE = (5, 14)  # the Linux that counts processes by user namespace
 SOCKET = "pause.sock"
 MESSAGE = 65536
 
@@ -87,9 +86,10 @@ def _make_sandbox(answers: socket.socket, directory: Path, hostname: str) -> NoR
     """Enter the new namespaces and fork pause, pid 1 of the pod; its parent is then the machine's first process."""
     try:
         listener = _listen(directory / SOCKET)
-        uid, gid = os.geteuid(), os.getegid()
+        _enter_user_namespace()
+        _limit_processes()
+        _enter_user_namespace()
         syscalls.unshare(NAMESPACES)
-        _map_ids(uid, gid)
         syscalls.sethostname(hostname)
         if os.fork() == 0:
             _pause(answers, listener, directory)
@@ -131,7 +131,48 @@ def _leave_standard_files() -> None:
     os.close(null)
 
 
-def _map_ids(uid: int, gid: int) -> None:
-    Path("/proc/self/setgroups").write_text("deny")  # the kernel's condition for mapping one's own group
-    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+def _enter_user_namespace() -> None:
+    """Make a user namespace that has the ids of the one around it, and be its root."""
+    ids = {kind: _identity(Path(f"/proc/self/{kind}_map").read_text()) for kind in ("uid", "gid")}
+    if sum(count for _, _, count in ids["uid"]) == 1:
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+        syscalls.map_ids(ids["uid"], ids["gid"])
+        return
+    # More than its own id nobody may map for himself: a fork that stays outside does.
+    waiting, entered = os.pipe()
+    outside = os.getpid()
+    helper = os.fork()
+    if helper == 0:
+        _map_for(outside, ids, waiting)
+    syscalls.unshare(syscalls.CLONE_NEWUSER)
+    os.write(entered, b"\n")
+    _, status = os.waitpid(helper, 0)
+    os.close(waiting)
+    os.close(entered)
+    if status:
+        raise SandboxError("user ids could not be mapped")
+
+
+def _map_for(pid: int, ids: dict[str, list[syscalls.IdRange]], waiting: int) -> NoReturn:
+    code = 1
+    try:
+        os.read(waiting, 1)
+        syscalls.map_ids(ids["uid"], ids["gid"], pid)
+        code = 0
+    except OSError:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _identity(mapped: str) -> list[syscalls.IdRange]:
+    """Return the map of a namespace that has all ids that `mapped`, a uid_map as /proc shows it, has: pure."""
+    lines = (line.split() for line in mapped.splitlines())
+    return [(int(inside), int(inside), int(count)) for inside, _, count in lines]
+
+
+def _limit_processes() -> None:
+    version = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
+    if version >= COUNTED_SINCE and (most == resource.RLIM_INFINITY or most > MAX_PROCESSES):
+        resource.setrlimit(resource.RLIMIT_NPROC, (MAX_PROCESSES, MAX_PROCESSES))
