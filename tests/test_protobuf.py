@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from labkit.glassbox.apiserver.protobuf import MAGIC, decode
+from labkit.glassbox.apiserver.definitions import definitions
+from labkit.glassbox.apiserver.protobuf import INLINED, MAGIC, decode, messages
 
 
 def test_a_body_without_the_magic_bytes_is_refused():
@@ -39,3 +40,32 @@ def test_kubectls_typed_creations_arrive_whole(api_server, namespace):
     assert got("deployment", "d")["spec"]["template"]["spec"]["containers"][0]["command"] == ["sleep", "1"]
     assert got("service", "v")["spec"]["ports"][0]["targetPort"] == "http"
     assert "generation" not in got("serviceaccount", "a")["metadata"]
+
+
+def test_every_field_of_the_table_is_one_that_json_has():
+    unknown = [
+        (message, field)
+        for message, fields in messages().items()
+        for field, _ in fields.values()
+        if (known := definitions().get("io." + message.replace("k8s.io.", "k8s.", 1), {}).get("properties"))
+        and field not in known
+        and field not in INLINED
+    ]
+    assert not unknown
+
+
+def test_embedded_structs_arrive_where_json_has_their_fields(api_server, namespace):
+    container = {
+        "name": "c",
+        "image": "busybox:1.36",
+        "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "a"}}}],
+        "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+        "livenessProbe": {"exec": {"command": ["true"]}},
+    }
+    pod = {"restartPolicy": "Never", "containers": [container], "volumes": [{"name": "v", "configMap": {"name": "m"}}]}
+    spec = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {"spec": pod}}}}
+    path = f"/apis/batch/v1/namespaces/{namespace}"
+    made = api_server.request("POST", f"{path}/cronjobs", {"metadata": {"name": "c"}, "spec": spec})[1]
+    api_server.kubectl("-n", namespace, "create", "job", "j", "--from=cronjob/c")
+    job = api_server.request("GET", f"{path}/jobs/j")[1]
+    assert job["spec"]["template"]["spec"] == made["spec"]["jobTemplate"]["spec"]["template"]["spec"]

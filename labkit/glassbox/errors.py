@@ -130,6 +130,11 @@ def unsupported_media_type(given: str, supported: list[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message)
 
 
+def too_many_requests(message: str, causes: list) -> ApiError:
+    """Not now; the client may try again."""
+    return ApiError(429, "TooManyRequests", message, _details(causes=causes))
+
+
 def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> ApiError:
     """The object is well formed but must not be: every cause at once."""
     told = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))

@@ -34,6 +34,11 @@ TABLE: dict[str, dict[str, Any]] = {
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
     },
+    CORE + "EphemeralContainer": {
+        "resources": {},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+    },
     CORE + "ContainerPort": {"protocol": "TCP"},
     CORE + "Probe": {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3},
     CORE + "HTTPGetAction": {"path": "/", "scheme": "HTTP"},
@@ -304,7 +309,7 @@ SCALING_RULES: dict[str, dict] = {
 }
 RULES: dict[str, Callable[[dict], None]] = {
     CORE + "Container": container,
-    CORE + "EphemeralContainerCommon": container,
+    CORE + "EphemeralContainer": container,
     CORE + "Volume": volume,
     CORE + "PodSpec": pod_spec,
     CORE + "Pod": pod,

@@ -77,6 +77,11 @@ def read_options(request: Request) -> Options:
     given: dict[str, Any] = dict(_body_options(request)) if request.body else _query_options(request)
     if "dryRun" in request.query:
         given.setdefault("dryRun", [request.query["dryRun"]])
+    return options_of(given)
+
+
+def options_of(given: dict) -> Options:
+    """Return DeleteOptions as our own. Raises ApiError 422."""
     causes = list(_faults(given))
     if causes:
         raise errors.invalid("DeleteOptions", "meta.k8s.io", "", causes)

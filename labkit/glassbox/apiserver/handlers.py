@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit.glassbox import errors
-from labkit.glassbox.apiserver import deletion, patch, reads, subresources, writes
+from labkit.glassbox.apiserver import deletion, eviction, patch, reads, subresources, writes
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 
 HANDLERS: dict[tuple[str, str], Callable[[Request, Api], Answer]] = {
@@ -25,6 +25,10 @@ HANDLERS: dict[tuple[str, str], Callable[[Request, Api], Answer]] = {
     ("status", "get"): reads.get,
     ("status", "update"): writes.update,
     ("status", "patch"): patch.patch,
+    ("ephemeralcontainers", "get"): reads.get,
+    ("ephemeralcontainers", "update"): writes.update,
+    ("ephemeralcontainers", "patch"): patch.patch,
+    ("eviction", "create"): eviction.evict,
     **subresources.HANDLERS,
 }
 

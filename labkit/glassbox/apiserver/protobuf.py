@@ -28,6 +28,10 @@ PACKAGES = {  # the group's package, where it is not the group's own first word
     "": "k8s.io.api.core",
     "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
 }
+# Structs that Go embeds: in JSON their fields are those of the struct around them.
+INLINED = frozenset(
+    ("ephemeralContainerCommon", "handler", "localObjectReference", "persistentVolumeSource", "volumeSource")
+)
 Field = tuple[str, str]  # name, type
 
 
@@ -118,6 +122,8 @@ def read_message(message: str, data: bytes) -> Any:
         elif kind.startswith("map "):
             key, entry = _map_entry(kind[4:], value, package)
             found.setdefault(name, {})[key] = entry
+        elif name in INLINED:
+            found |= _scalar(kind, value, package)
         else:
             found[name] = _scalar(kind, value, package)
     return found

@@ -194,7 +194,7 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict) -> Answer:
 
 
 def _prepare_and_check(resource: Resource, subresource: str, obj: dict, old: dict) -> list[Cause]:
-    strategy = resource.strategy
+    strategy = resource.strategy.parts.get(subresource, resource.strategy)
     if subresource == "status":
         strategy.prepare_for_status_update(obj, old)
         specific = strategy.validate_status_update

@@ -15,11 +15,26 @@ from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import pods, warnings
 
 
+class EphemeralContainersStrategy(Strategy):
+    """A write of `pods/ephemeralcontainers` adds containers to look around with; the rest of the pod stays."""
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        wanted = (obj.get("spec") or {}).get("ephemeralContainers") or []
+        obj["metadata"], obj["spec"], obj["status"] = dict(old["metadata"]), dict(old["spec"]), old.get("status", {})
+        if wanted != (old["spec"].get("ephemeralContainers") or []):
+            obj["spec"]["ephemeralContainers"] = wanted
+            obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return pods.more_ephemeral_containers(obj, old)
+
+
 class PodStrategy(Strategy):
     """A new pod is Pending; its quality of service follows from its requests and limits and never changes."""
 
     has_status = True
     counts_generation = True
+    parts = {"ephemeralcontainers": EphemeralContainersStrategy()}
 
     def default(self, obj: dict) -> None:
         spec = obj.setdefault("spec", {})
@@ -102,7 +117,7 @@ PODS = Resource(
     strategy=PodStrategy(),
     short_names=("po",),
     categories=("all",),
-    subresources=("binding", "log", "status"),
+    subresources=("binding", "ephemeralcontainers", "eviction", "log", "status"),
     columns=pod_columns.COLUMNS,
     row_conditions=pod_columns.row_conditions,
     field_labels=(

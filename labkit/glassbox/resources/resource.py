@@ -53,6 +53,8 @@ SUBRESOURCES = {
     "finalize": Subresource(("update",)),
     "binding": Subresource(("create",), "Binding"),
     "log": Subresource(("get",)),
+    "eviction": Subresource(("create",), "Eviction", "policy", "v1"),
+    "ephemeralcontainers": Subresource(_WRITABLE),
 }
 
 

@@ -11,7 +11,7 @@ Upstream: staging/src/k8s.io/apiserver/pkg/registry/rest/{create,update}.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import metadata, names
@@ -32,6 +32,7 @@ class Strategy:
     empty_status: dict | None = {}  # what an object starts with; None leaves the key out
     orphans_by_default = False  # a deletion without a policy leaves the dependents, as in the first versions of the API
     orphaning_warning = ""
+    parts: Mapping[str, Strategy] = {}  # subresource → the strategy of its writes; status has hooks of its own
 
     def default(self, obj: dict) -> None:
         """Fill what neither the schema nor the table of defaults can."""

@@ -63,6 +63,29 @@ def init_containers(given: list[dict], regular: list[dict], volumes: set[str], p
         yield from host_ports([each], path, first=index)
 
 
+EPHEMERAL = "cannot be set for an Ephemeral Container"
+NOT_EPHEMERAL = ("ports", "resources", "resizePolicy", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+
+
+def ephemeral_containers(given: list[dict], others: list[dict], volumes: set[str], path: str) -> Iterator[Cause]:
+    """Check the containers that are added to look around with: no services of the pod are theirs."""
+    names_of_others = {each.get("name", "") for each in others}
+    seen = set(names_of_others)
+    for index, each in enumerate(given):
+        at, target = f"{path}[{index}]", each.get("targetContainerName")
+        yield from container(each, volumes, at)
+        yield from _unique_name(each, seen, at)
+        if target and target not in names_of_others:
+            yield not_found(f"{at}.targetContainerName", target)
+        for field in NOT_EPHEMERAL:
+            if each.get(field):
+                yield forbidden(f"{at}.{field}", EPHEMERAL)
+        for number, mount in enumerate(each.get("volumeMounts") or []):
+            for field in ("subPath", "subPathExpr"):
+                if mount.get(field):
+                    yield forbidden(f"{at}.volumeMounts[{number}].{field}", EPHEMERAL)
+
+
 def _unique_name(given: dict, seen: set[str], path: str) -> Iterator[Cause]:
     name = given.get("name", "")
     if name and name in seen:

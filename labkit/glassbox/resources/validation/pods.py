@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names, scheduling, security
-from labkit.glassbox.resources.validation.containers import containers, init_containers
+from labkit.glassbox.resources.validation.containers import containers, ephemeral_containers, init_containers
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
     forbidden,
@@ -50,6 +50,8 @@ def pod_spec(spec: dict, path: str) -> Iterator[Cause]:
     yield from volumes(given, f"{path}.volumes")
     yield from containers(regular, mountable, f"{path}.containers")
     yield from init_containers(initial, regular, mountable, f"{path}.initContainers")
+    added = spec.get("ephemeralContainers") or []
+    yield from ephemeral_containers(added, regular + initial, mountable, f"{path}.ephemeralContainers")
     yield from one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     yield from one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), DNS_POLICIES)
     yield from labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
@@ -161,6 +163,19 @@ def changed_pod(pod: dict, old: dict) -> Iterator[Cause]:
         yield forbidden("spec", f"{MAY_CHANGE}\n{difference}")
 
 
+def more_ephemeral_containers(pod: dict, old: dict) -> Iterator[Cause]:
+    """Check the pod with the containers that were added; those that were there stay as they are."""
+    yield from pod_spec(pod["spec"], "spec")
+    path, new = "spec.ephemeralContainers", pod["spec"].get("ephemeralContainers") or []
+    for held in old["spec"].get("ephemeralContainers") or []:
+        found = next((each for each in new if each.get("name") == held["name"]), None)
+        if found is None:
+            yield forbidden(path, f'existing ephemeral containers "{held["name"]}" may not be removed\n')
+        elif found != held:
+            told = f'existing ephemeral containers "{held["name"]}" may not be changed\n{_difference(held, found)}'
+            yield forbidden(path, told)
+
+
 def _deadline(new: dict, held: dict) -> Iterator[Cause]:
     path, wanted, had = (
         "spec.activeDeadlineSeconds",
@@ -202,7 +217,11 @@ def _other_changes(new: dict, held: dict) -> str:
             del munged["schedulingGates"]
     if (held.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
         munged["terminationGracePeriodSeconds"] = held["terminationGracePeriodSeconds"]
-    if munged == held:
+    return _difference(held, munged)
+
+
+def _difference(held: dict, new: dict) -> str:
+    if new == held:
         return ""
-    before, after = (json.dumps(each, indent=1, sort_keys=True).splitlines() for each in (held, munged))
+    before, after = (json.dumps(each, indent=1, sort_keys=True).splitlines() for each in (held, new))
     return "\n".join(list(difflib.unified_diff(before, after, lineterm=""))[2:]) + "\n"
