@@ -8,6 +8,7 @@ Upstream: github.com/google/cadvisor, which reads control groups instead
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,11 +66,12 @@ def descendants(root: int) -> list[Process]:
         pid = todo.pop()
         if process := read(pid):
             found.append(process)
-            todo += _children(pid)
+            todo += children(pid)
     return found
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and that live."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
         return [int(each) for tid in threads for each in Path(f"/proc/{pid}/task/{tid}/children").read_text().split()]
@@ -91,6 +93,39 @@ def proportional_memory(pid: int) -> int:
     except OSError:
         pass  # it ended meanwhile
     return 0
+
+
+def own_memory(pid: int) -> int:
+    """Return the memory, in bytes, that belongs to no file on a disk; shared pages count in full."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as status:
+            lines = status.read().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith((b"RssAnon:", b"RssShmem:"))) * 1024
+
+
+def shares(pid: int) -> tuple[int, int]:
+    """Return a process's part, in bytes, of anonymous memory and of memory that is shared by name."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0, 0
+    parts = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss_")}
+    return parts.get("Pss_Anon:", 0), parts.get("Pss_Shmem:", 0)
+
+
+def memory_files(pids: Iterable[int]) -> int:
+    """Return the size, in bytes, of what the processes hold open by memfd_create."""
+    sizes = {}
+    for pid in pids:
+        with suppress(OSError):
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                path = f"/proc/{pid}/fd/{number}"
+                if os.readlink(path).startswith("/memfd:"):
+                    found = os.stat(path)
+                    sizes[found.st_ino] = found.st_blocks * 512
+    return sum(sizes.values())
 
 
 def used(directory: str) -> int:

@@ -17,6 +17,7 @@ import resource
 import secrets
 import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from labkit.glassbox import syscalls
@@ -70,6 +71,8 @@ def _become(config: dict, stdout: int, stderr: int, answer: int) -> None:
         os.dup2(source, target)
     os.closerange(3, answer)  # `answer` stays, to tell what fails from here on; execve closes it
     os.closerange(answer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    if adjustment := config["limits"]["oom_score_adj"]:
+        Path("/proc/self/oom_score_adj").write_text(str(adjustment))
     compose(config["root"], config["steps"])
     if config["security"]["read_only_root"]:
         _freeze("/")

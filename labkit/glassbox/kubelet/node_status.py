@@ -1,7 +1,7 @@
 """What a node says of itself: mostly pure, the host's figures in, the Node object and its status out.
 
-Invariant: a node never claims what does not hold: that limits are not enforced and that nothing routes to Service
-addresses stand in its conditions. Left out: images, volumes in use, pressure figures beyond a threshold.
+Invariant: a node never claims what does not hold: how limits are held and that nothing routes to Service addresses
+stand in its conditions. Left out: images, volumes in use, pressure figures beyond a threshold.
 
 Upstream: pkg/kubelet/nodestatus/setters.go, pkg/kubelet/kubelet_node_status.go
 """
@@ -124,10 +124,10 @@ def _conditions(host: Host) -> list[dict]:
             "no kube-proxy runs on this node: nothing routes to Service addresses",
         ),
         _condition(
-            "ResourceLimitsUnenforced",
+            "ResourceLimitsByAccounting",
             True,
-            "NotImplemented",
-            "resource limits of containers are not enforced by this kubelet",
+            "NoControlGroups",
+            "containers are held to their limits by counting: memory is polled, processor time rationed by stopping",
         ),
         _condition("MemoryPressure", memory, *_pressure(memory, "Memory", "sufficient memory available")),
         _condition("DiskPressure", disk, *_pressure(disk, "Disk", "no disk pressure")),

@@ -101,11 +101,6 @@ def unimplemented(pod: dict) -> list[str]:
     return list(dict.fromkeys(_unimplemented(pod)))
 
 
-def has_limits(pod: dict) -> bool:
-    """Tell whether a container of the pod sets limits, which nothing enforces yet."""
-    return any((each.get("resources") or {}).get("limits") for each in every_container(pod))
-
-
 def _unimplemented(pod: dict) -> Iterator[str]:
     spec = pod["spec"]
     yield from (words for field, words in POD_FIELDS.items() if spec.get(field))

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit.glassbox import network, syscalls
+from labkit.glassbox.kubelet.limits import Limits
 from labkit.glassbox.kubelet.security import Security
 from labkit.glassbox.kubelet.zygote import SOCKET, Zygote
 
@@ -65,6 +66,7 @@ class ContainerConfig:
     steps: list[tuple[str, str, str, str]]
     log: str
     security: dict = field(default_factory=lambda: Security().as_dict())
+    limits: dict = field(default_factory=lambda: Limits().as_dict())
     termination_log: str = "/dev/termination-log"  # the container's path
     backoff: float = 0.0  # seconds to wait, after this one ends, before the next attempt
     asked_image: str = ""  # as the pod's spec had it

@@ -12,7 +12,8 @@ The pod's directory (made by runtime.py):
 
 Requests: start, signal (answered {} or {"error": ...}); watch (a message whenever a state changed); follow (a message
 whenever a container's log grew, end of file when the container ended); exit (the whole pod ends, unanswered).
-Invariants: never polls; no request makes it wait for a container's own work. Left out: attach and exec.
+Invariants: polls nothing but containers with limits (limits.py); no request makes it wait for a container's own work.
+Left out: attach and exec.
 
 Upstream: build/pause, github.com/containerd/containerd cmd/containerd-shim-runc-v2
 """
@@ -27,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.glassbox.kubelet import container
+from labkit.glassbox.kubelet import container, limits
 from labkit.glassbox.kubelet.log_writer import LogWriter
 
 CHUNK = 65536
@@ -44,6 +45,8 @@ class Pause:
         self.states: dict[Key, dict] = {}
         self.alive: dict[int, Key] = {}  # by the pid of the container's first process
         self.open_logs: dict[Key, int] = {}  # pipes still open: a log ends after the process that wrote it
+        self.limits = limits.Enforcer()
+        self.killed: set[Key] = set()  # for their memory
         self.watchers: list[socket.socket] = []
         self.followers: dict[Key, list[socket.socket]] = {}
 
@@ -53,8 +56,9 @@ class Pause:
         self._wakeups = _child_signals()
         self._on(self._wakeups, self._reap)
         while True:
-            for key, _ in self.selector.select():
-                key.data()
+            for ready, _ in self.selector.select(self.limits.wait(time.monotonic())):
+                ready.data()
+            self.killed |= {*self.limits.look(time.monotonic(), {})}
 
     # requests
 
@@ -91,6 +95,7 @@ class Pause:
             self._write(key, state | failure)
         else:
             self.alive[pid] = key
+            self.limits.add(key, machine_pid, limits.Limits(**config["limits"]), time.monotonic())
             self._write(key, state | {"pid": machine_pid, "started_at": time.time()})
         finally:
             for _, writing in pipes.values():
@@ -140,7 +145,9 @@ class Pause:
             if pid == 0:
                 return
             if key := self.alive.pop(pid, None):
-                self._write(key, self.states[key] | _ending(status) | self._last_words(key))
+                self.limits.remove(key)
+                why = {"reason": "OOMKilled"} if key in self.killed else {}
+                self._write(key, self.states[key] | _ending(status) | why | self._last_words(key))
 
     def _pump(self, key: Key, pipe: int, stream: str, log: LogWriter) -> Callable[[], None]:
         def pump() -> None:

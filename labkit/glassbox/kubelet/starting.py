@@ -9,8 +9,8 @@ Upstream: pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer), kub
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.glassbox import objects
-from labkit.glassbox.kubelet import env, fs_group, pods, rootfs, security, volumes
+from labkit.glassbox import objects, quantity
+from labkit.glassbox.kubelet import env, fs_group, limits, pods, rootfs, security, volumes
 from labkit.glassbox.kubelet.actions import Actions, Start
 from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
 from labkit.glassbox.kubelet.env import ConfigError
@@ -67,8 +67,6 @@ class Starter:
         if actual.sandbox:
             attempt = actual.sandbox.attempt + 1
             self.around.tell(pod, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
-        elif pods.has_limits(pod):
-            self.around.warn(pod, "LimitsNotEnforced", "resource limits are not enforced by this kubelet")
         try:
             address = self.addresses.take(uid)
             hostname = pods.hostname(pod)
@@ -120,11 +118,18 @@ class Starter:
             root=str(runtime.root),
             steps=rootfs.plan(image, shared, volumes.mounts(container, made, pod), masked=confined.masked),
             security=confined.as_dict(),
+            limits=self._limits(pod, container, made, shared.shm).as_dict(),
             log=str(self.around.log_directory(pod) / container["name"] / f"{start.attempt}.log"),
             termination_log=container.get("terminationMessagePath") or "/dev/termination-log",
             backoff=start.backoff,
             asked_image=container["image"],
         )
+
+    def _limits(self, pod: dict, container: dict, made: dict[str, Path], shm: str) -> limits.Limits:
+        capacity = quantity.bytes_of(self.around.node.allocatable["memory"])
+        qos = (pod.get("status") or {}).get("qosClass", "BestEffort")
+        mounted = [str(made[name]) for name in volumes.in_memory(pod, container)]
+        return limits.plan(container, qos, capacity, [shm, *mounted])
 
     def _backing_off(self, pod: dict, actual: Actual, name: str, delay: float) -> Waiting:
         who = f"{objects.name(pod)}_{objects.namespace(pod)}({objects.uid(pod)})"

@@ -70,6 +70,13 @@ def mounts(container: dict, made: Mapping[str, Path], pod: dict) -> list[Mount]:
     return found
 
 
+def in_memory(pod: dict, container: dict) -> list[str]:
+    """Name the volumes in memory that a container mounts, and may fill."""
+    volumes = pod["spec"].get("volumes") or []
+    tmpfs = {each["name"] for each in volumes if (each.get("emptyDir") or {}).get("medium") == "Memory"}
+    return [each["name"] for each in container.get("volumeMounts") or [] if each["name"] in tmpfs]
+
+
 def remove(where: Places) -> None:
     """Take away all volumes of a pod and what is in them."""
     for directory in where.memory.glob("*"):
