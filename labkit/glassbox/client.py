@@ -68,9 +68,9 @@ class Client:
 
     # -- reading
 
-    def get(self, resource: str, name: str, namespace: str | None = None) -> dict:
-        """Return one object. Raises ApiError (404 when there is none)."""
-        return self._request("GET", _path(resource, namespace, name))
+    def get(self, resource: str, name: str, namespace: str | None = None, subresource: str = "") -> dict:
+        """Return one object, or a subresource of it. Raises ApiError (404 when there is none)."""
+        return self._request("GET", _path(resource, namespace, name, subresource))
 
     def list(
         self, resource: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""

@@ -49,6 +49,7 @@ class Controller:
     """A queue, workers, and what to watch. A subclass says `name`, `watches` and reconcile(key)."""
 
     name = ""
+    source = ""  # who its events are from, where that is not its name
     workers = 1
 
     def __init__(self, api: Client, cache: Mapping[str, Informer], recorder: EventRecorder):

@@ -207,6 +207,22 @@ def from_label_selector(selector: dict | None) -> Selector:
     return Selector(tuple(equal + expressions))
 
 
+def in_go(selector: dict | None) -> str:
+    """Return a LabelSelector object as Go prints it, which is how some of upstream's messages show it."""
+    if selector is None:
+        return "nil"
+    equal = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{each['key']},Operator:{each['operator']},"
+        f"Values:[{' '.join(each.get('values') or [])}],}},"
+        for each in selector.get("matchExpressions") or []
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{equal}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+
+
 @dataclass(frozen=True)
 class FieldSelector:
     """(path, "=" or "!=", value) for each term; all must hold."""

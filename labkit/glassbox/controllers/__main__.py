@@ -16,13 +16,18 @@ from pathlib import Path
 
 from labkit.glassbox.client import Client
 from labkit.glassbox.controller import Controller
+from labkit.glassbox.controllers.cronjob import CronJobController
 from labkit.glassbox.controllers.deployment import DeploymentController
+from labkit.glassbox.controllers.disruption import DisruptionController
 from labkit.glassbox.controllers.garbage_collector import GarbageCollector, collected
+from labkit.glassbox.controllers.hpa import SYNC_PERIOD, HorizontalPodAutoscalerController
 from labkit.glassbox.controllers.namespace import NamespaceController
 from labkit.glassbox.controllers.node_lifecycle import GRACE, NodeLifecycleController
+from labkit.glassbox.controllers.pod_gc import TERMINATED_PODS, PodGarbageCollector
 from labkit.glassbox.controllers.replicaset import ReplicaSetController
 from labkit.glassbox.controllers.root_ca import RootCAPublisher
 from labkit.glassbox.controllers.service_account import ServiceAccountController
+from labkit.glassbox.controllers.ttl_after_finished import TTLAfterFinishedController
 from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import inform
 
@@ -31,8 +36,13 @@ CONTROLLERS: dict[str, type[Controller]] = {
     for each in (
         DeploymentController,
         ReplicaSetController,
+        CronJobController,
+        TTLAfterFinishedController,
+        HorizontalPodAutoscalerController,
+        DisruptionController,
         NamespaceController,
         GarbageCollector,
+        PodGarbageCollector,
         ServiceAccountController,
         NodeLifecycleController,
         RootCAPublisher,
@@ -61,9 +71,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(kind: type[Controller], api: Client, cache, options: argparse.Namespace) -> Controller:
     """Return a controller with a recorder that speaks in its name."""
-    recorder = EventRecorder(api, kind.name)
+    recorder = EventRecorder(api, kind.source or kind.name)
     if kind is NodeLifecycleController:
         return NodeLifecycleController(api, cache, recorder, options.node_monitor_grace_period)
+    if kind is HorizontalPodAutoscalerController:
+        return HorizontalPodAutoscalerController(api, cache, recorder, options.horizontal_pod_autoscaler_sync_period)
+    if kind is PodGarbageCollector:
+        return PodGarbageCollector(api, cache, recorder, options.terminated_pod_gc_threshold)
     if kind is RootCAPublisher:
         return RootCAPublisher(api, cache, recorder, Path(options.root_ca_file).read_text())
     return kind(api, cache, recorder)
@@ -75,6 +89,12 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--controllers", type=_names, default=list(CONTROLLERS), help="names with commas between them")
     parser.add_argument(
         "--node-monitor-grace-period", type=float, default=GRACE, help="seconds of silence before a node is Unknown"
+    )
+    parser.add_argument(
+        "--horizontal-pod-autoscaler-sync-period", type=float, default=SYNC_PERIOD, help="seconds between two looks"
+    )
+    parser.add_argument(
+        "--terminated-pod-gc-threshold", type=int, default=TERMINATED_PODS, help="how many pods that ended are kept"
     )
     parser.add_argument("--root-ca-file", help="the certificate authority to publish into each namespace")
     return parser.parse_args(argv)

@@ -2,14 +2,13 @@
 
 A kubelet renews its node's Lease; when that stops for `grace` seconds the node's conditions become Unknown. Taints
 follow the conditions: not-ready (Ready is False), unreachable (Unknown), and one for each kind of pressure. A pod stays
-on a tainted node for as long as it tolerates NoExecute (300 s by default), then it is deleted. A node that has gone
-takes its pods with it, after a while: it may only not be known yet.
+on a tainted node for as long as it tolerates NoExecute (300 s by default), then it is deleted.
 
 Silence while the API server itself is away is nobody's: the count starts anew.
 
-Left out: eviction rates by zone, the pods' DisruptionTarget condition.
+Left out: eviction rates by zone.
 
-Upstream: pkg/controller/nodelifecycle/node_lifecycle_controller.go, pkg/controller/tainteviction, pkg/controller/podgc
+Upstream: pkg/controller/nodelifecycle/node_lifecycle_controller.go, pkg/controller/tainteviction
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox import clock, objects
 from labkit.glassbox.controller import Controller, itself
+from labkit.glassbox.controllers.pod_gc import mark_disrupted
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.taints import tolerates
@@ -32,8 +32,7 @@ PRESSURES = {
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
 GRACE = 50.0  # seconds of silence before a node is Unknown
-QUARANTINE = 40.0  # seconds before the pods of a node that is not there are deleted
-EVICTIONS = "taint-eviction-controller"
+EVICTIONS, TAINT_EVICTION = "taint-eviction-controller", "Taint manager: deleting due to NoExecute taint"
 
 
 class NodeLifecycleController(Controller):
@@ -45,7 +44,6 @@ class NodeLifecycleController(Controller):
         self.grace = grace
         self.heard: dict[str, tuple[str, float]] = {}  # node → last renewTime seen, when it was seen by our clock
         self.ready: set[str] = set()  # nodes that were ready when last looked at
-        self.missed: dict[str, float] = {}  # node that is not there → since when, by our clock
         self.evictions = EventRecorder(api, EVICTIONS)
         super().__init__(api, cache, recorder)
 
@@ -56,9 +54,9 @@ class NodeLifecycleController(Controller):
     def reconcile(self, key: str) -> None:
         node = self.cache["nodes"].get(key)
         if node is None:
-            self.collect_pods(key)
+            self.heard.pop(key, None)
+            self.ready.discard(key)
             return
-        self.missed.pop(key, None)
         silent = self.silence(key)
         if silent >= self.grace:
             node = self.mark_unknown(node)
@@ -143,27 +141,13 @@ class NodeLifecycleController(Controller):
             if left > 0:
                 self.queue.add_after(objects.name(node), left + 0.05)
                 continue
+            mark_disrupted(self.api, pod, "DeletionByTaintManager", TAINT_EVICTION, self.now())
             self.evictions.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {objects.key(pod)}")
             self.delete(pod)
 
-    def collect_pods(self, node: str) -> None:
-        """The node has gone, and so has all that ran on it."""
-        self.heard.pop(node, None)
-        self.ready.discard(node)
-        orphans = self.pods_on(node)
-        if not orphans:
-            self.missed.pop(node, None)
-            return
-        left = self.missed.setdefault(node, self.now()) + QUARANTINE - self.now()
-        if left > 0:
-            self.queue.add_after(node, left + 0.05)
-            return
-        for pod in orphans:
-            self.delete(pod, grace_period_seconds=0)
-
-    def delete(self, pod: dict, **options) -> None:
+    def delete(self, pod: dict) -> None:
         where = objects.name(pod), objects.namespace(pod)
-        self._ignoring_gone(self.api.delete, "pods", *where, uid=objects.uid(pod), **options)
+        self._ignoring_gone(self.api.delete, "pods", *where, uid=objects.uid(pod))
 
     def _ignoring_gone(self, write, *arguments, **options) -> None:
         try:
