@@ -25,6 +25,7 @@ from labkit.glassbox.controllers.namespace import NamespaceController
 from labkit.glassbox.controllers.node_lifecycle import GRACE, NodeLifecycleController
 from labkit.glassbox.controllers.pod_gc import TERMINATED_PODS, PodGarbageCollector
 from labkit.glassbox.controllers.replicaset import ReplicaSetController
+from labkit.glassbox.controllers.replicationcontroller import ReplicationController
 from labkit.glassbox.controllers.root_ca import RootCAPublisher
 from labkit.glassbox.controllers.service_account import ServiceAccountController
 from labkit.glassbox.controllers.ttl_after_finished import TTLAfterFinishedController
@@ -40,6 +41,7 @@ CONTROLLERS: dict[str, type[Controller]] = {
         TTLAfterFinishedController,
         HorizontalPodAutoscalerController,
         DisruptionController,
+        ReplicationController,
         NamespaceController,
         GarbageCollector,
         PodGarbageCollector,

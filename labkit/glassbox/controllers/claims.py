@@ -43,14 +43,20 @@ class Claimants:
             yield key
 
 
+def selector_of(owner: dict) -> selectors.Selector:
+    """Return the owner's selector; that of a replication controller is a plain map of labels."""
+    given = owner["spec"].get("selector")
+    return selectors.from_label_selector({"matchLabels": given} if owner["kind"] == "ReplicationController" else given)
+
+
 def selects(owner: dict, obj: dict) -> bool:
     """Tell whether the owner's selector matches the object's labels."""
-    return selectors.from_label_selector(owner["spec"]["selector"]).matches(objects.labels(obj))
+    return selector_of(owner).matches(objects.labels(obj))
 
 
 def claim(api: Client, owner: dict, resource: str, candidates: Iterable[dict]) -> list[dict]:
     """Return those of the candidates that are the owner's, after adopting and releasing."""
-    selector = selectors.from_label_selector(owner["spec"]["selector"])
+    selector = selector_of(owner)
     mine, orphans = [], []
     for obj in candidates:
         matches = selector.matches(objects.labels(obj))

@@ -10,6 +10,22 @@ from collections import Counter
 from labkit.glassbox import clock, objects
 
 
+def from_template(owner: dict, template: dict) -> dict:
+    """Return a pod of the owner, as the template describes it, with a name that the API server completes."""
+    metadata = template.get("metadata") or {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": f"{objects.name(owner)}-",
+            "namespace": objects.namespace(owner),
+            **{field: metadata[field] for field in ("labels", "annotations", "finalizers") if metadata.get(field)},
+            "ownerReferences": [objects.owner_reference(owner, owner["kind"], owner["apiVersion"])],
+        },
+        "spec": template["spec"],
+    }
+
+
 def phase(pod: dict) -> str:
     return (pod.get("status") or {}).get("phase", "")
 

@@ -4,7 +4,7 @@ Pods belong to a replica set by their owner reference (a UID), not by their name
 controller is adopted, one whose labels stopped matching is released, and then there is one too few.
 
 The copy of the pods may be behind this controller's own writes; acting on it again would make a pod twice. So a key
-waits until the copy has seen what the last round created and deleted (`Expectations`).
+waits until the copy has seen what the last round created and deleted (`PodControl`).
 
 Upstream: pkg/controller/replicaset/replica_set.go, pkg/controller/controller_utils.go
 """
@@ -17,7 +17,7 @@ from labkit.glassbox import objects
 from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.controllers import pods as podutil
 from labkit.glassbox.controllers.claims import Claimants, claim
-from labkit.glassbox.controllers.expectations import Expectations
+from labkit.glassbox.controllers.pod_control import PodControl
 from labkit.glassbox.errors import ApiError
 
 BURST = 500  # pods made or deleted in one round
@@ -36,69 +36,53 @@ class ReplicaSetController(Controller):
 
     name = "replicaset-controller"
     workers = 5
+    kind, resource = "ReplicaSet", "replicasets"
+    counts_terminating = True
 
     def __init__(self, api, cache, recorder):
         super().__init__(api, cache, recorder)
-        self.expectations = Expectations()
+        self.pods = PodControl(api, recorder)
 
     @property
     def watches(self):
-        pods = Claimants("ReplicaSet", self.cache["replicasets"], self.cache["pods"])
-        return {"replicasets": itself, "pods": pods.keys}
+        pods = Claimants(self.kind, self.cache[self.resource], self.cache["pods"])
+        return {self.resource: itself, "pods": pods.keys}
 
     def reconcile(self, key: str) -> None:
-        rs = self.cache["replicasets"].get(key)
+        rs = self.cache[self.resource].get(key)
         if rs is None:
-            self.expectations.forget(key)
+            self.pods.expectations.forget(key)
             return  # gone: the garbage collector takes its pods
-        if not self.expectations.met(key, self.cache["pods"]):
+        if not self.pods.is_seen(key, self.cache["pods"]):
             self.queue.add_after(key, 0.05)
             return
         active = [pod for pod in self.cache["pods"].list(objects.namespace(rs)) if podutil.is_active(pod)]
         pods = claim(self.api, rs, "pods", active)
-        failure = None if objects.is_deleting(rs) else self.act(rs, key, pods)
+        failure = None if objects.is_deleting(rs) else self.act(rs, pods)
         self.report(rs, pods, failure)
         if failure:
             raise failure.error
 
-    def act(self, rs: dict, key: str, pods: list[dict]) -> Failure | None:
+    def act(self, rs: dict, pods: list[dict]) -> Failure | None:
         """Make what is missing, delete what is too much; return what kept it from that."""
         missing, surplus = plan(rs, pods)
         try:
-            self.make(rs, key, missing)
-            self.remove(rs, key, surplus)
+            for _ in range(min(missing, BURST)):
+                self.pods.create(rs, podutil.from_template(rs, rs["spec"]["template"]))
+            for pod in surplus[:BURST]:
+                self.pods.delete(rs, pod)
         except ApiError as error:
             return Failure("FailedCreate" if missing else "FailedDelete", error)
         return None
 
-    def make(self, rs: dict, key: str, count: int) -> None:
-        for _ in range(min(count, BURST)):
-            try:
-                pod = self.api.create("pods", pod_from(rs))
-            except ApiError as error:
-                self.recorder.event(rs, "Warning", "FailedCreate", f"Error creating: {error.message}")
-                raise
-            self.expectations.created(key, pod)
-            self.recorder.event(rs, "Normal", "SuccessfulCreate", f"Created pod: {objects.name(pod)}")
-
-    def remove(self, rs: dict, key: str, pods: list[dict]) -> None:
-        for pod in pods[:BURST]:
-            try:
-                self.api.delete("pods", objects.name(pod), objects.namespace(pod), uid=objects.uid(pod))
-            except ApiError as error:
-                if error.code in (404, 409):  # it is gone already, another has its name
-                    continue
-                self.recorder.event(rs, "Warning", "FailedDelete", f"Error deleting: {error.message}")
-                raise
-            self.expectations.deleted(key, pod)
-            self.recorder.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {objects.name(pod)}")
-
     def report(self, rs: dict, pods: list[dict], failure: Failure | None) -> None:
         now = self.now()
-        terminating = sum(map(podutil.is_terminating, self.cache["pods"].owned_by(objects.uid(rs))))
+        terminating = None
+        if self.counts_terminating:
+            terminating = sum(map(podutil.is_terminating, self.cache["pods"].owned_by(objects.uid(rs))))
         status = status_of(rs, pods, terminating, now, failure)
         if status != rs.get("status"):
-            self.api.update_status("replicasets", {**rs, "status": status})
+            self.api.update_status(self.resource, {**rs, "status": status})
         if wait := podutil.until_available(pods, min_ready(rs), now):
             self.queue.add_after(objects.key(rs), wait)
 
@@ -116,24 +100,7 @@ def plan(rs: dict, pods: list[dict]) -> tuple[int, list[dict]]:
     return 0, podutil.least_missed(pods)[:surplus]
 
 
-def pod_from(rs: dict) -> dict:
-    """Return the pod that the set's template describes, owned by the set."""
-    template = rs["spec"]["template"]
-    metadata = template.get("metadata") or {}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "generateName": f"{objects.name(rs)}-",
-            "namespace": objects.namespace(rs),
-            **{field: metadata[field] for field in ("labels", "annotations", "finalizers") if metadata.get(field)},
-            "ownerReferences": [objects.owner_reference(rs, "ReplicaSet", "apps/v1")],
-        },
-        "spec": template["spec"],
-    }
-
-
-def status_of(rs: dict, pods: list[dict], terminating: int, now: float, failure: Failure | None = None) -> dict:
+def status_of(rs: dict, pods: list[dict], terminating: int | None, now: float, failure: Failure | None = None) -> dict:
     """Return the set's status: how many pods there are, ready, available, and on their way out; what failed."""
     labels = rs["spec"]["template"].get("metadata", {}).get("labels") or {}
     ready = [pod for pod in pods if objects.is_true(pod, "Ready")]
@@ -143,7 +110,8 @@ def status_of(rs: dict, pods: list[dict], terminating: int, now: float, failure:
         "availableReplicas": sum(podutil.is_available(pod, min_ready(rs), now) for pod in ready),
     }
     status = {"replicas": len(pods), **{key: count for key, count in counts.items() if count}}
-    status |= {"terminatingReplicas": terminating, "observedGeneration": rs["metadata"].get("generation", 0)}
+    status |= {} if terminating is None else {"terminatingReplicas": terminating}
+    status["observedGeneration"] = rs["metadata"].get("generation", 0)
     if conditions := conditions_of(rs, failure, now):
         status["conditions"] = conditions
     return status
