@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from labkit.glassbox import objects
 from labkit.glassbox.controllers import deployment_status, rollout
 from labkit.glassbox.controllers.deployment import annotations_for, beyond_history, was_scaled
 from tests.components import client, controllers, events, names, workload
@@ -231,24 +232,30 @@ def set_template(api, namespace, **env):
     return api.patch("deployments", "web", namespace, patch, kind="strategic")
 
 
-def test_a_rolling_update_never_lacks_more_than_it_may(room):
+def test_a_rolling_update_never_has_fewer_ready_pods_than_max_unavailable_allows(room):
     api, namespace, kubectl = room
     strategy = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
     api.create("deployments", workload("Deployment", "web", namespace, 4, spec={"strategy": strategy}))
     rolled_out(kubectl)
-    version = api.list("deployments", namespace)["metadata"]["resourceVersion"]
+    found = api.list("pods", namespace)
+    pods = {each["metadata"]["name"]: each for each in found["items"]}
+    old = set(pods)
     set_template(api, namespace, A="1")
-    watch = api.watch("deployments", namespace, resource_version=version, bookmarks=False)
-    seen = []
-    for _, each in watch:
-        seen.append(each["status"])
-        if deployment_status.is_complete(each, each["status"]) and each["status"]["observedGeneration"] == 2:
+    counts = []
+    version = found["metadata"]["resourceVersion"]
+    for type, each in api.watch("pods", namespace, resource_version=version, bookmarks=False):
+        pods.pop(each["metadata"]["name"], None)
+        if type != "DELETED" and "deletionTimestamp" not in each["metadata"]:
+            pods[each["metadata"]["name"]] = each
+        ready = {name for name, pod in pods.items() if objects.is_true(pod, "Ready")}
+        counts.append((len(ready), len(pods)))
+        if len(ready - old) == 4 and not old & pods.keys():
             break
-    assert min(status.get("availableReplicas", 0) for status in seen) >= 3
-    assert max(status.get("replicas", 0) for status in seen) <= 5
+    assert min(ready for ready, _ in counts) >= 3
+    assert max(there for _, there in counts) <= 5
 
 
-def test_recreate_ends_the_old_pods_before_it_makes_new_ones(room):
+def test_recreate_never_runs_two_versions_side_by_side(room):
     api, namespace, kubectl = room
     spec = {"strategy": {"type": "Recreate"}}
     api.create("deployments", workload("Deployment", "web", namespace, 2, spec=spec))

@@ -192,3 +192,19 @@ def test_no_pod_is_made_twice_under_load(controller, namespace):
         )
     assert len(controller.list("pods", namespace)["items"]) == 100
     assert not [each for each in controller.list("events", namespace)["items"] if each["reason"] == "SuccessfulDelete"]
+
+
+def test_a_replication_controller_does_the_same_by_a_plain_map_of_labels(api_server, namespace):
+    api = client(api_server)
+    made = {**workload("ReplicationController", "web", namespace, 2), "apiVersion": "v1"}
+    made["spec"]["selector"] = {"app": "web"}
+    with controllers(api_server.kubeconfig, "replication-controller"):
+        orphan = api.create("pods", pod("orphan", namespace, labels={"app": "web"}))
+        api.create("replicationcontrollers", made)
+        eventually(lambda: api.get("replicationcontrollers", "web", namespace)["status"]["replicas"] == 2)
+        adopted = eventually(lambda: api.get("pods", "orphan", namespace)["metadata"].get("ownerReferences"))
+        assert (adopted[0]["kind"], adopted[0]["apiVersion"]) == ("ReplicationController", "v1")
+        api.delete("pods", orphan["metadata"]["name"], namespace)
+        eventually(lambda: len(names(pods_of(api, namespace)) - {"orphan"}) == 2)
+    status = api.get("replicationcontrollers", "web", namespace)["status"]
+    assert status == {"replicas": 2, "fullyLabeledReplicas": 2, "observedGeneration": 1}

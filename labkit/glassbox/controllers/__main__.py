@@ -17,6 +17,7 @@ from pathlib import Path
 from labkit.glassbox.client import Client
 from labkit.glassbox.controller import Controller
 from labkit.glassbox.controllers.cronjob import CronJobController
+from labkit.glassbox.controllers.daemonset import DaemonSetController
 from labkit.glassbox.controllers.deployment import DeploymentController
 from labkit.glassbox.controllers.disruption import DisruptionController
 from labkit.glassbox.controllers.garbage_collector import GarbageCollector, collected
@@ -29,6 +30,7 @@ from labkit.glassbox.controllers.replicationcontroller import ReplicationControl
 from labkit.glassbox.controllers.root_ca import RootCAPublisher
 from labkit.glassbox.controllers.service_account import ServiceAccountController
 from labkit.glassbox.controllers.ttl_after_finished import TTLAfterFinishedController
+from labkit.glassbox.controllers.statefulset import StatefulSetController
 from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import inform
 
@@ -42,6 +44,8 @@ CONTROLLERS: dict[str, type[Controller]] = {
         HorizontalPodAutoscalerController,
         DisruptionController,
         ReplicationController,
+        StatefulSetController,
+        DaemonSetController,
         NamespaceController,
         GarbageCollector,
         PodGarbageCollector,

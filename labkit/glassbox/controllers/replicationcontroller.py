@@ -14,5 +14,6 @@ class ReplicationController(ReplicaSetController):
     """A replica set of another kind, whose status does not count the pods that are on their way out."""
 
     name = "replication-controller"
+    workers = 1  # nobody makes many of them any more
     kind, resource = "ReplicationController", "replicationcontrollers"
     counts_terminating = False

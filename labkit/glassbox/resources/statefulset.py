@@ -29,6 +29,20 @@ class StatefulSetStrategy(Strategy):
     def warnings(self, obj: dict) -> list[str]:
         return warnings.template(obj)
 
+    def prepare_for_create(self, obj: dict) -> None:
+        super().prepare_for_create(obj)
+        drop_disabled(obj)
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        drop_disabled(obj)
+        super().prepare_for_update(obj, old)
+
+
+def drop_disabled(obj: dict) -> None:
+    """Drop what belongs to a feature that is off by default: MaxUnavailableStatefulSet is, in 1.36."""
+    strategy = (obj.get("spec") or {}).get("updateStrategy") or {}
+    (strategy.get("rollingUpdate") or {}).pop("maxUnavailable", None)
+
 
 STATEFULSETS = Resource(
     group="apps",
