@@ -29,8 +29,8 @@ from labkit.glassbox.controllers.replicaset import ReplicaSetController
 from labkit.glassbox.controllers.replicationcontroller import ReplicationController
 from labkit.glassbox.controllers.root_ca import RootCAPublisher
 from labkit.glassbox.controllers.service_account import ServiceAccountController
-from labkit.glassbox.controllers.ttl_after_finished import TTLAfterFinishedController
 from labkit.glassbox.controllers.statefulset import StatefulSetController
+from labkit.glassbox.controllers.ttl_after_finished import TTLAfterFinishedController
 from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import inform
 
