@@ -23,6 +23,7 @@ from labkit.glassbox.network import NodeNetwork
 FABRIC_URL = f"https://{network.FABRIC_ADDRESS}:6443"
 SERVICE_CIDR = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"  # of the Service `kubernetes`
+DNS_ADDRESS = "10.96.0.10"  # of the Service `kube-dns`
 API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "api-server", "controller-manager", "scheduler"
 MASTERS, NODES = "system:masters", "system:nodes"
 ADMIN = "kubernetes-admin"
@@ -149,6 +150,8 @@ def kubelet(files: Layout, node: NodeNetwork) -> Component:
         "--hostname-override": node.name,
         "--node-ip": node.address,
         "--pod-cidr": node.pod_cidr,
+        "--cluster-dns": DNS_ADDRESS,
+        "--cluster-domain": "cluster.local",
         "--root-dir": files.node(node.name),
         "--run-dir": f"/run/glassbox/nodes/{node.name}",
         "--tls-cert-file": files.pki / f"kubelet-{node.name}.crt",

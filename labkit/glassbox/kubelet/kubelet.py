@@ -52,6 +52,8 @@ class Options:
     run_dir: Path
     labels: dict[str, str]
     server: ServerOptions | None
+    cluster_dns: str = ""
+    cluster_domain: str = "cluster.local"
 
 
 class Kubelet:
@@ -70,7 +72,15 @@ class Kubelet:
         self._uids: dict[str, str] = {}  # by namespace/name
         self.addresses = Addresses(options.pod_cidr)
         allocatable = node_status.allocatable(self.host)
-        node = Node(options.node_name, options.node_ip, options.root_dir, options.run_dir, allocatable)
+        node = Node(
+            options.node_name,
+            options.node_ip,
+            options.root_dir,
+            options.run_dir,
+            allocatable,
+            options.cluster_dns,
+            options.cluster_domain,
+        )
         around = Surroundings(api, self.runtime, self.events, self.look_again, node, time)
         pulls = ImagePulls(Images(), self.events, time)
         self.worker = PodWorker(around, self.by_uid.get, pulls, self.addresses)

@@ -19,9 +19,6 @@ POD_FIELDS = {
     "hostPID": "hostPID",
     "hostIPC": "hostIPC",
     "shareProcessNamespace": "shareProcessNamespace",
-    "dnsConfig": "dnsConfig",
-    "hostAliases": "hostAliases",
-    "setHostnameAsFQDN": "setHostnameAsFQDN",
     "resourceClaims": "resource claims",
     "runtimeClassName": "runtimeClassName",
 }
@@ -84,11 +81,6 @@ def grace_seconds(pod: dict) -> int:
     """Return how long the pod's containers may take to end: what the deletion says, else the pod's spec."""
     deletion = pod["metadata"].get("deletionGracePeriodSeconds")
     return deletion if deletion is not None else pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE)
-
-
-def hostname(pod: dict) -> str:
-    """Return the pod's host name: what it asks for, else its name, cut to what the kernel takes."""
-    return (pod["spec"].get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
 
 
 def is_finished(pod: dict) -> bool:

@@ -49,9 +49,9 @@ class PodFiles:
     """What the containers of one pod have in common."""
 
     hostname: str
-    address: str
+    hosts: str  # the text of /etc/hosts
     shm: str  # the directory behind /dev/shm
-    nameserver: str = ""
+    resolv_conf: str = ""
 
 
 def plan(image: Image, pod: PodFiles, mounts: Sequence[Mount], *, masked: bool = True) -> list[Step]:
@@ -100,16 +100,15 @@ def _system() -> list[Step]:
 def _etc(image: Image, pod: PodFiles) -> list[Step]:
     repository, tag = images.split(image.name)
     name = repository.rpartition("/")[2]
-    hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{pod.address}\t{pod.hostname}\n"
     release = (
         f'PRETTY_NAME="{name} {tag} (a view of the host\'s files)"\nNAME="{name}"\nID={name}\nVERSION_ID="{tag}"\n'
     )
     return [
         ("file", "/etc/passwd", PASSWD, ""),
         ("file", "/etc/group", GROUP, ""),
-        ("file", "/etc/hosts", "# Kubernetes-managed hosts file.\n" + hosts, ""),
+        ("file", "/etc/hosts", pod.hosts, ""),
         ("file", "/etc/hostname", pod.hostname + "\n", ""),
-        ("file", "/etc/resolv.conf", f"nameserver {pod.nameserver}\n" if pod.nameserver else "", ""),
+        ("file", "/etc/resolv.conf", pod.resolv_conf, ""),
         ("file", "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", ""),
         ("file", "/etc/os-release", release, ""),
         *_existing("/etc/ld.so.cache"),

@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from labkit.glassbox import objects, quantity
-from labkit.glassbox.kubelet import env, fs_group, limits, pods, rootfs, security, volumes
+from labkit.glassbox.kubelet import env, fs_group, limits, naming, pods, rootfs, security, volumes
 from labkit.glassbox.kubelet.actions import Actions, Start
 from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
 from labkit.glassbox.kubelet.env import ConfigError
 from labkit.glassbox.kubelet.hooks import Hooks
 from labkit.glassbox.kubelet.image_pulls import ImagePulls
 from labkit.glassbox.kubelet.images import Image
+from labkit.glassbox.kubelet.naming import HostnameError
 from labkit.glassbox.kubelet.runtime import Actual, ContainerConfig, Sandbox
 from labkit.glassbox.kubelet.status import Waiting
 from labkit.glassbox.kubelet.surroundings import RETRY, Surroundings
@@ -68,12 +69,12 @@ class Starter:
             attempt = actual.sandbox.attempt + 1
             self.around.tell(pod, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         try:
+            hostname = naming.hostname(pod, self.around.node.cluster_domain, self.around.node.name)
             address = self.addresses.take(uid)
-            hostname = pods.hostname(pod)
             wanted = Sandbox(uid, objects.namespace(pod), objects.name(pod), hostname, address, attempt)
             wanted = replace(wanted, sysctls=security.sysctls(pod))
             return Actual(self.around.runtime.run_sandbox(wanted), actual.containers)
-        except (SandboxError, NoAddress, OSError) as error:
+        except (SandboxError, NoAddress, HostnameError, OSError) as error:
             self.around.warn(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             return Actual(None, actual.containers)
 
@@ -101,12 +102,12 @@ class Starter:
 
     def _config(self, pod: dict, actual: Actual, start: Start, image: Image, made: dict[str, Path]) -> ContainerConfig:
         assert actual.sandbox
-        container, uid, runtime = start.container, objects.uid(pod), self.around.runtime
+        container, runtime = start.container, self.around.runtime
         confined = security.plan(pod, container, single=security.one_id())
         base = {**image.env, "HOSTNAME": actual.sandbox.hostname, "HOME": "/" if confined.uid else "/root"}
         facts = self.around.facts(pod, actual)
         variables = env.environment(pod, container, base, facts, self.around.lookup(pod))
-        shared = rootfs.PodFiles(actual.sandbox.hostname, actual.sandbox.address, str(runtime.pods / uid / "shm"))
+        shared = self._files(pod, actual.sandbox)
         return ContainerConfig(
             name=container["name"],
             attempt=start.attempt,
@@ -130,6 +131,16 @@ class Starter:
         qos = (pod.get("status") or {}).get("qosClass", "BestEffort")
         mounted = [str(made[name]) for name in volumes.in_memory(pod, container)]
         return limits.plan(container, qos, capacity, [shm, *mounted])
+
+    def _files(self, pod: dict, sandbox: Sandbox) -> rootfs.PodFiles:
+        node = self.around.node
+        resolver, left_out = naming.resolver(pod, node.cluster_dns, node.cluster_domain, naming.of_host())
+        for words in left_out:
+            if self.around.first_time(pod, words):
+                self.around.warn(pod, "DNSConfigForming", words)
+        hosts = naming.hosts(pod, sandbox.address, node.cluster_domain, node.name)
+        shm = str(self.around.runtime.pods / sandbox.uid / "shm")
+        return rootfs.PodFiles(sandbox.hostname, hosts, shm, resolver.text)
 
     def _backing_off(self, pod: dict, actual: Actual, name: str, delay: float) -> Waiting:
         who = f"{objects.name(pod)}_{objects.namespace(pod)}({objects.uid(pod)})"
