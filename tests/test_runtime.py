@@ -42,7 +42,7 @@ def sandbox(uid="pod-1", address="10.244.1.2"):
 
 def start(name, image, *args, uid="pod-1", mounts=(), env=None, attempt=0):
     found = Images().resolve(image)
-    files = rootfs.PodFiles("web", "127.0.0.1\\tlocalhost\n10.244.1.2\\tweb\n", f"/run/k/pods/{uid}/shm")
+    files = rootfs.PodFiles("web", "127.0.0.1\\tlocalhost\\n10.244.1.2\\tweb\\n", f"/run/k/pods/{uid}/shm")
     runtime.start_container(uid, ContainerConfig(
         name=name, attempt=attempt, image=found.name, image_id=found.id, args=list(args) or list(found.command),
         env={**found.env, **(env or {})}, cwd="/", root=str(runtime.root), steps=rootfs.plan(found, files, mounts),

@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
+from labkit.glassbox.pod_requests import requests
 from labkit.glassbox.scheduler.choice import Choice, best, explain
 from labkit.glassbox.scheduler.cycle import Cycle
 from labkit.glassbox.scheduler.filters import unimplemented, why_not
-from labkit.glassbox.scheduler.nodes import NodeInfo, requests
+from labkit.glassbox.scheduler.nodes import NodeInfo
 from labkit.glassbox.scheduler.reasons import Reason
 from labkit.glassbox.scheduler.scores import least_allocated, preferred_affinity, tainted
 from labkit.glassbox.scheduler.spread import crowding

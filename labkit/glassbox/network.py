@@ -130,6 +130,7 @@ def _join(fabric: Netlink, node: NodeNetwork) -> None:
 def _open_for_traffic(namespace: Netlink) -> None:
     namespace.set_up("lo")
     _set("net/ipv4/ip_forward", "1")
+    _set("net/ipv4/ip_unprivileged_port_start", "0")  # for pods on the node's network
     _set("net/ipv4/ping_group_range", "0 0")
 
 

@@ -14,6 +14,11 @@ def required_affinity(pod: dict) -> dict | None:
     return affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
 
 
+def is_asked(pod: dict) -> bool:
+    """Tell whether the pod asks anything of its node's labels or name."""
+    return bool(pod["spec"].get("nodeSelector")) or required_affinity(pod) is not None
+
+
 def accepts(pod: dict, node: dict) -> bool:
     """Tell whether the pod's nodeSelector and required node affinity hold on the node."""
     required = required_affinity(pod)

@@ -9,15 +9,18 @@ after all that ran in it has ended; a pod that needs what is not implemented is 
 Upstream: pkg/kubelet/pod_workers.go, pkg/kubelet/kubelet.go (SyncPod), kuberuntime/kuberuntime_manager.go
 """
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 
-from labkit.glassbox import clock, objects
+from labkit.glassbox import clock, node_selector, objects
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.kubelet import pods, volumes
 from labkit.glassbox.kubelet.actions import Observed, Stop, compute_actions, running
 from labkit.glassbox.kubelet.addresses import Addresses
 from labkit.glassbox.kubelet.hooks import Hooks
 from labkit.glassbox.kubelet.image_pulls import ImagePulls
+from labkit.glassbox.kubelet.predicates import rejection
 from labkit.glassbox.kubelet.probes import Probes
 from labkit.glassbox.kubelet.recall import recall
 from labkit.glassbox.kubelet.reporting import Reporter
@@ -48,6 +51,8 @@ class PodWorker:
         self.stopper = Stopper(around, self.hooks)
         self.reporter = Reporter(around)
         self._verdicts: dict[str, Verdict] = {}
+        self._taken: dict[str, dict] = {}  # the pods that this node has taken, by UID
+        self._taking = threading.Lock()
 
     def sync(self, uid: str) -> None:
         """Bring one pod nearer to its spec; raises what the API or the machine raise, and is then called again."""
@@ -112,6 +117,9 @@ class PodWorker:
         """Return why a pod that has neither ended nor been deleted must end now."""
         uid, limit = objects.uid(pod), pod["spec"].get("activeDeadlineSeconds")
         began = (pod.get("status") or {}).get("startTime")
+        if uid not in self._taken and (why := self._take(pod, new=not began)):
+            self.around.warn(pod, why.reason, why.message)
+            self._verdicts[uid] = replace(why, message=f"Pod was rejected: {why.message}")
         if uid not in self._verdicts and limit is not None and began:
             left = clock.parse(began) + limit - self.around.clock.now()
             if left > 0:
@@ -120,6 +128,17 @@ class PodWorker:
                 self._verdicts[uid] = DEADLINE
                 self.around.tell(pod, DEADLINE.reason, DEADLINE.message)
         return self._verdicts.get(uid)
+
+    def _take(self, pod: dict, new: bool) -> Verdict | None:
+        """Take a pod, or return why not; one that is not new was taken by an earlier kubelet."""
+        node = {"metadata": {"name": self.around.node.name}, "status": {"allocatable": self.around.node.allocatable}}
+        if new and node_selector.is_asked(pod):
+            node = self.around.api.get("nodes", self.around.node.name)  # somebody may just have labelled it
+        with self._taking:
+            why = rejection(pod, node, self._taken.values()) if new else None
+            if why is None:
+                self._taken[objects.uid(pod)] = pod
+        return why
 
     def condemn(self, uid: str, verdict: Verdict) -> None:
         """Have a pod end, for good; whoever says so has recorded the event."""
@@ -162,6 +181,7 @@ class PodWorker:
     def stop(self, pod: dict, actual: Actual) -> None:
         """End what is left of a pod that has ended; its logs stay until it is deleted."""
         uid = objects.uid(pod)
+        self._taken.pop(uid, None)
         if actual.sandbox and actual.sandbox.ready:
             self.around.runtime.stop_sandbox(uid)
             self.around.again(uid, 0)  # to report that the sandbox is gone
@@ -183,5 +203,6 @@ class PodWorker:
         self.around.runtime.remove(uid)
         volumes.remove(self.around.places(uid))
         self._verdicts.pop(uid, None)
+        self._taken.pop(uid, None)
         for part in (self.probes, self.hooks, self.starter, self.stopper, self.reporter, self.around):
             part.forget(uid)

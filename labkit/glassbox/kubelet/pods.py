@@ -15,7 +15,6 @@ DEFAULT_GRACE = 30  # seconds
 # Fields of a pod's spec, and of a container, that would change what runs, and that nothing here acts on yet.
 POD_FIELDS = {
     "ephemeralContainers": "ephemeral containers",
-    "hostNetwork": "hostNetwork",
     "hostPID": "hostPID",
     "hostIPC": "hostIPC",
     "shareProcessNamespace": "shareProcessNamespace",
@@ -106,8 +105,9 @@ def _unimplemented(pod: dict) -> Iterator[str]:
         yield from security.unimplemented(pod, container)
         handlers = [container.get(f"{kind}Probe") or {} for kind in ("startup", "liveness", "readiness")]
         handlers += (container.get("lifecycle") or {}).values()
-        yield from (f"{kind} in probes and hooks" for kind in ("exec", "grpc") for each in handlers if kind in each)
-        yield from ("hostPort" for port in container.get("ports") or [] if port.get("hostPort"))
+        yield from (f"{kind} in probes and hooks" for kind in ("exec",) for each in handlers if kind in each)
+        if not spec.get("hostNetwork"):
+            yield from ("hostPort" for port in container.get("ports") or [] if port.get("hostPort"))
         yield from ("subPathExpr" for mount in container.get("volumeMounts") or [] if mount.get("subPathExpr"))
 
 

@@ -41,6 +41,10 @@ def ask(runtime: LinuxRuntime, uid: str, spec: dict, instance: Container, addres
         return get(url(asked, address, spec), asked.get("httpHeaders") or [], timeout)
     if asked := probe.get("tcpSocket"):
         return connect(asked.get("host") or address, port_of(asked, spec), timeout)
+    if asked := probe.get("grpc"):
+        from labkit.glassbox.kubelet import grpc_health  # few pods need it
+
+        return Outcome(*grpc_health.check(address, port_of(asked, spec), asked.get("service") or "", timeout))
     raise ValueError("missing probe handler")
 
 

@@ -57,5 +57,5 @@ class Reporter:
 
 def _merged(known: dict, pod: dict) -> dict:
     others = [each for each in (pod.get("status") or {}).get("conditions") or [] if each["type"] not in OWN_CONDITIONS]
-    own = [each for each in known["conditions"] if each["type"] in OWN_CONDITIONS]
+    own = [each for each in known.get("conditions") or [] if each["type"] in OWN_CONDITIONS]
     return {**known, "conditions": [*own, *others]}

@@ -44,6 +44,7 @@ class Sandbox:
     hostname: str
     address: str
     attempt: int
+    host_network: bool = False  # it stays in the node's network namespace
     id: str = ""
     pid: int = 0
     created_at: float = 0.0  # seconds since the epoch
@@ -152,11 +153,13 @@ class LinuxRuntime:
             flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
             syscalls.mount("shm", str(directory / "shm"), "tmpfs", flags, f"mode=1777,size={SHM_SIZE}")
         self._watches.forget(sandbox.uid)
-        network.detach_pod(link_name(sandbox.address))  # of a sandbox that died
+        if not sandbox.host_network:
+            network.detach_pod(link_name(sandbox.address))  # of a sandbox that died
         with self._forking:
-            pid = self.zygote.fork(directory, sandbox.hostname)
+            pid = self.zygote.fork(directory, sandbox.hostname, sandbox.host_network)
         try:
-            network.attach_pod(pid, sandbox.address, link_name(sandbox.address), sandbox.sysctls)
+            if not sandbox.host_network:
+                network.attach_pod(pid, sandbox.address, link_name(sandbox.address), sandbox.sysctls)
         except BaseException:
             os.kill(pid, signal.SIGKILL)
             raise
@@ -188,7 +191,7 @@ class LinuxRuntime:
         with suppress(OSError), connect(self.pods / uid / SOCKET) as pause:
             pause.send(json.dumps({"do": "exit"}).encode())
             pause.recv(1)  # end of file
-        if sandbox := self._sandbox(uid):
+        if (sandbox := self._sandbox(uid)) and not sandbox.host_network:
             network.detach_pod(link_name(sandbox.address))
 
     def remove(self, uid: str) -> None:

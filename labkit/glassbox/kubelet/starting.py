@@ -69,10 +69,11 @@ class Starter:
             attempt = actual.sandbox.attempt + 1
             self.around.tell(pod, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         try:
-            hostname = naming.hostname(pod, self.around.node.cluster_domain, self.around.node.name)
-            address = self.addresses.take(uid)
+            node, on_node = self.around.node, bool(pod["spec"].get("hostNetwork"))
+            hostname = naming.hostname(pod, node.cluster_domain, node.name)
+            address = node.address if on_node else self.addresses.take(uid)
             wanted = Sandbox(uid, objects.namespace(pod), objects.name(pod), hostname, address, attempt)
-            wanted = replace(wanted, sysctls=security.sysctls(pod))
+            wanted = replace(wanted, host_network=on_node, sysctls=security.sysctls(pod))
             return Actual(self.around.runtime.run_sandbox(wanted), actual.containers)
         except (SandboxError, NoAddress, HostnameError, OSError) as error:
             self.around.warn(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")

@@ -81,6 +81,8 @@ def status_of(
         status |= {"podIP": actual.sandbox.address, "podIPs": [{"ip": actual.sandbox.address}]}
     if ended:
         status |= {"reason": ended.reason, "message": ended.message}
+        if not actual.containers and not actual.sandbox:  # it never began: there is nothing else to say
+            status = {key: status[key] for key in ("observedGeneration", "phase", "reason", "message", "startTime")}
     return {**{key: old[key] for key in ("qosClass", "reason", "message") if key in old}, **status}
 
 

@@ -4,10 +4,10 @@ A process with threads must not fork and go on in Python; the kubelet has many t
 forks this one, which shares the kubelet's memory copy-on-write, reads requests from a socket pair and forks a pause
 process for each. It ends when the kubelet does; the sandboxes do not.
 
-Each sandbox gets new user, net, ipc, uts and pid namespaces, and may hold so many processes: the kernel counts a
-user's processes at every user namespace on the way up, against the limit of whoever made the next one below. So there
-are two, one inside the other, and the limit is set between them: what the inner one holds, whoever's it is there, is
-counted in the outer one.
+Each sandbox gets new user, net (but for a pod on the node's network), ipc, uts and pid namespaces, and may hold so many
+processes: the kernel counts a user's processes at every user namespace on the way up, against the limit of whoever made
+the next one below. So there are two, one inside the other, and the limit is set between them: what the inner one holds,
+whoever's it is there, is counted in the outer one.
 
 Upstream: none; containerd's `shim start` and runc's nsexec.c come nearest
 """
@@ -48,12 +48,13 @@ class Zygote:
             _serve(theirs)
         theirs.close()
 
-    def fork(self, directory: Path, hostname: str) -> int:
+    def fork(self, directory: Path, hostname: str, host_network: bool = False) -> int:
         """Make the sandbox whose files are in `directory`; return the pid of its pause process.
 
         One call at a time: the caller locks. Raises SandboxError.
         """
-        self._socket.send(json.dumps({"directory": str(directory), "hostname": hostname}).encode())
+        request = {"directory": str(directory), "hostname": hostname, "host_network": host_network}
+        self._socket.send(json.dumps(request).encode())
         answer = self._socket.recv(MESSAGE)
         if not answer:
             raise SandboxError("the process that makes sandboxes is gone")
@@ -77,19 +78,19 @@ def _serve(requests: socket.socket) -> NoReturn:
         request = json.loads(message)
         pid = os.fork()
         if pid == 0:
-            _make_sandbox(requests, Path(request["directory"]), request["hostname"])
+            _make_sandbox(requests, Path(request["directory"]), request["hostname"], request["host_network"])
         os.waitpid(pid, 0)
     os._exit(0)
 
 
-def _make_sandbox(answers: socket.socket, directory: Path, hostname: str) -> NoReturn:
+def _make_sandbox(answers: socket.socket, directory: Path, hostname: str, host_network: bool) -> NoReturn:
     """Enter the new namespaces and fork pause, pid 1 of the pod; its parent is then the machine's first process."""
     try:
         listener = _listen(directory / SOCKET)
         _enter_user_namespace()
         _limit_processes()
         _enter_user_namespace()
-        syscalls.unshare(NAMESPACES)
+        syscalls.unshare(NAMESPACES & ~(syscalls.CLONE_NEWNET if host_network else 0))
         syscalls.sethostname(hostname)
         if os.fork() == 0:
             _pause(answers, listener, directory)

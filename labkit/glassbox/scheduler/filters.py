@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from labkit.glassbox import node_selector
+from labkit.glassbox.pod_requests import clash, host_ports, requests
 from labkit.glassbox.scheduler.cycle import Cycle
 from labkit.glassbox.scheduler.interpod import inter_pod_affinity
-from labkit.glassbox.scheduler.nodes import NodeInfo, clash, host_ports, requests
+from labkit.glassbox.scheduler.nodes import NodeInfo
 from labkit.glassbox.scheduler.reasons import Reason
 from labkit.glassbox.scheduler.spread import topology_spread
 from labkit.glassbox.scheduler.volumes import volume_binding, volume_restrictions

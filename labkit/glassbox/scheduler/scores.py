@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from labkit.glassbox.node_selector import matches_term
+from labkit.glassbox.pod_requests import requests
 from labkit.glassbox.scheduler.cycle import Cycle
 from labkit.glassbox.scheduler.interpod import PREFERRED, neighbours
-from labkit.glassbox.scheduler.nodes import NodeInfo, requests
+from labkit.glassbox.scheduler.nodes import NodeInfo
 from labkit.glassbox.scheduler.spread import crowding
 from labkit.glassbox.taints import untolerated
 
