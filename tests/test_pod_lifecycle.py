@@ -255,10 +255,9 @@ def test_a_pod_that_asks_for_more_than_any_node_has_stays_pending(cluster, names
 
 
 def test_what_is_not_implemented_is_refused_by_its_name(cluster, namespace):
-    asks = pod("asks", FOREVER, volumes=[{"name": "host", "hostPath": {"path": "/"}}])
-    asks["spec"]["containers"][0]["livenessProbe"] = {"exec": {"command": ["true"]}}
+    asks = pod("asks", FOREVER, hostPID=True)
     make(cluster, namespace, asks, until=f"{WAITING}NotImplemented")
-    told = "volumes of type hostPath, livenessProbe: not implemented by this kubelet"
+    told = "hostPID (a pod sees no processes but its own): not implemented by this kubelet"
     assert field(cluster, namespace, "asks", f"{STATUS}.state.waiting.message") == told
     eventually(lambda: told in events(cluster, namespace))
 

@@ -15,8 +15,8 @@ DEFAULT_GRACE = 30  # seconds
 # Fields of a pod's spec, and of a container, that would change what runs, and that nothing here acts on yet.
 POD_FIELDS = {
     "ephemeralContainers": "ephemeral containers",
-    "hostPID": "hostPID",
-    "hostIPC": "hostIPC",
+    "hostPID": "hostPID (a pod sees no processes but its own)",
+    "hostIPC": "hostIPC (a pod has shared memory of its own)",
     "shareProcessNamespace": "shareProcessNamespace",
     "resourceClaims": "resource claims",
     "runtimeClassName": "runtimeClassName",
