@@ -1,6 +1,7 @@
-"""pods/log: the API server asks the pod's kubelet and passes the bytes on as they come.
+"""Where a pod's kubelet is and what it is asked; for pods/log the API server passes the bytes on as they come.
 
-Upstream: pkg/registry/core/pod/rest/log.go, pkg/kubelet/client/kubelet_client.go
+Upstream: pkg/registry/core/pod/rest/log.go, pkg/registry/core/pod/strategy.go (streamLocation),
+pkg/kubelet/client/kubelet_client.go
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from urllib.parse import quote, urlencode
 
+import aiohttp
 import orjson
+from multidict import MultiMapping
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.objects_at_rest import key
@@ -19,23 +22,42 @@ from labkit.glassbox.apiserver.request import Api, KubeletAccess, Request
 from labkit.glassbox.resources import REGISTRY
 
 PASSED_ON = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
-CHUNK = 64 * 1024  # bytes
+STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}  # our name -> a kubelet's
 KUBELET_PORT = 10250
 
 
-async def log_url(request: Request, api: Api) -> str | None:
+def log_url(request: Request, api: Api) -> str | None:
     """Return where the log is to be had, None if the pod has no node yet. Raises ApiError 400 or 404."""
-    route = request.route
-    row = read(api.store, request.resource, route.namespace, route.name)
-    pod = orjson.loads(row.value)
+    pod = _pod(request, api)
     container = container_of(pod, request.query.get("container", ""))
-    node = pod["spec"].get("nodeName")
-    if not node:
-        return None
-    host, port = address_of(api, node)
-    query = urlencode({name: request.query[name] for name in PASSED_ON if name in request.query})
-    path = f"/containerLogs/{route.namespace}/{quote(route.name)}/{quote(container)}"
-    return f"https://{host}:{port}{path}" + (f"?{query}" if query else "")
+    query = [(name, request.query[name]) for name in PASSED_ON if name in request.query]
+    return _url(api, pod, "containerLogs", container, query) if pod["spec"].get("nodeName") else None
+
+
+def stream_url(request: Request, query: MultiMapping[str], api: Api) -> str:
+    """Return where an exec, an attach or a port-forward leads. Raises ApiError 400 or 404."""
+    pod, action = _pod(request, api), request.route.subresource
+    container = "" if action == "portforward" else container_of(pod, request.query.get("container", ""))
+    if not pod["spec"].get("nodeName"):
+        raise errors.bad_request(f"pod {request.route.name} does not have a host assigned")
+    if action == "portforward":
+        return _url(api, pod, "portForward", "", [("port", each) for each in query.getall("ports", [])])
+    asked = [(theirs, "1") for name, theirs in STREAMS.items() if query.get(name) in ("1", "true")]
+    if not asked:
+        raise errors.bad_request("you must specify at least 1 of stdin, stdout, stderr")
+    command = [("command", each) for each in query.getall("command", [])]
+    return _url(api, pod, action, container, [*asked, *command])
+
+
+def _pod(request: Request, api: Api) -> dict:
+    return orjson.loads(read(api.store, request.resource, request.route.namespace, request.route.name).value)
+
+
+def _url(api: Api, pod: dict, action: str, container: str, query: list[tuple[str, str]]) -> str:
+    host, port = address_of(api, pod["spec"]["nodeName"])
+    parts = [action, pod["metadata"]["namespace"], pod["metadata"]["name"], *([container] if container else [])]
+    path = "/".join(quote(part) for part in parts)
+    return f"https://{host}:{port}/{path}" + (f"?{urlencode(query)}" if query else "")
 
 
 def container_of(pod: dict, asked: str) -> str:
@@ -43,7 +65,7 @@ def container_of(pod: dict, asked: str) -> str:
     spec, name = pod["spec"], pod["metadata"]["name"]
     ordinary = [each["name"] for each in spec.get("containers") or []]
     initial = [each["name"] for each in spec.get("initContainers") or []]
-    if asked in (*ordinary, *initial):
+    if asked in (*ordinary, *initial, *(each["name"] for each in spec.get("ephemeralContainers") or [])):
         return asked
     if asked:
         raise errors.bad_request(f"container {asked} is not valid for pod {name}")
@@ -84,17 +106,19 @@ def client_context(access: KubeletAccess) -> ssl.SSLContext:
     return context
 
 
+def session(access: KubeletAccess) -> aiohttp.ClientSession:
+    """Return what speaks to a kubelet."""
+    connector = aiohttp.TCPConnector(ssl=client_context(access))
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None, connect=5))
+
+
 Begin = Callable[[int, Mapping[str, str]], Awaitable[Callable[[bytes], Awaitable[None]]]]
 
 
 async def pass_on(url: str, access: KubeletAccess, begin: Begin) -> None:
     """Stream the kubelet's answer: `begin(code, headers)` returns what writes a chunk. Raises ApiError 400 or 500."""
-    import aiohttp
-
-    timeout = aiohttp.ClientTimeout(total=None, connect=5)
-    connector = aiohttp.TCPConnector(ssl=client_context(access))
     try:
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, session.get(url) as answer:
+        async with session(access) as asking, asking.get(url) as answer:
             if answer.status >= 400:
                 text = (await answer.text()).strip()
                 raise errors.ApiError(answer.status, _reason(answer.status), text)

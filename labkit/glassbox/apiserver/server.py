@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from labkit.glassbox import errors
-from labkit.glassbox.apiserver import auth, discovery, handlers, kubelet_proxy, negotiation, routes
+from labkit.glassbox.apiserver import auth, discovery, handlers, kubelet_proxy, negotiation, routes, streams
 from labkit.glassbox.apiserver.metrics import Metrics
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.usage import LastUse
@@ -76,6 +76,8 @@ class Server:
             return await self._log(http, request)
         if route.group == GROUP:
             return self._respond(request, await self.metrics.answer(request))
+        if route.subresource in streams.PROTOCOLS:
+            return await self._stream(http, request)
         return self._respond(request, handlers.handle(request, self.api))
 
     def _authenticate(self, http: web.BaseRequest) -> auth.User:
@@ -145,8 +147,14 @@ class Server:
             task.cancel()
             stop.cancel()
 
+    async def _stream(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
+        client, url = await streams.let_in(http, request, self.api)
+        await self._until_stopping(streams.join(client, url, self.api.kubelets))
+        await client.close()
+        return client
+
     async def _log(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
-        url = await kubelet_proxy.log_url(request, self.api)
+        url = kubelet_proxy.log_url(request, self.api)
         if url is None:
             return web.Response(status=204, headers=NO_CACHE)
         response = web.StreamResponse(headers=NO_CACHE)

@@ -1,8 +1,12 @@
-"""A container's first moments: from a fork of the pod's pause process to the image's command as pid 1.
+"""A process's first moments: from a fork of the pod's pause process to the image's command as pid 1, or to a command
+that joins a container which runs.
 
-Stands for runc. `start` is called in pause (sandbox.py); everything after the second fork happens in the
+Stands for runc. `start` and `join` are called in pause (sandbox.py); everything after the second fork happens in the
 container's own mount and pid namespace, inside the pod's user, net, ipc and uts namespaces that pause holds. The root
-file system is made from the steps which rootfs.py planned.
+file system is made from the steps which rootfs.py planned. What is joined is under the same restrictions.
+
+A process gets either three files, as its standard ones, or a socket: then it makes a terminal in the container's own
+/dev/pts and hands the other end over on the socket, as runc does on its console socket.
 
 Invariants: the command runs confined (confine.py), with no file descriptor but 0, 1, 2; the host's root is detached
 before it starts. Whatever fails before execve is told to pause in words.
@@ -12,10 +16,13 @@ Upstream: github.com/opencontainers/runc libcontainer/standard_init_linux.go, ro
 """
 
 import errno
+import fcntl
 import os
 import resource
 import secrets
 import signal
+import socket
+import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -32,15 +39,32 @@ class StartError(Exception):
     """The container's command could not be started; the text says why, as runc words it."""
 
 
-def start(config: dict, stdout: int, stderr: int) -> tuple[int, int]:
+def start(config: dict, files: Sequence[int]) -> tuple[int, int]:
     """Start the container that `config` describes; return its pid as pause sees it and as the machine sees it.
 
     Raises StartError.
     """
+    return _fork_twice(_make_namespaces, lambda answer: _become(config, files, answer))
+
+
+def join(config: dict, files: Sequence[int], container: int) -> int:
+    """Start `config`'s command in the namespaces of a container, of which the machine's pid is given; return its pid.
+
+    Raises StartError.
+    """
+    pid, _ = _fork_twice(lambda: _enter_namespaces(container), lambda answer: _run(config, files, answer))
+    return pid
+
+
+def _fork_twice(place: Callable[[], None], body: Callable[[int], None]) -> tuple[int, int]:
+    """Fork a process that goes to its `place`, and from there one that becomes what `body` makes of it.
+
+    The namespace of pids that a process makes or enters is its children's only.
+    """
     report, answer = os.pipe()
     outer = os.fork()
     if outer == 0:
-        _guard(answer, lambda: _enter_namespaces(config, stdout, stderr, answer))
+        _guard(answer, lambda: _fork_inside(place, body, answer))
     os.close(answer)
     os.waitpid(outer, 0)
     with os.fdopen(report) as lines:
@@ -53,29 +77,36 @@ def start(config: dict, stdout: int, stderr: int) -> tuple[int, int]:
     return int(words["pid"]), int(words.get("machine-pid", words["pid"]))
 
 
-def _enter_namespaces(config: dict, stdout: int, stderr: int, answer: int) -> None:
-    """Make the mount and pid namespace, and fork once more: the pid namespace holds its maker's children only."""
-    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+def _fork_inside(place: Callable[[], None], body: Callable[[int], None], answer: int) -> None:
+    place()
     pid = os.fork()
     if pid == 0:
-        _guard(answer, lambda: _become(config, stdout, stderr, answer))
+        _guard(answer, lambda: body(answer))
     os.write(answer, b"pid %d\n" % pid)
-    os._exit(0)  # the container's parent is now pause, pid 1 of the pod's pid namespace
+    os._exit(0)  # the parent is now pause, pid 1 of the pod's pid namespace
 
 
-def _become(config: dict, stdout: int, stderr: int, answer: int) -> None:
+def _make_namespaces() -> None:
+    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+
+
+def _enter_namespaces(pid: int) -> None:
+    opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in ("pid", "mnt")]  # while /proc is the machine's
+    for namespace in opened:
+        syscalls.setns(namespace)
+
+
+def _become(config: dict, files: Sequence[int], answer: int) -> None:
     os.write(answer, b"machine-pid %s\n" % os.readlink("/proc/self").encode())  # /proc is still the machine's
-    os.setsid()
-    null = os.open("/dev/null", os.O_RDONLY)
-    for target, source in enumerate((null, stdout, stderr)):
-        os.dup2(source, target)
-    os.closerange(3, answer)  # `answer` stays, to tell what fails from here on; execve closes it
-    os.closerange(answer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    if adjustment := config["limits"]["oom_score_adj"]:
-        Path("/proc/self/oom_score_adj").write_text(str(adjustment))
     compose(config["root"], config["steps"])
     if config["security"]["read_only_root"]:
         _freeze("/")
+    _run(config, files, answer)
+
+
+def _run(config: dict, files: Sequence[int], answer: int) -> None:
+    os.setsid()
+    _take_files(files, answer)
     _change_directory(config["cwd"])
     _restore_signals()
     os.umask(0o022)
@@ -83,6 +114,25 @@ def _become(config: dict, stdout: int, stderr: int, answer: int) -> None:
     if config["args"] == ["/pause"]:
         _pause(answer)
     _execute(config["args"], config["env"])
+
+
+def _take_files(files: Sequence[int], answer: int) -> None:
+    """Put the standard files in their places and close all others."""
+    if len(files) == 1:
+        files = [_terminal(files[0])] * 3
+    for target, source in enumerate([os.dup(each) for each in files]):  # dup: none of them is 0, 1, 2 from here on
+        os.dup2(source, target)
+    os.closerange(3, answer)  # `answer` stays, to tell what fails from here on; execve closes it
+    os.closerange(answer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _terminal(console: int) -> int:
+    """Make the controlling terminal of this session; its other end goes out on the socket `console`."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+    with socket.socket(fileno=os.dup(console)) as out:
+        socket.send_fds(out, [b"terminal"], [ours])
+    return theirs
 
 
 def _pause(answer: int) -> NoReturn:

@@ -23,8 +23,6 @@ POD_FIELDS = {
 }
 CONTAINER_FIELDS = {
     "volumeDevices": "volumeDevices",
-    "stdin": "stdin",
-    "tty": "tty",
 }
 VOLUMES = ("emptyDir", "configMap", "secret", "downwardAPI", "projected")
 

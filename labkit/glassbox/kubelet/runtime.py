@@ -1,10 +1,10 @@
-"""The container runtime: a Protocol of eight methods, and its Linux implementation on pause processes.
+"""The container runtime: a Protocol of nine methods, and its Linux implementation on pause processes.
 
 Stands for the container runtime interface (CRI). What a pod's sandbox and containers are doing is read from the pod's
 directory (sandbox.py says what lies there), so it does not matter which kubelet started them.
 
 Invariants: nothing is kept in memory only but the watches, so a kubelet that was killed loses nothing; `inspect` never
-waits for a container. Left out: image service (images.py), exec, attach, port-forward, statistics.
+waits for a container. Left out: image service (images.py), statistics.
 
 Upstream: k8s.io/cri-api pkg/apis/services.go
 """
@@ -18,18 +18,19 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from labkit.glassbox import network, syscalls
+from labkit.glassbox.kubelet import shim
 from labkit.glassbox.kubelet.limits import Limits
 from labkit.glassbox.kubelet.security import Security
+from labkit.glassbox.kubelet.shim import connect
 from labkit.glassbox.kubelet.zygote import SOCKET, Zygote
 
-ANSWER_TIME = 30  # seconds; pause answers in milliseconds unless the machine is stuck
 SHM_SIZE = "64m"
 KEPT = ("name", "attempt", "id", "image", "image_id", "log", "backoff", "asked_image")  # of a container's configuration
 
@@ -72,6 +73,9 @@ class ContainerConfig:
     backoff: float = 0.0  # seconds to wait, after this one ends, before the next attempt
     asked_image: str = ""  # as the pod's spec had it
     id: str = ""
+    stdin: bool = False  # it reads what those write who attach
+    stdin_once: bool = False  # only what the first of them writes
+    tty: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ class Runtime(Protocol):
     def start_container(self, uid: str, config: ContainerConfig) -> None: ...
 
     def signal_container(self, uid: str, name: str, attempt: int, signum: int) -> None: ...
+
+    def exec(self, uid: str, name: str, attempt: int, args: Sequence[str], *, timeout: float) -> shim.ExecResult: ...
 
     def stop_sandbox(self, uid: str) -> None: ...
 
@@ -177,13 +183,14 @@ class LinuxRuntime:
         steps = [*config.steps, ("bind", config.termination_log, str(directory / "termination-log"), "")]
         stored = asdict(config) | {"id": new_id(), "steps": steps}
         (directory / "config.json").write_text(json.dumps(stored))
-        self._ask(uid, {"do": "start", "container": config.name, "attempt": config.attempt})
+        shim.ask(self.pods / uid / SOCKET, {"do": "start", "container": config.name, "attempt": config.attempt})
         self._forget_attempts(directory.parent, before=config.attempt - 1)
 
     def signal_container(self, uid: str, name: str, attempt: int, signum: int) -> None:
         """Send a signal to a container's first process, if there is one."""
         with suppress(OSError):
-            self._ask(uid, {"do": "signal", "container": name, "attempt": attempt, "signal": signum})
+            request = {"do": "signal", "container": name, "attempt": attempt, "signal": signum}
+            shim.ask(self.pods / uid / SOCKET, request)
 
     def stop_sandbox(self, uid: str) -> None:
         """End all that runs in the pod and take its link away; returns when the kernel has ended it."""
@@ -224,6 +231,14 @@ class LinuxRuntime:
         connection.send(json.dumps({"do": "follow", "container": name, "attempt": attempt}).encode())
         return connection
 
+    def exec(self, uid: str, name: str, attempt: int, args: Sequence[str], *, timeout: float) -> shim.ExecResult:
+        """Run a command in a running container; `timeout` in seconds. Raises ExecError and ExecTimeout."""
+        return shim.run(self.pods / uid / SOCKET, shim.exec_request(name, attempt, args), timeout)
+
+    def begin(self, uid: str, request: dict, files: Sequence[int]) -> socket.socket:
+        """Send an exec or attach of shim.py to a pod; return the connection that lasts as long. Raises OSError."""
+        return shim.begin(self.pods / uid / SOCKET, request, files)
+
     def _forget_attempts(self, directory: Path, before: int) -> None:
         """Remove what older attempts left: of a container in a crash loop only the last one's log is ever shown."""
         for attempt in map(int, _listdir(directory)):
@@ -232,17 +247,6 @@ class LinuxRuntime:
                 for path in (log, Path(f"{log}.1")):
                     path.unlink(missing_ok=True)
                 shutil.rmtree(directory / str(attempt))
-
-    def _ask(self, uid: str, request: dict) -> dict:
-        with connect(self.pods / uid / SOCKET) as pause:
-            pause.send(json.dumps(request).encode())
-            answer = pause.recv(65536)
-        if not answer:
-            raise ConnectionError("the pod's sandbox is gone")
-        told = json.loads(answer)
-        if "error" in told:
-            raise OSError(told["error"])
-        return told
 
     def _sandbox(self, uid: str) -> Sandbox | None:
         stored = _read(self.pods / uid / "sandbox.json")
@@ -321,18 +325,6 @@ class Watches:
                 if ended and self._connections.get(uid) is key.fileobj:
                     self.forget(uid)
                 self._changed(uid)
-
-
-def connect(path: Path) -> socket.socket:
-    """Return a connection to a pause process; raises OSError when it is dead."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    connection.settimeout(ANSWER_TIME)
-    try:
-        connection.connect(str(path))
-    except OSError:
-        connection.close()
-        raise
-    return connection
 
 
 def link_name(address: str) -> str:

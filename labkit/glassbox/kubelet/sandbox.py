@@ -11,9 +11,11 @@ The pod's directory (made by runtime.py):
     containers/<name>/<attempt>/state.json       what became of it; replaced as a whole, so a reader sees old or new
 
 Requests: start, signal (answered {} or {"error": ...}); watch (a message whenever a state changed); follow (a message
-whenever a container's log grew, end of file when the container ended); exit (the whole pod ends, unanswered).
-Invariants: polls nothing but containers with limits (limits.py); no request makes it wait for a container's own work.
-Left out: attach and exec.
+whenever a container's log grew, end of file when the container ended); exec (comes with the files of the new process,
+is answered when that has ended; whoever hangs up before kills it); attach (comes with pipes to copy output to, the
+answer brings the container's standard input or terminal); exit (the whole pod ends, unanswered).
+Invariants: polls nothing but containers with limits (limits.py); no request makes it wait for a container's own work;
+what an exec reads and writes does not pass through here.
 
 Upstream: build/pause, github.com/containerd/containerd cmd/containerd-shim-runc-v2
 """
@@ -25,15 +27,26 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from labkit.glassbox.kubelet import container, limits
 from labkit.glassbox.kubelet.log_writer import LogWriter
+from labkit.glassbox.kubelet.output import CHUNK, Output
 
-CHUNK = 65536
 MAX_MESSAGE = 4096  # bytes of a termination message
+MAX_FILES = 3  # that come with a request
 Key = tuple[str, int]  # container's name, attempt
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A process that runs in a container beside its first one, and who waits for its end."""
+
+    container: Key
+    connection: socket.socket
 
 
 class Pause:
@@ -44,7 +57,9 @@ class Pause:
         self.selector = selectors.DefaultSelector()
         self.states: dict[Key, dict] = {}
         self.alive: dict[int, Key] = {}  # by the pid of the container's first process
-        self.open_logs: dict[Key, int] = {}  # pipes still open: a log ends after the process that wrote it
+        self.joined: dict[int, Joined] = {}  # by the pid of a process that an exec started
+        self.outputs: dict[Key, dict[str, Output]] = {}  # those still open: a log ends after the process that wrote it
+        self.inputs: dict[Key, int] = {}  # pipes into containers that read from whoever is attached
         self.limits = limits.Enforcer()
         self.killed: set[Key] = set()  # for their memory
         self.watchers: list[socket.socket] = []
@@ -52,27 +67,31 @@ class Pause:
 
     def run(self, listener: socket.socket) -> NoReturn:
         """Serve until told to exit."""
-        self._on(listener.fileno(), lambda: self._accept(listener))
+        self.on(listener.fileno(), lambda: self._accept(listener))
         self._wakeups = _child_signals()
-        self._on(self._wakeups, self._reap)
+        self.on(self._wakeups, self._reap)
         while True:
             for ready, _ in self.selector.select(self.limits.wait(time.monotonic())):
-                ready.data()
+                if self.selector.get_map().get(ready.fd) is ready:  # else an action before this one has closed it
+                    ready.data()
             self.killed |= {*self.limits.look(time.monotonic(), {})}
 
     # requests
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
-        message = connection.recv(CHUNK)
+        message, files, _, _ = socket.recv_fds(connection, CHUNK, MAX_FILES)
         if not message:
             connection.close()
             return
-        request = json.loads(message)
+        request = json.loads(message) | {"files": files}
         try:
             answer = self.requests[request["do"]](self, connection, request)
         except Exception as error:
             answer = {"error": str(error)}
+        finally:
+            for each in files:
+                os.close(each)
         if answer is not None:
             _send(connection, answer)
             connection.close()
@@ -81,15 +100,10 @@ class Pause:
         """Start a container; its state tells what came of it, a failed start included."""
         key = request["container"], request["attempt"]
         config = json.loads((self._directory(key) / "config.json").read_text())
-        log = LogWriter(Path(config["log"]))
-        pipes = {"stdout": os.pipe(), "stderr": os.pipe()}
+        files = Files(config["stdin"], config["tty"])
         state = {"created_at": time.time(), "started_at": time.time()}
-        self.open_logs[key] = 2
-        for stream, (reading, _) in pipes.items():
-            os.set_blocking(reading, False)
-            self._on(reading, self._pump(key, reading, stream, log))
         try:
-            pid, machine_pid = container.start(config, pipes["stdout"][1], pipes["stderr"][1])
+            pid, machine_pid = container.start(config, files.theirs)
         except container.StartError as error:
             failure = {"exit_code": 128, "reason": "StartError", "message": str(error), "finished_at": time.time()}
             self._write(key, state | failure)
@@ -97,9 +111,7 @@ class Pause:
             self.alive[pid] = key
             self.limits.add(key, machine_pid, limits.Limits(**config["limits"]), time.monotonic())
             self._write(key, state | {"pid": machine_pid, "started_at": time.time()})
-        finally:
-            for _, writing in pipes.values():
-                os.close(writing)
+        self._take(key, files, LogWriter(Path(config["log"])))
         return {}
 
     def signal(self, connection: socket.socket, request: dict) -> dict:
@@ -110,6 +122,40 @@ class Pause:
                 os.kill(pid, request["signal"])
         return {}
 
+    def exec(self, connection: socket.socket, request: dict) -> None:
+        """Start a process in a running container; the answer waits for its end. Raises StartError."""
+        key = request["container"], request["attempt"]
+        if key not in self.alive.values():
+            raise container.StartError("container is not running")
+        config = json.loads((self._directory(key) / "config.json").read_text())
+        config |= {"args": request["args"], "env": config["env"] | request["env"]}
+        pid = container.join(config, request["files"], self.states[key]["pid"])
+        self.joined[pid] = Joined(key, connection)
+        self.on(connection.fileno(), lambda: self._hung_up(pid))
+
+    def attach(self, connection: socket.socket, request: dict) -> None:
+        """Copy a container's output to the pipes that came along; the connection lasts as long as that is wanted."""
+        key = request["container"], request["attempt"]
+        outputs = self.outputs.get(key)
+        if not outputs:
+            raise container.StartError("container is not running")
+        for stream, pipe in zip(request["streams"], request["files"], strict=True):
+            if stream in outputs:
+                outputs[stream].attach(os.dup(pipe))
+            # else it is closed as the container has closed it
+        config = json.loads((self._directory(key) / "config.json").read_text())
+        given = [outputs["stdout"].fd] if config["tty"] else [self.inputs[key]] if key in self.inputs else []
+        socket.send_fds(connection, [json.dumps({"tty": config["tty"]}).encode()], given)
+        once = request["stdin"] and config["stdin_once"]
+        if once and not config["tty"] and key in self.inputs:
+            os.close(self.inputs.pop(key))  # the end of who is attached is the end of the input
+        self.on(connection.fileno(), lambda: self._detached(key, connection, hang_up=once and config["tty"]))
+
+    def _detached(self, key: Key, connection: socket.socket, hang_up: bool) -> None:
+        self._close(connection)
+        if hang_up and (output := self.outputs.get(key, {}).get("stdout")):
+            output.finish()
+
     def watch(self, connection: socket.socket, request: dict) -> None:
         """Keep the connection, to tell it of every change."""
         connection.setblocking(False)
@@ -119,7 +165,7 @@ class Pause:
     def follow(self, connection: socket.socket, request: dict) -> dict | None:
         """Keep the connection, to tell it when the container's log has grown."""
         key = request["container"], request["attempt"]
-        if key not in self.open_logs:
+        if key not in self.outputs:
             return {}  # ended: the log is complete
         connection.setblocking(False)
         followers = self.followers.setdefault(key, [])
@@ -131,7 +177,8 @@ class Pause:
         """End, and with it, by the kernel, all that runs in the pod."""
         os._exit(0)
 
-    requests: dict[str, Callable] = {"start": start, "signal": signal, "watch": watch, "follow": follow, "exit": exit}
+    requests: dict[str, Callable] = {"start": start, "signal": signal, "exec": exec, "attach": attach, "watch": watch,
+                                     "follow": follow, "exit": exit}  # fmt: skip
 
     # events
 
@@ -148,25 +195,48 @@ class Pause:
                 self.limits.remove(key)
                 why = {"reason": "OOMKilled"} if key in self.killed else {}
                 self._write(key, self.states[key] | _ending(status) | why | self._last_words(key))
+                self._end_joined(key)
+            elif process := self.joined.pop(pid, None):
+                _send(process.connection, {"exit_code": _ending(status)["exit_code"]})
+                self._close(process.connection)
 
-    def _pump(self, key: Key, pipe: int, stream: str, log: LogWriter) -> Callable[[], None]:
-        def pump() -> None:
-            data = os.read(pipe, CHUNK)
-            if data:
-                log.write(stream, data, time.time_ns())
-                self._tell(self.followers.get(key, []))
-                return
-            log.finish(stream, time.time_ns())
-            self.selector.unregister(pipe)
-            os.close(pipe)
-            self.open_logs[key] -= 1
-            if self.open_logs[key] == 0:
-                del self.open_logs[key]
-                log.close()
-                for follower in self.followers.pop(key, []):
-                    self._close(follower)
+    def _end_joined(self, key: Key) -> None:
+        """End what joined a container that has ended: where containers share pids the kernel does not."""
+        for pid, process in self.joined.items():
+            if process.container == key:
+                os.kill(pid, signal.SIGKILL)
 
-        return pump
+    def _hung_up(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        self._close(self.joined.pop(pid).connection)
+
+    def _take(self, key: Key, files: "Files", log: LogWriter) -> None:
+        """Take what a container writes until it closes it; it may have ended by now."""
+        outputs, stdin = files.ours()
+        if stdin is not None:
+            self.inputs[key] = stdin
+        self.outputs[key] = {
+            stream: Output(fd, stream, log, self, partial(self._grew, key), partial(self._output_ended, key))
+            for stream, fd in outputs.items()
+        }
+        if not outputs:  # it came to nothing before it had a terminal
+            self._log_ended(key, log)
+
+    def _grew(self, key: Key) -> None:
+        self._tell(self.followers.get(key, []))
+
+    def _output_ended(self, key: Key, output: Output) -> None:
+        del self.outputs[key][output.stream]
+        if not self.outputs[key]:
+            self._log_ended(key, output.log)
+
+    def _log_ended(self, key: Key, log: LogWriter) -> None:
+        del self.outputs[key]
+        log.close()
+        if key in self.inputs:
+            os.close(self.inputs.pop(key))
+        for follower in self.followers.pop(key, []):
+            self._close(follower)
 
     def _write(self, key: Key, state: dict) -> None:
         self.states[key] = state
@@ -193,17 +263,48 @@ class Pause:
                 group.remove(connection)
             self._close(connection)
 
-        self._on(connection.fileno(), closed)
+        self.on(connection.fileno(), closed)
 
     def _close(self, connection: socket.socket) -> None:
-        self.selector.unregister(connection.fileno())
+        self.off(connection.fileno())
         connection.close()
 
-    def _on(self, fd: int, action: Callable[[], None]) -> None:
-        self.selector.register(fd, selectors.EVENT_READ, action)
+    def on(self, fd: int, action: Callable[[], None], events: int = selectors.EVENT_READ) -> None:
+        """Call `action` whenever the file is ready."""
+        self.selector.register(fd, events, action)
+
+    def off(self, fd: int) -> None:
+        """Look at the file no more."""
+        self.selector.unregister(fd)
 
     def _directory(self, key: Key) -> Path:
         return self.directory / "containers" / key[0] / str(key[1])
+
+
+class Files:
+    """What a container is started with: pipes, or a socket for its terminal, and our ends of them."""
+
+    def __init__(self, stdin: bool, tty: bool) -> None:
+        self.console: socket.socket | None = None
+        self.input, self.output = None, {}
+        if tty:
+            self.console, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.theirs = [theirs.detach()]
+            return
+        reading, self.input = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), None)
+        pipes = {stream: os.pipe() for stream in ("stdout", "stderr")}
+        self.output = {stream: ours for stream, (ours, _) in pipes.items()}
+        self.theirs = [reading, *(theirs for _, theirs in pipes.values())]
+
+    def ours(self) -> tuple[dict[str, int], int | None]:
+        """Return outputs by name, and the input if there is one, when the container has what is its own."""
+        for each in self.theirs:
+            os.close(each)
+        if self.console:
+            with self.console:
+                _, given, _, _ = socket.recv_fds(self.console, CHUNK, 1)
+            self.output = {"stdout": given[0]} if given else {}
+        return self.output, self.input
 
 
 def _ending(status: int) -> dict:

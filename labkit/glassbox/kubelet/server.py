@@ -1,9 +1,9 @@
-"""The kubelet's HTTPS server: container logs, the pods of this node, what they use, health.
+"""The kubelet's HTTPS server: container logs, streams to and from containers, the pods of this node, what they use.
 
 Runs in a thread with an event loop of its own. Only the API server talks to it, with a client certificate; kubectl
 logs goes through the API server. A log that is followed costs nothing while nothing is written: pause tells when.
 
-Left out: exec, attach, portForward; the certificate's holder must be of system:masters (no
+The certificate's holder must be of system:masters (no
 SubjectAccessReview).
 
 Upstream: pkg/kubelet/server/server.go, pkg/kubelet/kubelet_pods.go (GetKubeletContainerLogs)
@@ -23,8 +23,10 @@ from labkit.glassbox import clock, objects
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.kubelet import pods
 from labkit.glassbox.kubelet.logs import LogOptions, LogReader
-from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime
+from labkit.glassbox.kubelet.port_forward import PortForward
+from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime, Sandbox
 from labkit.glassbox.kubelet.stats import Stats
+from labkit.glassbox.kubelet.streams import NotRunning, Streams
 
 MASTERS = "system:masters"
 
@@ -71,7 +73,11 @@ class Server:
         app.router.add_get("/stats/summary", self.summary)
         app.router.add_get("/metrics/resource", self.resource_metrics)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self.container_logs)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        streams = Streams(self._running, self.runtime)
+        app.router.add_get("/exec/{namespace}/{pod}/{container}", streams.exec)
+        app.router.add_get("/attach/{namespace}/{pod}/{container}", streams.attach)
+        app.router.add_get("/portForward/{namespace}/{pod}", PortForward(self._sandbox).serve)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, self.options.address, self.options.port, ssl_context=tls(self.options)).start()
 
@@ -148,6 +154,26 @@ class Server:
             return None  # the sandbox is gone, the log complete
         notices.setblocking(False)
         return notices
+
+    def _running(self, namespace: str, name: str, container: str) -> tuple[str, Container]:
+        """Return a pod's uid and what runs as its container. Raises NotRunning."""
+        uid = self._uid(namespace, name)
+        running = self.runtime.inspect(uid).latest(container)
+        if running is None or not running.running:
+            raise NotRunning(f'container not found ("{container}")')
+        return uid, running
+
+    def _sandbox(self, namespace: str, name: str) -> Sandbox:
+        found = self.runtime.inspect(self._uid(namespace, name)).sandbox
+        if found is None or not found.ready:
+            raise NotRunning(f'not found ("{name}_{namespace}")')
+        return found
+
+    def _uid(self, namespace: str, name: str) -> str:
+        pod = self._find(namespace, name)
+        if pod is None:
+            raise NotRunning("pod does not exist")
+        return objects.uid(pod)
 
     def _find(self, namespace: str, name: str) -> dict | None:
         found = (pod for pod in self.get_pods() if objects.namespace(pod) == namespace and objects.name(pod) == name)

@@ -106,6 +106,7 @@ class Starter:
         container, runtime = start.container, self.around.runtime
         confined = security.plan(pod, container, single=security.one_id())
         base = {**image.env, "HOSTNAME": actual.sandbox.hostname, "HOME": "/" if confined.uid else "/root"}
+        base |= {"TERM": "xterm"} if container.get("tty") else {}
         facts = self.around.facts(pod, actual)
         variables = env.environment(pod, container, base, facts, self.around.lookup(pod))
         shared = self._files(pod, actual.sandbox)
@@ -125,6 +126,9 @@ class Starter:
             termination_log=container.get("terminationMessagePath") or "/dev/termination-log",
             backoff=start.backoff,
             asked_image=container["image"],
+            stdin=container.get("stdin", False),
+            stdin_once=container.get("stdinOnce", False),
+            tty=container.get("tty", False),
         )
 
     def _limits(self, pod: dict, container: dict, made: dict[str, Path], shm: str) -> limits.Limits:

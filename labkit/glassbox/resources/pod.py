@@ -117,7 +117,9 @@ PODS = Resource(
     strategy=PodStrategy(),
     short_names=("po",),
     categories=("all",),
-    subresources=("binding", "ephemeralcontainers", "eviction", "log", "status"),
+    subresources=(
+        "attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "status",
+    ),  # fmt: skip
     columns=pod_columns.COLUMNS,
     row_conditions=pod_columns.row_conditions,
     field_labels=(

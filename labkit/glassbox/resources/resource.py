@@ -55,6 +55,9 @@ SUBRESOURCES = {
     "log": Subresource(("get",)),
     "eviction": Subresource(("create",), "Eviction", "policy", "v1"),
     "ephemeralcontainers": Subresource(_WRITABLE),
+    "exec": Subresource(("create", "get"), "PodExecOptions"),
+    "attach": Subresource(("create", "get"), "PodAttachOptions"),
+    "portforward": Subresource(("create", "get"), "PodPortForwardOptions"),
 }
 
 
