@@ -67,9 +67,12 @@ def test_a_command_ends_with_its_container():
 
 
 def test_a_container_that_has_ended_while_a_command_runs_is_reaped():
-    assert in_machine("""
+    assert (
+        in_machine("""
         sandbox()
         start("a", "busybox", "sleep", "0.3")
         code = runtime.exec("pod-1", "a", 0, ["sleep", "500"], timeout=20).exit_code
         print(code, ended("a").exit_code)
-    """) == "137 0"
+    """)
+        == "137 0"
+    )

@@ -81,4 +81,19 @@ def test_a_log_stays_small_and_a_reader_goes_on_in_the_new_file(tmp_path):
         writer.write("stdout", b"line %d\n" % number, 0)
     assert b"".join(reader.read()).endswith(b"line 19\n")
     assert path.stat().st_size <= 100
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["0.log", "0.log.1"]
+
+
+def test_five_files_are_kept(tmp_path):
+    writer = LogWriter(tmp_path / "0.log", max_file=100)
+    for number in range(100):
+        writer.write("stdout", b"line %d\n" % number, 0)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["0.log", *(f"0.log.{number}" for number in range(1, 5))]
+
+
+def test_a_reader_that_follows_loses_nothing_when_several_files_came_since(tmp_path):
+    writer = LogWriter(tmp_path / "0.log", max_file=100)
+    writer.write("stdout", b"line 0\n", 0)
+    reader = LogReader(tmp_path / "0.log", LogOptions(follow=True))
+    for number in range(1, 10):
+        writer.write("stdout", b"line %d\n" % number, 0)
+    assert b"".join(reader.read()) == b"".join(b"line %d\n" % number for number in range(10))

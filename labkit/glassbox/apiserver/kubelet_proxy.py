@@ -19,6 +19,7 @@ from labkit.glassbox import errors
 from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Api, KubeletAccess, Request
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import REGISTRY
 
 PASSED_ON = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
@@ -27,11 +28,31 @@ KUBELET_PORT = 10250
 
 
 def log_url(request: Request, api: Api) -> str | None:
-    """Return where the log is to be had, None if the pod has no node yet. Raises ApiError 400 or 404."""
+    """Return where the log is to be had, None if the pod has no node yet. Raises ApiError 400, 404 or 422."""
+    check_log_options(request.query, request.route.name)
     pod = _pod(request, api)
     container = container_of(pod, request.query.get("container", ""))
     query = [(name, request.query[name]) for name in PASSED_ON if name in request.query]
     return _url(api, pod, "containerLogs", container, query) if pod["spec"].get("nodeName") else None
+
+
+def check_log_options(query: Mapping[str, str], pod: str) -> None:
+    """Raise ApiError 400 or 422 for what no log can answer."""
+    least = {"tailLines": (0, "greater than or equal to 0"), "sinceSeconds": (1, "greater than 0"),
+             "limitBytes": (1, "greater than 0")}  # fmt: skip
+    causes = []
+    if query.get("sinceSeconds") and query.get("sinceTime"):
+        told = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
+        causes.append(Cause("FieldValueForbidden", told, ""))
+    for name, (minimum, words) in least.items():
+        try:
+            value = int(query.get(name) or minimum)
+        except ValueError:
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{query[name]}": invalid syntax') from None
+        if value < minimum:
+            causes.append(Cause("FieldValueInvalid", f"Invalid value: {value}: must be {words}", name))
+    if causes:
+        raise errors.invalid("PodLogOptions", "", pod, causes)
 
 
 def stream_url(request: Request, query: MultiMapping[str], api: Api) -> str:

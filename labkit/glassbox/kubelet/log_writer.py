@@ -3,18 +3,22 @@
     2026-01-01T12:00:00.123456789Z stdout F hello
 
 F marks a whole line, P one that goes on in the next entry: longer than 16 KiB, or the last of the output and without
-a newline. The file is kept small: at 10 MiB it becomes `<name>.1` and a new one begins, so a container's log takes at
-most twice that. A full disk costs log lines, never the container.
+a newline. The file is kept small: at 10 MiB it becomes `<name>.1`, what was that `<name>.2` and so on, and a new one
+begins; of five files in all the oldest goes. A full disk costs log lines, never the container.
+
+Left out: compression of old files (and upstream names them by date).
 
 Upstream: github.com/containerd/containerd internal/cri/io/logger.go; pkg/kubelet/logs/container_log_manager.go
 """
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 MAX_LINE = 16 * 1024  # bytes
-MAX_FILE = 10 * 1024 * 1024  # bytes
+MAX_FILE = 10 * 1024 * 1024  # bytes: containerLogMaxSize
+MAX_FILES = 5  # containerLogMaxFiles
 
 
 class LogWriter:
@@ -54,13 +58,20 @@ class LogWriter:
             pass
 
     def _rotate(self) -> None:
-        os.rename(self.path, f"{self.path}.1")
+        for number in reversed(range(MAX_FILES - 1)):
+            with suppress(FileNotFoundError):
+                os.rename(numbered(self.path, number), numbered(self.path, number + 1))
         os.close(self._file)
         self._open()
 
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._size = os.fstat(self._file).st_size
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Return where a log lies that so many new files have followed."""
+    return path.with_name(f"{path.name}.{number}") if number else path
 
 
 def split(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:

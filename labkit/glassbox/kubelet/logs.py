@@ -1,17 +1,20 @@
 """Reads container logs back: the last lines, those since a time, and what is written from now on.
 
-The format is log_writer.py's. A log that was rotated away is not looked for: as upstream, only the file that is
-being written counts, and a reader that follows goes on in the new one.
+The format is log_writer.py's. As upstream, only the file that is being written counts at the beginning of a reading; a
+reader that follows goes on in the files that came after, be it that several did since it last looked.
 
 Upstream: k8s.io/cri-client/pkg/logs/logs.go
 """
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from labkit.glassbox import clock
+from labkit.glassbox.kubelet.log_writer import MAX_FILES, numbered
 
 BLOCK = 65536
 
@@ -35,16 +38,16 @@ class LogReader:
         self.path, self.options = path, options
         self._left = options.limit
         self._rest = b""
-        self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
+        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by close()
         if options.tail is not None:
             self._file.seek(tail_position(self._file.fileno(), options.tail))
 
     def read(self) -> Iterator[bytes]:
         """Return the output that was logged since the last call."""
         yield from self._read_file()
-        if self._rotated():
+        while newer := self._newer():
             self._file.close()
-            self._file, self._rest = open(self.path, "rb"), b""  # noqa: SIM115
+            self._file, self._rest = newer, b""
             yield from self._read_file()
 
     @property
@@ -66,11 +69,31 @@ class LogReader:
             if text:
                 yield text
 
-    def _rotated(self) -> bool:
-        try:
-            return os.stat(self.path).st_ino != os.fstat(self._file.fileno()).st_ino
-        except FileNotFoundError:
-            return False
+    def _newer(self) -> BinaryIO | None:
+        """Open the file that followed the one being read, None if that is still the newest."""
+        ours = os.fstat(self._file.fileno()).st_ino
+        for number in range(MAX_FILES):
+            path = numbered(self.path, number)
+            try:
+                if os.stat(path).st_ino != ours:
+                    continue
+                if number == 0:
+                    return None
+                newer = open(numbered(self.path, number - 1), "rb")  # noqa: SIM115 - becomes self._file
+            except FileNotFoundError:
+                continue
+            if os.stat(path).st_ino == ours:
+                return newer
+            newer.close()  # they were renamed meanwhile
+            return self._newer()
+        return self._oldest()
+
+    def _oldest(self) -> BinaryIO | None:
+        """Open the oldest file there is: the one being read is gone, and some after it."""
+        for number in reversed(range(MAX_FILES)):
+            with suppress(FileNotFoundError):
+                return open(numbered(self.path, number), "rb")
+        return None
 
 
 def output(entry: bytes, options: LogOptions) -> bytes:

@@ -244,7 +244,7 @@ class LinuxRuntime:
         for attempt in map(int, _listdir(directory)):
             if attempt < before:
                 log = Path(_read(directory / str(attempt) / "config.json")["log"])
-                for path in (log, Path(f"{log}.1")):
+                for path in log.parent.glob(f"{log.name}*"):
                     path.unlink(missing_ok=True)
                 shutil.rmtree(directory / str(attempt))
 
