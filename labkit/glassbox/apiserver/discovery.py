@@ -153,7 +153,7 @@ def _response_kind(kind: str, group: str = "", version: str = "") -> dict:
 
 def _subresource_discovery(resource: Resource, name: str) -> dict:
     sub = SUBRESOURCES[name]
-    kind = _response_kind(sub.kind or resource.kind, sub.group, sub.version)
+    kind = _response_kind(sub.kind_below(resource.kind), sub.group, sub.version)
     return {"subresource": name, "responseKind": kind, "verbs": sorted(sub.verbs)}
 
 
@@ -225,7 +225,7 @@ def _legacy(resource: Resource) -> list[dict]:
         sub = SUBRESOURCES[name]
         home = {"group": sub.group, "version": sub.version} if sub.group else {}
         entry = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": resource.namespaced, **home}
-        entries.append({**entry, "kind": sub.kind or resource.kind, "verbs": sorted(sub.verbs)})
+        entries.append({**entry, "kind": sub.kind_below(resource.kind), "verbs": sorted(sub.verbs)})
     return entries
 
 

@@ -68,6 +68,8 @@ def _below_version(method: str, group: str, version: str, rest: list[str], is_wa
     if rest[0] == "namespaces" and len(rest) > 2 and not _is_namespace_subresource(rest):
         namespace, rest = rest[1], rest[2:]
     plural, name, subresource = rest[0], "/".join(rest[1:2]), "/".join(rest[2:])
+    if subresource.startswith("proxy/"):  # what follows is for what is behind the object
+        subresource = "proxy"
     table = VERBS if name else COLLECTION_VERBS
     verb = table.get(method, method.lower())
     if old_watch or (is_watch and verb == "list"):

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from labkit.glassbox import errors
-from labkit.glassbox.apiserver import auth, discovery, handlers, kubelet_proxy, negotiation, routes, streams
+from labkit.glassbox.apiserver import auth, discovery, handlers, kubelet_proxy, negotiation, proxy, routes, streams
 from labkit.glassbox.apiserver.metrics import Metrics
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.usage import LastUse
@@ -76,6 +76,8 @@ class Server:
             return await self._log(http, request)
         if route.group == GROUP:
             return self._respond(request, await self.metrics.answer(request))
+        if route.subresource == "proxy":
+            return await proxy.pass_on(http, request, self.api)
         if route.subresource in streams.PROTOCOLS:
             return await self._stream(http, request)
         return self._respond(request, handlers.handle(request, self.api))

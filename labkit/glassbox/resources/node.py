@@ -37,7 +37,7 @@ NODES = Resource(
     definition="io.k8s.api.core.v1.Node",
     strategy=NodeStrategy(),
     short_names=("no",),
-    subresources=("status",),
+    subresources=("proxy", "status"),
     columns=node_columns.COLUMNS,
     field_labels=("spec.unschedulable",),
     storage_version_hash="XwShjMxG9Fs=",

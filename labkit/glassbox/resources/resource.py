@@ -38,12 +38,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Subresource:
-    """How discovery lists a subresource; an empty kind means its parent's."""
+    """How discovery lists a subresource; an empty kind means its parent's, and {parent} in one is the parent's name."""
 
     verbs: tuple[str, ...]
     kind: str = ""
     group: str = ""
     version: str = ""
+
+    def kind_below(self, parent: str) -> str:
+        """Return the kind below a parent of the kind `parent`."""
+        return self.kind.format(parent=parent) or parent
 
 
 _WRITABLE = ("get", "patch", "update")
@@ -57,6 +61,7 @@ SUBRESOURCES = {
     "ephemeralcontainers": Subresource(_WRITABLE),
     "exec": Subresource(("create", "get"), "PodExecOptions"),
     "attach": Subresource(("create", "get"), "PodAttachOptions"),
+    "proxy": Subresource(("create", "delete", "get", "patch", "update"), "{parent}ProxyOptions"),
     "portforward": Subresource(("create", "get"), "PodPortForwardOptions"),
 }
 

@@ -74,7 +74,7 @@ SERVICES = Resource(
     strategy=ServiceStrategy(),
     short_names=("svc",),
     categories=("all",),
-    subresources=("status",),
+    subresources=("proxy", "status"),
     columns=service_columns.COLUMNS,
     field_labels=("spec.clusterIP", "spec.type"),
     storage_version_hash="0/CO1lhkEBI=",
