@@ -90,11 +90,16 @@ def compute_actions(pod: dict, actual: Actual, now: float, observed: Observed = 
     waiting = {name: wait for name, wait in waits.items() if wait > 0}
     return Actions(
         new_sandbox=lacking and bool(ready),
-        start=ready,
+        start=(*ready, *(() if lacking else _added(pod, actual))),
         stop=tuple(stop for each in pods.every_container(pod) if (stop := _stop(pod, each, actual, observed))),
         backing_off={name: _backoff(actual.latest(name)) for name in waiting},
         again_after=min(waiting.values(), default=None),
     )
+
+
+def _added(pod: dict, actual: Actual) -> list[Start]:
+    """Return the ephemeral containers to start, whatever the others do; each runs once."""
+    return [Start(each) for each in pods.ephemeral_containers(pod) if actual.latest(each["name"]) is None]
 
 
 def is_over(pod: dict, actual: Actual, observed: Observed = NOTHING) -> bool:

@@ -39,12 +39,12 @@ class StartError(Exception):
     """The container's command could not be started; the text says why, as runc words it."""
 
 
-def start(config: dict, files: Sequence[int]) -> tuple[int, int]:
+def start(config: dict, files: Sequence[int], beside: int | None = None) -> tuple[int, int]:
     """Start the container that `config` describes; return its pid as pause sees it and as the machine sees it.
 
-    Raises StartError.
+    `beside` is the machine's pid of a container whose pid namespace it is to share. Raises StartError.
     """
-    return _fork_twice(_make_namespaces, lambda answer: _become(config, files, answer))
+    return _fork_twice(lambda: _make_namespaces(beside), lambda answer: _become(config, files, answer))
 
 
 def join(config: dict, files: Sequence[int], container: int) -> int:
@@ -52,7 +52,7 @@ def join(config: dict, files: Sequence[int], container: int) -> int:
 
     Raises StartError.
     """
-    pid, _ = _fork_twice(lambda: _enter_namespaces(container), lambda answer: _run(config, files, answer))
+    pid, _ = _fork_twice(lambda: _enter_namespaces(container, "pid", "mnt"), lambda answer: _run(config, files, answer))
     return pid
 
 
@@ -86,12 +86,14 @@ def _fork_inside(place: Callable[[], None], body: Callable[[int], None], answer:
     os._exit(0)  # the parent is now pause, pid 1 of the pod's pid namespace
 
 
-def _make_namespaces() -> None:
-    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+def _make_namespaces(beside: int | None) -> None:
+    if beside is not None:
+        _enter_namespaces(beside, "pid")
+    syscalls.unshare(syscalls.CLONE_NEWNS | (syscalls.CLONE_NEWPID if beside is None else 0))
 
 
-def _enter_namespaces(pid: int) -> None:
-    opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in ("pid", "mnt")]  # while /proc is the machine's
+def _enter_namespaces(pid: int, *kinds: str) -> None:
+    opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]  # while /proc is the machine's
     for namespace in opened:
         syscalls.setns(namespace)
 

@@ -14,7 +14,6 @@ DEFAULT_GRACE = 30  # seconds
 
 # Fields of a pod's spec, and of a container, that would change what runs, and that nothing here acts on yet.
 POD_FIELDS = {
-    "ephemeralContainers": "ephemeral containers",
     "hostPID": "hostPID (a pod sees no processes but its own)",
     "hostIPC": "hostIPC (a pod has shared memory of its own)",
     "shareProcessNamespace": "shareProcessNamespace",
@@ -24,6 +23,7 @@ POD_FIELDS = {
 CONTAINER_FIELDS = {
     "volumeDevices": "volumeDevices",
 }
+STATUSES = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
 VOLUMES = ("emptyDir", "configMap", "secret", "downwardAPI", "projected")
 
 
@@ -37,9 +37,14 @@ def init_containers(pod: dict) -> list[dict]:
     return pod["spec"].get("initContainers") or []
 
 
+def ephemeral_containers(pod: dict) -> list[dict]:
+    """Return the containers that somebody added, as by kubectl debug: run once, at any time."""
+    return pod["spec"].get("ephemeralContainers") or []
+
+
 def every_container(pod: dict) -> list[dict]:
-    """Return the init containers and the others."""
-    return [*init_containers(pod), *containers(pod)]
+    """Return the init containers, the others, and those that were added."""
+    return [*init_containers(pod), *containers(pod), *ephemeral_containers(pod)]
 
 
 def spec_of(pod: dict, name: str) -> dict:
@@ -70,8 +75,10 @@ def restarts(pod: dict, container: dict, exit_code: int) -> bool:
 
 def field_path(pod: dict, name: str) -> str:
     """Return how events name a container, as in spec.containers{web}."""
-    kind = "initContainers" if any(each["name"] == name for each in init_containers(pod)) else "containers"
-    return f"spec.{kind}{{{name}}}"
+    for kind in ("initContainers", "ephemeralContainers"):
+        if any(each["name"] == name for each in pod["spec"].get(kind) or []):
+            return f"spec.{kind}{{{name}}}"
+    return f"spec.containers{{{name}}}"
 
 
 def grace_seconds(pod: dict) -> int:

@@ -7,6 +7,7 @@ Upstream: pkg/kubelet/kubelet_pods.go (convertToAPIContainerStatuses: ContainerS
 """
 
 from labkit.glassbox import clock
+from labkit.glassbox.kubelet import pods
 from labkit.glassbox.kubelet.runtime import Actual, Container
 
 LOST = "The container could not be located when the pod was terminated"
@@ -15,7 +16,7 @@ LOST = "The container could not be located when the pod was terminated"
 def recall(pod: dict, actual: Actual, now: float) -> Actual:
     """Return what the runtime knows, preceded by what only the pod's status still tells of its containers."""
     status = pod.get("status") or {}
-    told = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    told = [each for kind in pods.STATUSES for each in status.get(kind) or []]
     found = dict(actual.containers)
     for each in told:
         known = found.get(each["name"], ())

@@ -73,6 +73,7 @@ class ContainerConfig:
     backoff: float = 0.0  # seconds to wait, after this one ends, before the next attempt
     asked_image: str = ""  # as the pod's spec had it
     id: str = ""
+    target: str = ""  # the container whose processes it is to see
     stdin: bool = False  # it reads what those write who attach
     stdin_once: bool = False  # only what the first of them writes
     tty: bool = False

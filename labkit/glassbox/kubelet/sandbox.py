@@ -103,7 +103,7 @@ class Pause:
         files = Files(config["stdin"], config["tty"])
         state = {"created_at": time.time(), "started_at": time.time()}
         try:
-            pid, machine_pid = container.start(config, files.theirs)
+            pid, machine_pid = container.start(config, files.theirs, self._target(config["target"]))
         except container.StartError as error:
             failure = {"exit_code": 128, "reason": "StartError", "message": str(error), "finished_at": time.time()}
             self._write(key, state | failure)
@@ -113,6 +113,15 @@ class Pause:
             self._write(key, state | {"pid": machine_pid, "started_at": time.time()})
         self._take(key, files, LogWriter(Path(config["log"])))
         return {}
+
+    def _target(self, name: str) -> int | None:
+        """Return the machine's pid of the running container of this name, None for no name. Raises StartError."""
+        if not name:
+            return None
+        running = [self.states[key]["pid"] for key in self.alive.values() if key[0] == name]
+        if not running:
+            raise container.StartError(f'unable to find target container "{name}"')
+        return running[0]
 
     def signal(self, connection: socket.socket, request: dict) -> dict:
         """Send a signal to a container's first process; nothing if it has ended."""

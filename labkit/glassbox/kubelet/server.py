@@ -213,7 +213,7 @@ def log_options(query: Mapping[str, str], now: float) -> LogOptions:
 
 def choose(pod: dict, name: str, found: dict[str, tuple[Container, ...]], options: LogOptions) -> Container:
     """Return the attempt whose log is meant; raises LogError."""
-    if name not in [each["name"] for each in [*pods.init_containers(pod), *pods.containers(pod)]]:
+    if name not in [each["name"] for each in pods.every_container(pod)]:
         raise LogError(f"container {name} is not valid for pod {objects.name(pod)}")
     attempts = found.get(name, ())
     waiting = _waiting_reason(pod, name)
@@ -231,7 +231,7 @@ def choose(pod: dict, name: str, found: dict[str, tuple[Container, ...]], option
 
 def _waiting_reason(pod: dict, name: str) -> str:
     status = pod.get("status") or {}
-    for each in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+    for each in (each for kind in pods.STATUSES for each in status.get(kind) or []):
         if each["name"] == name:
             return ((each.get("state") or {}).get("waiting") or {}).get("reason", "")
     return ""

@@ -126,6 +126,7 @@ class Starter:
             termination_log=container.get("terminationMessagePath") or "/dev/termination-log",
             backoff=start.backoff,
             asked_image=container["image"],
+            target=container.get("targetContainerName", ""),
             stdin=container.get("stdin", False),
             stdin_once=container.get("stdinOnce", False),
             tty=container.get("tty", False),

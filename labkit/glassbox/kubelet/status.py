@@ -53,9 +53,9 @@ def status_of(
     actual = _without_hooked(actual, observed)
     started = actions.initialized(pod, actual, observed)
     idle = Waiting("ContainerCreating" if started and not pods.init_containers(pod) else "PodInitializing")
-    inits, mains = (
+    inits, mains, added = (
         [_container(pod, each, actual, waiting.get(each["name"], idle), observed) for each in every]
-        for every in (pods.init_containers(pod), pods.containers(pod))
+        for every in (pods.init_containers(pod), pods.containers(pod), pods.ephemeral_containers(pod))
     )
     ended = None if actions.running(actual) else verdict
     phase = phase_of(pod, inits, mains, started)
@@ -77,6 +77,9 @@ def status_of(
     }
     if inits:
         status["initContainerStatuses"] = inits
+    if added:  # nobody probes them
+        shown = [{key: value for key, value in each.items() if key != "started"} for each in added]
+        status["ephemeralContainerStatuses"] = [each | {"ready": False} for each in shown]
     if actual.sandbox:
         status |= {"podIP": actual.sandbox.address, "podIPs": [{"ip": actual.sandbox.address}]}
     if ended:
