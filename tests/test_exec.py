@@ -48,7 +48,7 @@ def test_a_command_that_takes_too_long_is_killed():
             runtime.exec("pod-1", "a", 0, ["sleep", "500"], timeout=0.2)
         except Exception as error:
             print(error)
-        left = "until ! grep -ql 500 /proc/[0-9]*/cmdline; do sleep 0.05; done; echo none"
+        left = "until ! ps ax | grep -q '[s]leep 500'; do sleep 0.05; done; echo none"
         print(runtime.exec("pod-1", "a", 0, ["timeout", "10", "sh", "-c", left], timeout=20).output.decode())
     """).splitlines() == ['command timed out: "sleep 500" timed out after 0.2s', "none"]
 
