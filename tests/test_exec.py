@@ -63,7 +63,7 @@ def test_a_command_ends_with_its_container():
             runtime.exec("pod-1", "a", 0, ["true"], timeout=20)
         except Exception as error:
             print(str(error).rpartition(": ")[2])
-    """).splitlines() == ["137", "container is not running"]
+    """).splitlines() == ["137", "cannot exec in a stopped container"]
 
 
 def test_a_container_that_has_ended_while_a_command_runs_is_reaped():

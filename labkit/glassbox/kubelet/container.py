@@ -32,6 +32,8 @@ from labkit.glassbox.kubelet.confine import confine
 
 ROOT_SIZE = "256m"  # of memory: what a container writes outside its volumes
 
+STOPPED = "cannot exec in a stopped container"
+
 Step = Sequence[str]  # kind, target, source, options
 
 
@@ -93,7 +95,10 @@ def _make_namespaces(beside: int | None) -> None:
 
 
 def _enter_namespaces(pid: int, *kinds: str) -> None:
-    opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]  # while /proc is the machine's
+    try:
+        opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]  # while /proc is the machine's
+    except FileNotFoundError:
+        raise StartError(STOPPED) from None
     for namespace in opened:
         syscalls.setns(namespace)
 

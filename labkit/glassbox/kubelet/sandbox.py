@@ -135,7 +135,7 @@ class Pause:
         """Start a process in a running container; the answer waits for its end. Raises StartError."""
         key = request["container"], request["attempt"]
         if key not in self.alive.values():
-            raise container.StartError("container is not running")
+            raise container.StartError(container.STOPPED)
         config = json.loads((self._directory(key) / "config.json").read_text())
         config |= {"args": request["args"], "env": config["env"] | request["env"]}
         pid = container.join(config, request["files"], self.states[key]["pid"])
@@ -147,7 +147,7 @@ class Pause:
         key = request["container"], request["attempt"]
         outputs = self.outputs.get(key)
         if not outputs:
-            raise container.StartError("container is not running")
+            raise container.StartError(container.STOPPED)
         for stream, pipe in zip(request["streams"], request["files"], strict=True):
             if stream in outputs:
                 outputs[stream].attach(os.dup(pipe))

@@ -118,7 +118,15 @@ PODS = Resource(
     short_names=("po",),
     categories=("all",),
     subresources=(
-        "attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "proxy", "status",
+        "attach",
+        "binding",
+        "ephemeralcontainers",
+        "eviction",
+        "exec",
+        "log",
+        "portforward",
+        "proxy",
+        "status",
     ),  # fmt: skip
     columns=pod_columns.COLUMNS,
     row_conditions=pod_columns.row_conditions,
