@@ -48,7 +48,7 @@ def execute(cluster, namespace):
 def terminal(cluster, namespace, *words):
     """kubectl in a terminal of the test's own."""
     environment = {**cluster.environment, "KUBECONFIG": str(cluster.kubeconfig), "TERM": "dumb"}
-    arguments = [*words, "-n", namespace]
+    arguments = [words[0], "-n", namespace, *words[1:]]
     return pexpect.spawn(KUBECTL, arguments, env=environment, timeout=20, encoding="utf-8", dimensions=(31, 97))
 
 
@@ -92,7 +92,7 @@ def test_a_shell_in_a_terminal_of_the_right_size(cluster, namespace):
 
 
 def test_a_client_that_hangs_up_ends_its_command(cluster, namespace, execute):
-    words = ("box", "-c", "c1", "--", "sh", "-c", "echo on; sleep 777")
+    words = ("box", "-c", "c1", "--", "sh", "-c", "echo on; exec sleep 777")
     with cluster.kubectl_in_background("exec", "-n", namespace, *words) as one:
         assert one.stdout.readline() == "on\n"
     eventually(lambda: "sleep 777" not in execute("box", "-c", "c1", "--", "ps", "ax").stdout)
@@ -211,10 +211,10 @@ def test_a_forwarded_port_serves_one_connection_after_another(forwarded):
 
 def test_the_python_client_forwards_a_port(api, namespace):
     forward = portforward(api.connect_get_namespaced_pod_portforward, "box", namespace, ports="8080")
-    with forward.socket(8080) as connection:
-        connection.setblocking(True)
-        connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
-        assert b"".join(iter(lambda: connection.recv(65536), b"")).endswith(b"hello from box\n")
+    connection = forward.socket(8080)
+    connection.setblocking(True)
+    connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
+    assert b"".join(iter(lambda: connection.recv(65536), b"")).endswith(b"hello from box\n")
 
 
 def test_a_port_that_nobody_listens_on(cluster, namespace, tmp_path):
