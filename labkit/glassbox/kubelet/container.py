@@ -46,7 +46,7 @@ def start(config: dict, files: Sequence[int], beside: int | None = None) -> tupl
 
     `beside` is the machine's pid of a container whose pid namespace it is to share. Raises StartError.
     """
-    return _fork_twice(lambda: _make_namespaces(beside), lambda answer: _become(config, files, answer))
+    return _fork_twice(config, lambda: _make_namespaces(beside), lambda answer: _become(config, files, answer))
 
 
 def join(config: dict, files: Sequence[int], container: int) -> int:
@@ -54,11 +54,13 @@ def join(config: dict, files: Sequence[int], container: int) -> int:
 
     Raises StartError.
     """
-    pid, _ = _fork_twice(lambda: _enter_namespaces(container, "pid", "mnt"), lambda answer: _run(config, files, answer))
+    pid, _ = _fork_twice(
+        config, lambda: _enter_namespaces(container, "pid", "mnt"), lambda answer: _run(config, files, answer)
+    )
     return pid
 
 
-def _fork_twice(place: Callable[[], None], body: Callable[[int], None]) -> tuple[int, int]:
+def _fork_twice(config: dict, place: Callable[[], None], body: Callable[[int], None]) -> tuple[int, int]:
     """Fork a process that goes to its `place`, and from there one that becomes what `body` makes of it.
 
     The namespace of pids that a process makes or enters is its children's only.
@@ -66,7 +68,7 @@ def _fork_twice(place: Callable[[], None], body: Callable[[int], None]) -> tuple
     report, answer = os.pipe()
     outer = os.fork()
     if outer == 0:
-        _guard(answer, lambda: _fork_inside(place, body, answer))
+        _guard(answer, lambda: _fork_inside(config, place, body, answer))
     os.close(answer)
     os.waitpid(outer, 0)
     with os.fdopen(report) as lines:
@@ -79,7 +81,9 @@ def _fork_twice(place: Callable[[], None], body: Callable[[int], None]) -> tuple
     return int(words["pid"]), int(words.get("machine-pid", words["pid"]))
 
 
-def _fork_inside(place: Callable[[], None], body: Callable[[int], None], answer: int) -> None:
+def _fork_inside(config: dict, place: Callable[[], None], body: Callable[[int], None], answer: int) -> None:
+    if adjustment := config["limits"]["oom_score_adj"]:
+        Path("/proc/self/oom_score_adj").write_text(str(adjustment))
     place()
     pid = os.fork()
     if pid == 0:
