@@ -22,6 +22,7 @@ from labkit.glassbox.controllers.deployment import DeploymentController
 from labkit.glassbox.controllers.disruption import DisruptionController
 from labkit.glassbox.controllers.garbage_collector import GarbageCollector, collected
 from labkit.glassbox.controllers.hpa import SYNC_PERIOD, HorizontalPodAutoscalerController
+from labkit.glassbox.controllers.job import JobController
 from labkit.glassbox.controllers.namespace import NamespaceController
 from labkit.glassbox.controllers.node_lifecycle import GRACE, NodeLifecycleController
 from labkit.glassbox.controllers.pod_gc import TERMINATED_PODS, PodGarbageCollector
@@ -39,6 +40,7 @@ CONTROLLERS: dict[str, type[Controller]] = {
     for each in (
         DeploymentController,
         ReplicaSetController,
+        JobController,
         CronJobController,
         TTLAfterFinishedController,
         HorizontalPodAutoscalerController,

@@ -9,7 +9,7 @@ Upstream: pkg/controller/controller_ref_manager.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from labkit.glassbox import objects, selectors
 from labkit.glassbox.client import Client
@@ -54,8 +54,10 @@ def selects(owner: dict, obj: dict) -> bool:
     return selector_of(owner).matches(objects.labels(obj))
 
 
-def claim(api: Client, owner: dict, resource: str, candidates: Iterable[dict]) -> list[dict]:
-    """Return those of the candidates that are the owner's, after adopting and releasing."""
+def claim(
+    api: Client, owner: dict, resource: str, candidates: Iterable[dict], finalizers: Sequence[str] = ()
+) -> list[dict]:
+    """Return those of the candidates that are the owner's, after adopting (which adds the finalizers) and releasing."""
     selector = selector_of(owner)
     mine, orphans = [], []
     for obj in candidates:
@@ -68,7 +70,7 @@ def claim(api: Client, owner: dict, resource: str, candidates: Iterable[dict]) -
         elif matches and objects.controller_of(obj) is None and not objects.is_deleting(obj):
             orphans.append(obj)
     if orphans and may_adopt(api, owner):
-        mine += [adopt(api, owner, resource, obj) for obj in orphans]
+        mine += [adopt(api, owner, resource, obj, finalizers) for obj in orphans]
     return mine
 
 
@@ -85,8 +87,9 @@ def may_adopt(api: Client, owner: dict) -> bool:
     return objects.uid(live) == objects.uid(owner) and not objects.is_deleting(live)
 
 
-def adopt(api: Client, owner: dict, resource: str, obj: dict) -> dict:
-    return _patch(api, resource, obj, objects.owner_reference(owner, owner["kind"], owner["apiVersion"]))
+def adopt(api: Client, owner: dict, resource: str, obj: dict, finalizers: Sequence[str] = ()) -> dict:
+    reference = objects.owner_reference(owner, owner["kind"], owner["apiVersion"])
+    return _patch(api, resource, obj, reference, {"finalizers": list(finalizers)} if finalizers else {})
 
 
 def release(api: Client, owner: dict, resource: str, obj: dict) -> None:
@@ -97,7 +100,7 @@ def release(api: Client, owner: dict, resource: str, obj: dict) -> None:
             raise
 
 
-def _patch(api: Client, resource: str, obj: dict, reference: dict) -> dict:
+def _patch(api: Client, resource: str, obj: dict, reference: dict, more: dict | None = None) -> dict:
     # The UID in the patch is a precondition: another object of that name is not meant.
-    patch = {"metadata": {"uid": objects.uid(obj), "ownerReferences": [reference]}}
+    patch = {"metadata": {"uid": objects.uid(obj), "ownerReferences": [reference], **(more or {})}}
     return api.patch(resource, objects.name(obj), objects.namespace(obj), patch, kind="strategic")

@@ -37,7 +37,6 @@ class CronJobController(Controller):
     """One round a key: note what became of its jobs, clean up old ones, start one if it is due."""
 
     name = "cronjob-controller"
-    workers = 5
 
     @property
     def watches(self):
@@ -66,9 +65,8 @@ class CronJobController(Controller):
     def note_jobs(self, cronjob: dict, jobs: list[dict]) -> None:
         status = cronjob["status"]
         for job in jobs:
-            listed = any(each["uid"] == objects.uid(job) for each in status.get("active") or [])
-            end = end_of(job)
-            if not listed and not end:
+            listed, end = is_listed(cronjob, job), end_of(job)
+            if not listed and not end and not is_listed(self.live("cronjobs", cronjob), job):
                 message = f"Saw a job that the controller did not create or forgot: {objects.name(job)}"
                 self.recorder.event(cronjob, "Warning", "UnexpectedJob", message)
             elif listed and end:
@@ -80,17 +78,18 @@ class CronJobController(Controller):
                 status["lastSuccessfulTime"] = max(status.get("lastSuccessfulTime") or "", ended)
 
     def note_missing(self, cronjob: dict, jobs: list[dict]) -> None:
-        """Strike jobs that are gone off the list; the copy may only be behind, so the API is asked."""
+        """Strike jobs that are gone off the list."""
         known = set(map(objects.uid, jobs))
         for reference in list(cronjob["status"].get("active") or []):
-            if reference["uid"] not in known and self.live(reference["name"], reference["namespace"]) is None:
+            if reference["uid"] not in known and self.live("jobs", {"metadata": reference}) is None:
                 message = f"Active job went missing: {reference['name']}"
                 self.recorder.event(cronjob, "Normal", "MissingJob", message)
                 strike(cronjob["status"], reference["uid"])
 
-    def live(self, name: str, namespace: str) -> dict | None:
+    def live(self, resource: str, obj: dict) -> dict | None:
+        """Return the object of that name as the API knows it: the copies may be behind."""
         try:
-            return self.api.get("jobs", name, namespace)
+            return self.api.get(resource, objects.name(obj), objects.namespace(obj))
         except ApiError as error:
             if error.code != 404:
                 raise
@@ -154,13 +153,14 @@ class CronJobController(Controller):
     def launch(self, cronjob: dict, start: float) -> None:
         if cronjob["spec"].get("concurrencyPolicy") == "Replace":
             for reference in list(cronjob["status"].get("active") or []):
-                if job := self.live(reference["name"], reference["namespace"]):
+                if job := self.live("jobs", {"metadata": reference}):
                     self.delete(cronjob, job)
+        wanted = job_from(cronjob, start)
         try:
-            job = self.api.create("jobs", job_from(cronjob, start))
+            job = self.api.create("jobs", wanted)
             self.recorder.event(cronjob, "Normal", "SuccessfulCreate", f"Created job {objects.name(job)}")
         except ApiError as error:
-            found = self.live(job_name(cronjob, start), objects.namespace(cronjob)) if error.code == 409 else None
+            found = self.live("jobs", wanted) if error.code == 409 else None
             if found is None:
                 self.recorder.event(cronjob, "Warning", "FailedCreate", f"Error creating job: {error.message}")
                 raise
@@ -194,6 +194,11 @@ def due(cronjob: dict, schedule: cron.Schedule | cron.Every, zone, now: float) -
 
 def end_of(job: dict) -> str:
     return next((type for type in ("Complete", "Failed") if objects.is_true(job, type)), "")
+
+
+def is_listed(cronjob: dict | None, job: dict) -> bool:
+    active = ((cronjob or {}).get("status") or {}).get("active") or []
+    return any(each["uid"] == objects.uid(job) for each in active)
 
 
 def strike(status: dict, uid: str) -> None:
