@@ -19,6 +19,7 @@ from labkit.glassbox.kubelet.actions import NOTHING, Observed
 from labkit.glassbox.kubelet.runtime import Actual, Container
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+WHOLE_POD = ("observedGeneration", "phase", "reason", "message")
 MAX_MESSAGES = 12 * 1024  # characters of termination messages, all containers' together
 
 
@@ -84,9 +85,9 @@ def status_of(
         status |= {"podIP": actual.sandbox.address, "podIPs": [{"ip": actual.sandbox.address}]}
     if ended:
         status |= {"reason": ended.reason, "message": ended.message}
-        if not actual.containers and not actual.sandbox:  # it never began: there is nothing else to say
-            status = {key: status[key] for key in ("observedGeneration", "phase", "reason", "message", "startTime")}
-    return {**{key: old[key] for key in ("qosClass", "reason", "message") if key in old}, **status}
+    if phase == "Failed" and not actual.containers and not actual.sandbox:  # it never began: no more is to be said
+        status = {key: status[key] for key in (*WHOLE_POD, "startTime") if key in status}
+    return {**{key: old[key] for key in ("qosClass", *WHOLE_POD) if key in old}, **status}
 
 
 def _without_hooked(actual: Actual, observed: Observed) -> Actual:
