@@ -78,6 +78,23 @@ def test_no_other_probe_is_asked_before_the_startup_probe_succeeds(cluster, name
     )
 
 
+def test_a_command_in_the_container_says_how_it_is(cluster, namespace):
+    def asking(name, command, **more):
+        probe = {"exec": {"command": ["sh", "-c", command]}, "periodSeconds": 1, **more}
+        return with_(pod(name, "touch /tmp/up; sleep 1000"), readinessProbe=probe)
+
+    asked = [asking("well", "cat /tmp/up"), asking("ill", "echo why; exit 3"), asking("late", "sleep 9")]
+    asked.append(with_(pod("lost", FOREVER), readinessProbe={"exec": {"command": ["nonesuch"]}, "periodSeconds": 1}))
+    make(cluster, namespace, *asked, until="jsonpath={.status.phase}=Running")
+    wait(cluster, namespace, "well", "condition=Ready")
+    for told in (
+        "Readiness probe failed: why",
+        'Readiness probe failed: command timed out: "sh -c sleep 9" timed out after 1s',
+        "Readiness probe errored and resulted in unknown state: failed to exec in container",
+    ):
+        eventually(lambda told=told: told in events(cluster, namespace))
+
+
 def test_a_readiness_gate_is_opened_from_outside(cluster, namespace):
     gated = pod("gated", FOREVER, readinessGates=[{"conditionType": "example.com/in"}])
     make(cluster, namespace, gated, until="condition=ContainersReady")
@@ -127,6 +144,17 @@ def test_a_pre_stop_hook_that_fails_is_told_and_the_pod_ends_all_the_same(cluste
     make(cluster, namespace, with_(pod("unlucky", FOREVER), lifecycle=failing))
     cluster.kubectl("delete", "pod", "unlucky", "-n", namespace)
     eventually(lambda: "PreStopHook failed" in events(cluster, namespace))
+
+
+def test_hooks_run_commands_in_their_container(cluster, namespace):
+    hooks = {
+        when: {"exec": {"command": ["sh", "-c", f"echo {when} >> /proc/1/fd/1"]}} for when in ("postStart", "preStop")
+    }
+    make(cluster, namespace, with_(pod("hooked", "echo main; sleep 1000"), lifecycle=hooks))
+    lines = follow(cluster, namespace, "hooked")
+    assert {next(lines), next(lines)} == {"main\n", "postStart\n"}
+    cluster.kubectl("delete", "pod", "hooked", "-n", namespace, "--wait=false")
+    assert list(lines) == ["preStop\n"]
 
 
 def test_a_second_deletion_may_shorten_the_grace(cluster, namespace):

@@ -23,7 +23,8 @@ from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime
 log = logging.getLogger(__name__)
 
 MOST = 32  # hooks that run at once
-HOOK_TIME = 30.0  # seconds within which an HTTP hook must be answered
+HTTP_TIME = 30.0  # seconds within which a hook must be answered
+EXEC_TIME = 24 * 3600.0  # seconds: a command ends with its container at the latest
 
 
 @dataclass
@@ -97,9 +98,12 @@ class Hooks:
         return failed
 
     def _ask(self, pod: dict, container: dict, instance: Container, handler: dict) -> str:
+        if command := handler.get("exec"):
+            outcome = prober.execute(self.runtime, objects.uid(pod), instance, command.get("command") or [], EXEC_TIME)
+            return outcome.text or "failed" if outcome.result == prober.FAILURE else ""
         if http := handler.get("httpGet"):
             sandbox = self.runtime.inspect(objects.uid(pod)).sandbox
             url = prober.url(http, sandbox.address if sandbox else "", container)
-            outcome = prober.get(url, http.get("httpHeaders") or [], HOOK_TIME)
+            outcome = prober.get(url, http.get("httpHeaders") or [], HTTP_TIME)
             return "" if outcome.result != prober.FAILURE else outcome.text
         return f"invalid handler: {', '.join(handler)}"

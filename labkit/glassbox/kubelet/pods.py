@@ -108,9 +108,6 @@ def _unimplemented(pod: dict) -> Iterator[str]:
     for container in every_container(pod):
         yield from (words for field, words in CONTAINER_FIELDS.items() if container.get(field))
         yield from security.unimplemented(pod, container)
-        handlers = [container.get(f"{kind}Probe") or {} for kind in ("startup", "liveness", "readiness")]
-        handlers += (container.get("lifecycle") or {}).values()
-        yield from (f"{kind} in probes and hooks" for kind in ("exec",) for each in handlers if kind in each)
         if not spec.get("hostNetwork"):
             yield from ("hostPort" for port in container.get("ports") or [] if port.get("hostPort"))
         yield from ("subPathExpr" for mount in container.get("volumeMounts") or [] if mount.get("subPathExpr"))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime
+from labkit.glassbox.kubelet.shim import ExecTimeout
 
 SUCCESS, WARNING, FAILURE = "success", "warning", "failure"
 USER_AGENT = "kube-probe/1.36"
@@ -37,6 +38,8 @@ def ask(runtime: LinuxRuntime, uid: str, spec: dict, instance: Container, addres
     Raises what keeps the question from being put, and so says nothing of the container: ExecError, ValueError.
     """
     timeout = float(probe.get("timeoutSeconds") or 1)
+    if asked := probe.get("exec"):
+        return execute(runtime, uid, instance, asked.get("command") or [], timeout)
     if asked := probe.get("httpGet"):
         return get(url(asked, address, spec), asked.get("httpHeaders") or [], timeout)
     if asked := probe.get("tcpSocket"):
@@ -63,6 +66,15 @@ def url(asked: dict, address: str, spec: dict) -> str:
     """Return where an httpGet action leads."""
     scheme, path = (asked.get("scheme") or "HTTP").lower(), asked.get("path") or "/"
     return f"{scheme}://{asked.get('host') or address}:{port_of(asked, spec)}/{path.removeprefix('/')}"
+
+
+def execute(runtime: LinuxRuntime, uid: str, instance: Container, command: Sequence[str], timeout: float) -> Outcome:
+    """Run a command in the container: its exit code decides. Raises ExecError when it cannot be run."""
+    try:
+        done = runtime.exec(uid, instance.name, instance.attempt, command, timeout=timeout)
+    except ExecTimeout as error:
+        return Outcome(FAILURE, str(error))
+    return Outcome(FAILURE if done.exit_code else SUCCESS, done.output[:MAX_OUTPUT].decode(errors="replace"))
 
 
 def connect(host: str, port: int, timeout: float) -> Outcome:
@@ -143,7 +155,3 @@ def _dial(host: str, port: int, error: OSError) -> str:
     if isinstance(error, ConnectionResetError):
         return f"read tcp {host}:{port}: read: {words}"
     return f"dial tcp {host}:{port}: connect: {words}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{int(seconds)}s"
