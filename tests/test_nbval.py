@@ -18,6 +18,11 @@ PICTURE = """
 from labkit.draw.matrix import Row, matrix
 matrix([Row("web", {"app": "web"})], title="pods × labels")
 """
+GRAPH = """
+from labkit.draw import boxes, graph
+boxes.draw(graph.Graph((graph.Node("1", "Pod", "pet", "Running"),)), "who owns whom")
+"""
+GRAPH_TWIN = "who owns whom (1 object)\n  Pod pet · Running"
 TWIN = "pods × labels (1 objects)\n       app\n       web\n  web  ●"
 
 
@@ -42,8 +47,9 @@ def test_a_picture_is_compared_by_its_twin_alone(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_a_changed_twin_fails(tmp_path):
-    path = notebook_with(tmp_path, PICTURE, **{"text/plain": TWIN.replace("●", "·"), "image/svg+xml": "<svg/>"})
+@pytest.mark.parametrize(("source", "twin"), [(PICTURE, TWIN.replace("●", "·")), (GRAPH, GRAPH_TWIN + ", ready")])
+def test_a_changed_twin_fails(tmp_path, source, twin):
+    path = notebook_with(tmp_path, source, **{"text/plain": twin, "image/svg+xml": "<svg/>"})
     done = nbval(path)
     assert done.returncode == 1, done.stdout
     assert "1 failed" in done.stdout

@@ -1,10 +1,13 @@
 """Pictures of a cluster, each with a text twin: a screen reader, a terminal and nbval read the twin."""
 
 from labkit.api import Api
+from labkit.draw import boxes, owners
+from labkit.draw.boxes import GraphPicture
+from labkit.draw.graph import below
 from labkit.draw.matrix import Row, matrix
 from labkit.draw.picture import Picture
 
-__all__ = ["Draw", "Picture"]
+__all__ = ["Draw", "GraphPicture", "Picture"]
 
 # Made by controllers out of a hash: they say nothing to a reader and differ from run to run.
 HASHES = ("pod-template-hash", "controller-revision-hash", "job-name", "controller-uid")
@@ -29,6 +32,16 @@ class Draw:
             chosen = {o["metadata"]["name"] for o in self.api.items(resource, where, label_selector=highlight)}
         rows = [_row(o["metadata"], chosen, hide) for o in objects]
         return matrix(rows, title=f"{resource} × labels", highlight=highlight)
+
+    def owners(self, *of: str, since: GraphPicture | None = None, namespace: str = "") -> GraphPicture:
+        """Draw who owns whom: all, or what "deployment/web" and others named own.
+
+        `since` is an earlier picture of the same: what is new, gone or changed since then is marked.
+        """
+        where = namespace or self.namespace
+        objects = [each for resource in owners.RESOURCES for each in self.api.items(resource, where)]
+        earlier = since.graph if since else None
+        return boxes.draw(below(owners.graph_of(objects), of), "who owns whom", since=earlier)
 
 
 def _row(meta: dict, chosen: set[str], hide: tuple[str, ...]) -> Row:

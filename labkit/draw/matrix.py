@@ -8,15 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
+from labkit.draw.card import CHARACTER, COLOURS, MARGIN, TOP, card, wide_enough
 from labkit.draw.picture import Picture
 
 DOT, NO_DOT, MARK = "●", "·", "▸"
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; one a key, in turn.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-
-LINE, MARGIN, GAP = 30, 18, 26  # pixels: a row's height, the outer margin, between two groups
-CHARACTER = 7.6  # pixels: the width of a character of the 13 px sans-serif font, generously
+LINE, GAP = 30, 26  # pixels: a row's height, between two groups
 
 
 @dataclass(frozen=True)
@@ -90,37 +87,21 @@ def text(rows: list[Row], columns: list[Column], title: str, highlight: str) -> 
 
 
 def svg(rows: list[Row], columns: list[Column], title: str, highlight: str) -> str:
-    """Draw the matrix; the card has its own background, dark where the reader's screen is."""
+    """Draw the matrix on a card."""
     names = max([len(row.name) for row in rows] + [10]) * CHARACTER + 24
     places, right = _places(columns, MARGIN + names + GAP)
     words = caption(rows, highlight)
-    width = max(right + MARGIN, MARGIN * 2 + len(words) * CHARACTER, MARGIN * 2 + len(title) * CHARACTER * 1.3)
-    top = 118 if columns else 74
-    height = top + LINE * len(rows) + MARGIN
+    width = wide_enough(right + MARGIN, title, words)  # the bands of the rows end with the card
+    top = TOP + 44 if columns else TOP
     body = [
         *_headers(columns, places),
         *(_line(row, columns, places, top + LINE * i, width) for i, row in enumerate(rows)),
     ]
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width:.0f}' height='{height}' role='img' "
-        f"style='max-width:100%;height:auto' "
-        f"viewBox='0 0 {width:.0f} {height}' aria-labelledby='t d'><title id='t'>{escape(title)}</title>"
-        f"<desc id='d'>{escape(_description(rows, words))}</desc>{_STYLE}"
-        f"<rect class='card' x='.5' y='.5' width='{width - 1:.0f}' height='{height - 1}' rx='10'/>"
-        f"<text class='title' x='{MARGIN}' y='32'>{escape(title)}</text>"
-        f"<text class='quiet' x='{MARGIN}' y='53'>{escape(words)}</text>{''.join(body)}</svg>"
-    )
+    size = width, top + LINE * len(rows) + MARGIN
+    return card(title, words, _description(rows, words), size, "".join(body), _STYLE)
 
 
-_STYLE = (
-    "<style>text{font:13px system-ui,'Segoe UI','Helvetica Neue',Arial,sans-serif;fill:#1f2430}"
-    ".title{font-size:16px;font-weight:600}.key{font-weight:600}.quiet,.value{fill:#4d5565}"
-    ".card{fill:#fff;stroke:#d5d9e2}.band{fill:#fff3d1;stroke:#b98900}.grid{stroke:#e3e6ee}.no{fill:#c3c9d5}"
-    ".name{font-family:ui-monospace,'DejaVu Sans Mono',Menlo,monospace;font-size:12.5px}"
-    "@media(prefers-color-scheme:dark){text{fill:#e8ebf2}.quiet,.value{fill:#b3bccd}"
-    ".card{fill:#1b1f27;stroke:#3a4150}.band{fill:#3d3414;stroke:#d9ab2b}.grid{stroke:#323947}.no{fill:#4b5466}}"
-    "</style>"
-)
+_STYLE = ".no{fill:#c3c9d5}@media(prefers-color-scheme:dark){.no{fill:#4b5466}}"
 
 
 def _places(columns: list[Column], left: float) -> tuple[dict[Column, float], float]:
@@ -146,7 +127,7 @@ def _headers(columns: list[Column], places: dict[Column, float]) -> list[str]:
         parts.append(f"<rect x='{left:.0f}' y='88' width='{right - left:.0f}' height='3' rx='1.5' fill='{colour}'/>")
         for cell in cells:
             label = escape(_label(cell))
-            parts.append(f"<text class='value' x='{places[cell]:.0f}' y='108' text-anchor='middle'>{label}</text>")
+            parts.append(f"<text class='quiet' x='{places[cell]:.0f}' y='108' text-anchor='middle'>{label}</text>")
     return parts
 
 

@@ -1,0 +1,76 @@
+"""Who owns whom: workloads, and the pods that they own, by metadata.ownerReferences as the garbage collector reads it.
+
+An arrow leads from an owner to what it owns. Pods of one owner that stand alike are one box; what nobody owns, a pet,
+stands alone under its own name.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from labkit.draw.graph import Graph, Node
+
+Object = dict[str, Any]
+
+# In the order in which they are drawn.
+RESOURCES = (
+    "cronjobs", "deployments", "statefulsets", "daemonsets", "jobs", "replicasets", "replicationcontrollers", "pods",
+)  # fmt: skip
+REVISION = "deployment.kubernetes.io/revision"
+
+
+def graph_of(objects: Iterable[Object]) -> Graph:
+    """Return the objects as a graph, each below its owners; owners that are not among them are left out."""
+    objects = list(objects)
+    kinds = list(dict.fromkeys(each["kind"] for each in objects))
+    objects.sort(key=lambda each: (kinds.index(each["kind"]), *_order(each)))
+    edges = [(owner["uid"], each["metadata"]["uid"]) for each in objects for owner in owners_of(each)]
+    return Graph(tuple(node_of(each) for each in objects), tuple(edges))
+
+
+def owners_of(obj: Object) -> list[dict[str, Any]]:
+    """Return the owner references."""
+    return obj["metadata"].get("ownerReferences") or []
+
+
+def node_of(obj: Object) -> Node:
+    """Return the node of one object."""
+    meta, owners = obj["metadata"], owners_of(obj)
+    herd = owners[0]["uid"] if owners and obj["kind"] == "Pod" else ""
+    return Node(meta["uid"], obj["kind"], meta["name"], note_of(obj), herd)
+
+
+def note_of(obj: Object) -> str:
+    """Say how an object stands, in a few words that are the same on every run."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    match obj["kind"]:
+        case "Pod":
+            return _pod(obj)
+        case "CronJob":
+            return spec.get("schedule", "")
+        case "Job":
+            return f"{status.get('succeeded', 0)} of {spec.get('completions', 1)} succeeded"
+        case "DaemonSet":
+            return f"{status.get('numberReady', 0)} of {status.get('desiredNumberScheduled', 0)} ready"
+    ready = f"{status.get('readyReplicas', 0)} of {spec.get('replicas', 1)} ready"
+    return f"revision {_revision(obj)} · {ready}" if obj["kind"] == "ReplicaSet" and _revision(obj) else ready
+
+
+def _pod(pod: Object) -> str:
+    status = pod.get("status") or {}
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    phase = status.get("phase", "Unknown")
+    if phase in ("Succeeded", "Failed"):
+        return phase
+    is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
+    return f"{phase}, {'ready' if is_ready else 'not ready'}"
+
+
+def _revision(obj: Object) -> int:
+    return int((obj["metadata"].get("annotations") or {}).get(REVISION, 0))
+
+
+def _order(obj: Object) -> tuple[int, str, str]:
+    """Sort by what every run has in common: a name made up by the API server decides only among equals."""
+    made_up = obj["metadata"].get("generateName", "")
+    return _revision(obj), made_up + note_of(obj) if made_up else "", obj["metadata"]["name"]

@@ -1,0 +1,144 @@
+"""Graphs: what hangs on what, folded and compared, as boxes and as a text tree."""
+
+import xml.etree.ElementTree as ElementTree
+
+from labkit.draw import boxes, graph, owners
+from labkit.draw.graph import Graph, Node
+
+WEB = Node("d", "Deployment", "web", "3 of 3 ready")
+SET = Node("r", "ReplicaSet", "web-5c9f6d7b8c", "revision 1")
+PET = Node("p", "Pod", "pet", "Running, ready")
+
+
+def pod(key, note="Running, ready"):
+    return Node(key, "Pod", f"web-{key}", note, herd="r")
+
+
+def web(*pods, note="3 of 3 ready"):
+    nodes = (Node("d", "Deployment", "web", note), SET, *pods)
+    return Graph(nodes, (("d", "r"), *(("r", each.key) for each in pods)))
+
+
+THREE = web(pod("a"), pod("b"), pod("c"))
+
+
+def twin(now, since=None):
+    return str(boxes.draw(now, "who owns whom", since=since)).splitlines()
+
+
+def test_replicas_that_stand_alike_are_one_line_of_the_tree():
+    assert twin(Graph((*THREE.nodes, PET), THREE.edges)) == [
+        "who owns whom (6 objects)",
+        "  Deployment web · 3 of 3 ready",
+        "  └─ ReplicaSet web-5c9f6d7b8c · revision 1",
+        "     └─ 3 × Pod · Running, ready",
+        "  Pod pet · Running, ready",
+    ]
+
+
+def test_what_is_new_gone_or_changed_since_an_earlier_picture_is_marked():
+    now = web(pod("a"), pod("b"), pod("e", "Pending, not ready"), note="2 of 3 ready")
+    assert twin(now, since=THREE) == [
+        "who owns whom (5 objects, + 1 new, ~ 1 changed, - 1 gone)",
+        "~ Deployment web · 2 of 3 ready",
+        "  └─ ReplicaSet web-5c9f6d7b8c · revision 1",
+        "     ├─ 2 × Pod · Running, ready",
+        "+    ├─ Pod web-e · Pending, not ready",
+        "-    └─ Pod web-c · Running, ready",
+    ]
+
+
+def test_a_pod_that_lost_its_owner_has_changed():
+    released = Graph(THREE.nodes, tuple(edge for edge in THREE.edges if edge != ("r", "c")))
+    assert twin(released, since=THREE)[-1] == "~ Pod web-c · Running, ready"
+
+
+def test_nothing_changed_is_said():
+    assert twin(THREE, since=THREE)[0] == "who owns whom (5 objects, nothing changed)"
+
+
+def test_pets_are_never_folded():
+    pets = Graph((PET, Node("q", "Pod", "other", "Running, ready")))
+    assert twin(pets)[1:] == ["  Pod pet · Running, ready", "  Pod other · Running, ready"]
+
+
+def test_what_hangs_on_two_is_told_once_and_named_again():
+    shared = Graph((Node("1", "Pod", "a"), Node("2", "Pod", "b"), Node("c", "Claim", "data", "Bound")),
+                   (("1", "c"), ("2", "c")))  # fmt: skip
+    assert twin(shared)[1:] == ["  Pod a", "  └─ Claim data · Bound", "  Pod b", "  └─ Claim data ↑"]
+
+
+def test_at_most_twelve_boxes_are_drawn_and_the_rest_is_counted():
+    many = Graph(tuple(Node(str(n), "Pod", f"pet-{n}") for n in range(15)))
+    lines = twin(many)
+    assert len(lines) == 1 + graph.MOST
+    assert lines[0] == "who owns whom (12 objects, 3 more not drawn)"
+
+
+def test_an_empty_namespace_is_said():
+    assert twin(Graph(())) == ["who owns whom (no objects here)"]
+
+
+def test_a_part_of_it_is_what_hangs_on_the_named_ones():
+    all_of_it = Graph((*THREE.nodes, PET), THREE.edges)
+    assert [node.key for node in graph.below(all_of_it, ["pod/pet"]).nodes] == ["p"]
+    assert [node.key for node in graph.below(all_of_it, ["deployment/web"]).nodes] == ["d", "r", "a", "b", "c"]
+
+
+def test_a_node_stands_right_of_all_on_which_it_hangs_and_between_what_hangs_on_it():
+    shape = Graph(tuple(Node(k, "Thing", k) for k in "abcd"), (("a", "b"), ("a", "c"), ("b", "d"), ("a", "d")))
+    assert boxes.columns_of(shape) == {"a": 0, "b": 1, "c": 1, "d": 2}
+    assert boxes.rows_of(shape) == {"d": 0, "b": 0, "c": 1, "a": 0.5}
+
+
+def test_the_boxes_are_valid_xml_mark_changes_by_more_than_colour_and_keep_text_inside():
+    now = web(pod("a"), pod("b"), pod("e", "a < b"), note="2 of 3 ready")
+    picture = boxes.draw(now, "who owns whom", since=THREE)
+    root = ElementTree.fromstring(picture.svg)
+    words = [element.text for element in root.iter() if element.tag.endswith("text")]
+    assert {"+ new", "- gone", "~ changed", "2 × Pod", "a < b"} <= set(words)
+    assert "Pod web-c, Running, ready, below ReplicaSet web-5c9f6d7b8c, gone" in root[1].text
+    width = float(root.get("width"))
+    texts = [e for e in root.iter() if e.tag.endswith("text") and e.get("text-anchor") != "end"]
+    assert all(float(e.get("x")) + len(e.text) * 7 <= width for e in texts)
+
+
+# --- owners ----------------------------------------------------------
+
+
+def obj(kind, name, *, owner=None, spec=None, status=None, **meta):
+    owned = {"ownerReferences": [{"uid": owner}]} if owner else {}
+    return {"kind": kind, "metadata": {"name": name, "uid": name, **owned, **meta}, "spec": spec, "status": status}
+
+
+READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+def revision(number):
+    return {"deployment.kubernetes.io/revision": str(number)}
+
+
+def test_replica_sets_come_in_the_order_of_their_revisions_whatever_their_hash():
+    found = owners.graph_of([
+        obj("Deployment", "web", spec={"replicas": 2}, status={"readyReplicas": 2}),
+        obj("ReplicaSet", "web-z", owner="web", spec={"replicas": 0}, annotations=revision(1)),
+        obj("ReplicaSet", "web-b", owner="web", spec={"replicas": 2}, status={"readyReplicas": 2},
+            annotations=revision(2)),
+        obj("Pod", "web-b-1", owner="web-b", status=READY),
+        obj("Pod", "web-b-2", owner="web-b", status=READY),
+    ])  # fmt: skip
+    assert twin(found)[1:] == [
+        "  Deployment web · 2 of 2 ready",
+        "  ├─ ReplicaSet web-z · revision 1 · 0 of 0 ready",
+        "  └─ ReplicaSet web-b · revision 2 · 2 of 2 ready",
+        "     └─ 2 × Pod · Running, ready",
+    ]
+
+
+def test_a_pods_note_says_whether_it_serves():
+    ending = obj("Pod", "p", status=READY, deletionTimestamp="2026-01-05T09:00:00Z")
+    pods = [obj("Pod", "p", status=READY), obj("Pod", "p", status={"phase": "Pending"}),
+            obj("Pod", "p", status={"phase": "Succeeded"}), ending]  # fmt: skip
+    assert [owners.note_of(each) for each in pods] == [
+        "Running, ready", "Pending, not ready", "Succeeded", "Terminating",
+    ]  # fmt: skip
