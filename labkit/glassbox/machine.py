@@ -7,7 +7,8 @@ process mounts a /proc and a /run of its own, makes the network, and becomes the
 Invariants: nothing is ever changed outside these namespaces but files of the state directory. When the first process
 dies, of whatever, the kernel kills every process in its pid namespace, and with the last of them go mounts and
 network.
-The user who starts it is root inside and maps to nobody else: files are accessible exactly as before.
+The user who starts it is root inside and maps to nobody else, with his files accessible as before; the host's root
+becomes nobody first (unprivileged.py).
 
 Upstream: none; this is what a virtual machine or a node container is to kind
 """
@@ -23,7 +24,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from labkit.glassbox import cluster, network, supervisor, syscalls
+from labkit.glassbox import cluster, network, supervisor, syscalls, unprivileged
+from labkit.glassbox.kubelet import interpreters
 
 NAMESPACES = (
     syscalls.CLONE_NEWUSER
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         import_components(cluster.boot_order(files, nodes, []))
         if handover.recv(64).strip() != b"configured":
             return 1  # the launcher gave up
-        enter_namespaces()
+        enter_namespaces(files)
         first = os.fork()
         if first:
             _tell(handover, {"pid": first})
@@ -72,20 +74,26 @@ def import_components(components: list[cluster.Component]) -> None:
     gc.freeze()
 
 
-def enter_namespaces() -> None:
-    """Become root of new namespaces, in which only the own user and group exist."""
-    uid, gid = os.geteuid(), os.getegid()
-    syscalls.unshare(NAMESPACES)
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+def enter_namespaces(files: cluster.Layout) -> None:
+    """Become root of new namespaces, and no one on the host who owns more than the state directory."""
+    first = unprivileged.ids_for(files.name, Path("/proc/self/uid_map").read_text(), os.geteuid())
+    if first is not None:
+        pythons = [Path(each.prefix) for each in interpreters.find()]
+        unprivileged.give(files.root, first)
+        unprivileged.open_ways([*needed(files), *pythons])
+    unprivileged.enter(NAMESPACES, first)
+
+
+def needed(files: cluster.Layout) -> list[Path]:
+    """Return what the machine needs of the host beyond the system: its state, and the Python that it runs."""
+    return [files.root, Path(sys.prefix), Path(sys.base_prefix), *map(Path, filter(None, sys.path))]
 
 
 def prepare(files: cluster.Layout, nodes: list[network.NodeNetwork], host_fd: int) -> list[socket.socket]:
     """Set the first process's surroundings up; return the sockets on which the API server will listen."""
     os.chdir("/")
     os.umask(0o022)
-    mount_own_proc_and_run([files.root, Path(sys.prefix), Path(sys.base_prefix), *map(Path, sys.path)])
+    mount_own_proc_and_run(needed(files))
     syscalls.sethostname(f"labkit-{files.name}"[:63])
     syscalls.set_process_title(f"labkit machine ({files.name})")
     network.Fabric(nodes).make()

@@ -30,6 +30,7 @@ MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
 MNT_DETACH = 2
 
+PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
@@ -91,6 +92,11 @@ def prctl(option: int, *arguments: int) -> None:
 def drop_bounding_capability(number: int) -> None:
     """Take a capability from all that the calling process will ever execute."""
     prctl(PR_CAPBSET_DROP, number)
+
+
+def set_dumpable() -> None:
+    """Let the calling process's user see its /proc files again, as after an execve."""
+    prctl(PR_SET_DUMPABLE, 1)
 
 
 def set_no_new_privileges() -> None:

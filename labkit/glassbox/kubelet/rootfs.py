@@ -83,7 +83,7 @@ def _system() -> list[Step]:
     return [
         ("proc", "/proc", "", ""),
         ("directory", "/tmp", "", "1777"),
-        ("directory", "/root", "", "700"),
+        ("directory", "/root", "", "711"),  # not 700: an interpreter's own library may lie below, for every user
         ("directory", "/var/tmp", "", "1777"),
         ("directory", "/run", "", ""),
         ("link", "/var/run", "../run", ""),
