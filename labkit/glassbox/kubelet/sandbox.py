@@ -74,7 +74,8 @@ class Pause:
             for ready, _ in self.selector.select(self.limits.wait(time.monotonic())):
                 if self.selector.get_map().get(ready.fd) is ready:  # else an action before this one has closed it
                     ready.data()
-            self.killed |= {*self.limits.look(time.monotonic(), {})}
+            joined = {pid: each.container for pid, each in self.joined.items()}
+            self.killed |= {*self.limits.look(time.monotonic(), joined)}
 
     # requests
 
