@@ -30,6 +30,7 @@ class ApiServer:
         listening.close()
         self.url = f"https://127.0.0.1:{self.port}"
         self.pki, self.kubeconfig = directory / "pki", directory / "kubeconfig"
+        self.encryption_config = directory / "encryption-config.yaml"
         pki.ensure(self.pki, [pki.Leaf("apiserver", "kube-apiserver", names=("127.0.0.1", "localhost"))], USERS)
         self.kubeconfig.write_text(pki.kubeconfig(self.pki, server=self.url, cluster="test", user=ADMIN))
         self.tls = ssl.create_default_context(cafile=str(self.pki / "ca.crt"))
@@ -42,6 +43,8 @@ class ApiServer:
         command += ["--tls-cert-file", str(self.pki / "apiserver.crt")]
         command += ["--tls-private-key-file", str(self.pki / "apiserver.key")]
         command += ["--token-auth-file", str(self.pki / pki.TOKENS)]
+        command += ["--encryption-provider-config", str(self.encryption_config)]
+        command += ["--service-account-signing-key-file", str(self.pki / pki.ACCOUNTS_KEY)]
         self.log = (self.directory / "apiserver.log").open("ab")
         self.process = subprocess.Popen(command, stderr=self.log)
         deadline = time.monotonic() + 20
@@ -60,6 +63,9 @@ class ApiServer:
         code = self.process.wait(10)
         self.log.close()
         return code
+
+    def log_text(self) -> str:
+        return (self.directory / "apiserver.log").read_text()
 
     def open(self, method, path, body=None, *, user=ADMIN, content_type="application/json", accept="application/json"):
         """Return the open answer; raises HTTPError for a refusal."""

@@ -13,6 +13,7 @@ RULES: list[tuple[str, str]] = [
     (rf"\b(web|app|api)-[{SAFE}]{{6,10}}\b", r"\1-<hash>"),
     (rf"pod-template-hash=[{SAFE}]{{6,10}}", "pod-template-hash=<hash>"),
     (r"\b[a-z]+://[0-9a-f]{12,64}\b", "<container-id>"),
+    (rf"\bkube-api-access-[{SAFE}]{{5}}\b", "kube-api-access-<rand>"),
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b10\.244\.\d+\.\d+\b", "<pod-ip>"),
     (r"\b10\.96\.\d+\.\d+\b", "<cluster-ip>"),

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from labkit.glassbox.resources import REGISTRY
 
 TOKEN_OF_REVISION_1 = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJ4In0"
-TOKEN_VOLUME = "kube-api-access-"
 GROUPS = {resource.group for resource in REGISTRY.all()}
 
 
@@ -74,15 +73,15 @@ def _as_sent(exchange: dict) -> dict:
 
 def _without(value):
     if isinstance(value, dict):
-        kept = {key: _without(item) for key, item in value.items()}
-        return {key: item for key, item in kept.items() if not _only_token_volume(key, value[key], item)}
+        return {key: _without(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without(item) for item in value if not _is_token_volume(item)]
+        return [_without(item) for item in value]
     return _as_ours(without_managed_fields(value)) if isinstance(value, str) else value
 
 
-# What names the recorder's own making: the container runtime, a template's hash, when an event's name was made.
+# What names the recorder's own making: the runtime, a template's hash, drawn suffixes, when an event was made.
 _OWN = (
+    (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-<id>"),
     (re.compile("^containerd://(?=<)"), "glassbox://"),
     (re.compile(r'(ReplicaSet \\*"[a-z0-9-]+-)[a-z0-9]{8,10}(?=\\*")'), r"\1<id>"),
     (re.compile(r"(?<=\.)18eae[0-9a-f]{11}$"), "<id>"),
@@ -93,15 +92,6 @@ def _as_ours(text: str) -> str:
     for pattern, replacement in _OWN:
         text = pattern.sub(replacement, text)
     return text
-
-
-def _is_token_volume(item) -> bool:
-    """The volume with a service account's token: pods get it once tokens are issued."""
-    return isinstance(item, dict) and str(item.get("name", "")).startswith(TOKEN_VOLUME)
-
-
-def _only_token_volume(key: str, recorded, kept) -> bool:
-    return key in ("volumes", "volumeMounts") and bool(recorded) and not kept
 
 
 # managedFields are not kept; in decoded bodies their absence is ignored, in text they are cut out. A text's

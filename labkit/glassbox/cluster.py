@@ -66,6 +66,11 @@ class Layout:
         return self.root / "kubeconfig"
 
     @property
+    def encryption_config(self) -> Path:
+        """What is encrypted in the store, if anything: an EncryptionConfiguration that a user may put there."""
+        return self.root / "encryption-config.yaml"
+
+    @property
     def lock(self) -> Path:
         """Held by the machine and its components as long as one of them lives."""
         return self.root / "lock"
@@ -119,6 +124,8 @@ def api_server(files: Layout, listen_fds: list[int]) -> Component:
         "--tls-private-key-file": files.pki / "apiserver.key",
         "--client-ca-file": files.pki / "ca.crt",
         "--token-auth-file": files.pki / pki.TOKENS,
+        "--encryption-provider-config": files.encryption_config,
+        "--service-account-signing-key-file": files.pki / pki.ACCOUNTS_KEY,
         "--kubelet-certificate-authority": files.pki / "ca.crt",
         "--kubelet-client-certificate": files.pki / "apiserver-kubelet-client.crt",
         "--kubelet-client-key": files.pki / "apiserver-kubelet-client.key",
@@ -133,6 +140,7 @@ def controller_manager(files: Layout) -> Component:
     flags: dict[str, object] = {
         "--kubeconfig": files.component_kubeconfig(CONTROLLER_MANAGER),
         "--root-ca-file": files.pki / "ca.crt",
+        "--service-account-private-key-file": files.pki / pki.ACCOUNTS_KEY,
     }
     return Component(CONTROLLER_MANAGER, "labkit.glassbox.controllers.__main__", _flags(flags))
 

@@ -63,6 +63,11 @@ def is_deleting(obj: dict) -> bool:
     return "deletionTimestamp" in obj["metadata"]
 
 
+def deleted_before(obj: dict, moment: float) -> bool:
+    """Tell whether the object's time to go came before that moment."""
+    return is_deleting(obj) and clock.parse(obj["metadata"]["deletionTimestamp"]) < moment
+
+
 def condition(obj: dict, type: str) -> dict | None:
     """Return the condition of that type from the object's status, or None."""
     conditions = (obj.get("status") or {}).get("conditions") or []

@@ -1,4 +1,4 @@
-"""The cluster's keys: certificate authority, certificates, bearer tokens, kubeconfigs.
+"""The cluster's keys: certificate authority, certificates, bearer tokens, the key of service accounts, kubeconfigs.
 
 Made once for a cluster and kept in its state directory; renewed when less than a month of their year is left. The
 token file is the list of those who may use the API: one line a user, `token,user,uid,"groups"`.
@@ -33,6 +33,7 @@ RENEW_BEFORE = timedelta(days=30)
 CLOCK_SKEW = timedelta(hours=1)  # certificates hold already for a client whose clock is behind
 STAMP = "renew-after"
 TOKENS = "tokens.csv"
+ACCOUNTS_KEY = "sa.key"  # signs service accounts' tokens
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def ensure(directory: Path, leaves: list[Leaf], users: list[User], now: datetime
     now = now or datetime.now(UTC)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _ensure_tokens(directory / TOKENS, users)
+    if not (directory / ACCOUNTS_KEY).exists():
+        write_private(directory / ACCOUNTS_KEY, _pem(_new_key()))
     renew = not (_is_current(directory / STAMP, now) and (directory / "ca.key").exists())
     missing = [leaf for leaf in leaves if renew or not (directory / f"{leaf.file}.crt").exists()]
     if not missing:
@@ -145,9 +148,8 @@ def _authority(directory: Path, now: datetime) -> _Authority:
 def _self_signed(now: datetime) -> _Authority:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = _new_key()
     name = _subject(Leaf("ca", "glassbox-ca"))
     builder = _certificate(name, name, key.public_key(), now, CA_LIFETIME)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -159,9 +161,8 @@ def _self_signed(now: datetime) -> _Authority:
 def _issue(authority: _Authority, leaf: Leaf, now: datetime) -> tuple["EllipticCurvePrivateKey", "x509.Certificate"]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = _new_key()
     issuer = authority.certificate.subject
     builder = _certificate(_subject(leaf), issuer, key.public_key(), now, LEAF_LIFETIME)
     usage = x509.ExtendedKeyUsageOID.SERVER_AUTH if leaf.names else x509.ExtendedKeyUsageOID.CLIENT_AUTH
@@ -225,7 +226,19 @@ def _key_usage(*, certificates: bool) -> "x509.KeyUsage":
 
 def _write_pair(directory: Path, file: str, key: "EllipticCurvePrivateKey", certificate: "x509.Certificate") -> None:
     """Write the key first: a certificate that is there has its key."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    write_private(directory / f"{file}.key", _pem(key))
+    write_private(directory / f"{file}.crt", certificate.public_bytes(Encoding.PEM))
+
+
+def _new_key() -> "EllipticCurvePrivateKey":
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(key: "EllipticCurvePrivateKey") -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    write_private(directory / f"{file}.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    write_private(directory / f"{file}.crt", certificate.public_bytes(Encoding.PEM))
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -15,6 +15,9 @@ Invariants:
 - A revision is used once, and grows; what a watcher is told is in the file already.
 - Compaction keeps the newest row of each live key, so the file does not grow with Leases and Events.
 
+- Only what lies in the file is sealed (encryption at rest): `at_rest` is asked on the way in and out. A sealed value is
+  a BLOB. Who seals a key anew seals its older revisions too; `erase_traces` leaves no copy in free space or the log.
+
 Left out: transactions over several keys, and history across processes; no part of the API server needs them.
 
 Upstream: etcd server/storage/mvcc, staging/src/k8s.io/apiserver/pkg/storage/etcd3/store.go
@@ -26,6 +29,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from labkit.glassbox.clock import Clock, SystemClock
 
@@ -48,6 +52,7 @@ INSERT OR IGNORE INTO compaction VALUES (1, 0);
 """
 # NORMAL: no fsync a transaction, see the invariants.
 PRAGMAS = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL", "temp_store=MEMORY")
+MARK = b"k8s:enc:"
 COLUMNS = "revision, key, created, previous, deleted, expires, value"
 LAST_UNICODE = "\U0010ffff"  # sorts after every key that begins with the same prefix
 
@@ -66,6 +71,36 @@ class Compacted(Exception):
 
 class Future(Compacted):
     """The revision asked for has not been written yet."""
+
+
+class Unreadable(Exception):
+    """A stored value that no configured key opens."""
+
+    def __init__(self, key: str, why: str):
+        super().__init__(f'unable to transform key "{key}": {why}')
+
+
+class AtRest(Protocol):
+    """How values lie in the file: a sealed one begins with its mark, a plain one has none."""
+
+    def mark(self, key: str) -> bytes: ...
+
+    def seal(self, key: str, value: bytes) -> bytes: ...
+
+    def open(self, key: str, data: bytes) -> bytes: ...
+
+
+class Plain:
+    """Values lie in the file as they are."""
+
+    def mark(self, key: str) -> bytes:
+        return b""
+
+    def seal(self, key: str, value: bytes) -> bytes:
+        return value
+
+    def open(self, key: str, data: bytes) -> bytes:
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +127,8 @@ class Change:
 class Store:
     """The revisioned table."""
 
-    def __init__(self, path: Path | str, clock: Clock | None = None):
-        self.clock = clock or SystemClock()
+    def __init__(self, path: Path | str, clock: Clock | None = None, at_rest: AtRest | None = None):
+        self.clock, self.at_rest = clock or SystemClock(), at_rest or Plain()
         self.db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
         for pragma in PRAGMAS:
             self.db.execute(f"PRAGMA {pragma}")
@@ -106,6 +141,9 @@ class Store:
         self.changed: dict[str, int] = {}  # collection -> revision of its last change
         self.expiring: dict[str, float] = {}
         self.listeners: dict[int, tuple[str, Callable[[Change], None]]] = {}
+        self.marks: dict[str, bytes] = {}  # of the live keys whose newest value is sealed
+        self.unreadable: dict[str, Unreadable] = {}
+        self.has_traces = False
         self._load()
 
     def _one(self, query: str) -> int:
@@ -115,7 +153,12 @@ class Store:
         newest = f"SELECT {COLUMNS} FROM revisions r WHERE deleted = 0 AND NOT EXISTS "
         newest += "(SELECT 1 FROM revisions n WHERE n.key = r.key AND n.revision > r.revision)"
         for record in self.db.execute(newest):
-            self._remember(_row(record))
+            self._note_mark(record[1], mark_of(record[-1]))
+            try:
+                self._remember(self._row(record))
+            except Unreadable as error:
+                self.unreadable[record[1]] = error
+                self._remember(_row(record, b""))
         self.opened_at = self.revision
         self.changed = {}  # what changed before, deletions among it, only the file knows
 
@@ -126,6 +169,7 @@ class Store:
         if row.deleted:
             self.live.pop(row.key, None)
             self.expiring.pop(row.key, None)
+            self.marks.pop(row.key, None)
             keys = self.keys[collection]
             del keys[bisect_left(keys, row.key)]
             return
@@ -151,19 +195,63 @@ class Store:
         revision = self.revision + 1
         expires = now + seconds_to_live if seconds_to_live else None
         row = Row(revision, key, current.created if current else revision, expect, deleted, expires, value)
+        mark = self.at_rest.mark(key)
+        if self.marks.get(key, b"") != mark:
+            self._seal_history(key)
         self.db.execute(
             "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?)",
-            (revision, key, row.created, expect, int(deleted), expires, now, value.decode()),
+            (revision, key, row.created, expect, int(deleted), expires, now, self._sealed(key, value)),
         )
         self.revision = revision
+        self._note_mark(key, mark)
         self._remember(row)
         self._tell(Change(row, current.value if current else None))
         return row
 
+    # --- at rest
+
+    def is_stale(self, row: Row) -> bool:
+        """Tell whether a live row was sealed otherwise than it would be now, so that writing it changes something."""
+        return self.marks.get(row.key, b"") != self.at_rest.mark(row.key)
+
+    def erase_traces(self) -> None:
+        """Rewrite the file and empty the log, if values lie there that have been sealed since."""
+        if self.has_traces:
+            self.db.execute("VACUUM")
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.has_traces = False
+
+    def _sealed(self, key: str, value: bytes) -> bytes | str:
+        data = self.at_rest.seal(key, value)
+        return data if data.startswith(MARK) else data.decode()
+
+    def _seal_history(self, key: str) -> None:
+        """Seal what the file has of a key as it is sealed from now on; what cannot be opened stays."""
+        found = self.db.execute("SELECT revision, value FROM revisions WHERE key = ?", (key,)).fetchall()
+        for revision, data in found:
+            try:
+                sealed = self._sealed(key, self._opened(key, data))
+            except Unreadable:
+                continue
+            self.db.execute("UPDATE revisions SET value = ? WHERE revision = ?", (sealed, revision))
+            self.has_traces = True
+
+    def _opened(self, key: str, data: bytes | str) -> bytes:
+        return self.at_rest.open(key, data if isinstance(data, bytes) else data.encode())
+
+    def _note_mark(self, key: str, mark: bytes) -> None:
+        self.unreadable.pop(key, None)
+        if mark:
+            self.marks[key] = mark
+        else:
+            self.marks.pop(key, None)
+
     # --- reading
 
     def get(self, key: str) -> Row | None:
-        """Return the live row of key."""
+        """Return the live row of key. Raises Unreadable."""
+        if key in self.unreadable:
+            raise self.unreadable[key]
         return self.live.get(key)
 
     def rows(
@@ -171,7 +259,7 @@ class Store:
     ) -> tuple[list[Row], int]:
         """Return the rows whose keys begin with prefix and sort after `after`, and how many lie beyond the limit.
 
-        Raises Compacted, or Future.
+        Raises Compacted, Future, or Unreadable.
         """
         if (
             revision is None
@@ -182,6 +270,8 @@ class Store:
                 self._check(revision)
             keys = self._keys(prefix, after)
             chosen = keys[:limit] if limit else keys
+            for key in self.unreadable.keys() & chosen:
+                raise self.unreadable[key]
             return [self.live[key] for key in chosen], len(keys) - len(chosen)
         rows = self._rows_at(prefix, after, revision)
         return (rows[:limit], max(0, len(rows) - limit)) if limit else (rows, 0)
@@ -197,7 +287,7 @@ class Store:
             (SELECT max(revision) FROM revisions WHERE key > ? AND key < ? AND revision <= ? GROUP BY key)
             ORDER BY key"""
         found = self.db.execute(query, (max(prefix, after), prefix + LAST_UNICODE, revision))
-        return [_row(record) for record in found]
+        return [self._row(record) for record in found]
 
     def _check(self, revision: int) -> None:
         if revision < self.compacted:
@@ -210,12 +300,15 @@ class Store:
         if since < self.compacted:
             raise Compacted
         query = f"SELECT {COLUMNS} FROM revisions WHERE revision > ? AND key >= ? AND key < ? ORDER BY revision"
-        rows = [_row(record) for record in self.db.execute(query, (since, prefix, prefix + LAST_UNICODE))]
-        return [Change(row, self._value_at(row.previous)) for row in rows]
+        rows = [self._row(record) for record in self.db.execute(query, (since, prefix, prefix + LAST_UNICODE))]
+        return [Change(row, self._value_at(row.key, row.previous)) for row in rows]
 
-    def _value_at(self, revision: int) -> bytes | None:
+    def _value_at(self, key: str, revision: int) -> bytes | None:
         found = self.db.execute("SELECT value FROM revisions WHERE revision = ?", (revision,)).fetchone()
-        return found[0].encode() if found else None
+        return self._opened(key, found[0]) if found else None
+
+    def _row(self, record: tuple) -> Row:
+        return _row(record, self._opened(record[1], record[-1]))
 
     # --- watching
 
@@ -270,6 +363,13 @@ def collection_of(key: str) -> str:
     return key[: key.index("/", len("/registry/")) + 1]
 
 
-def _row(record: tuple) -> Row:
-    revision, key, created, previous, deleted, expires, value = record
-    return Row(revision, key, created, previous, bool(deleted), expires, value.encode())
+def mark_of(data: bytes | str) -> bytes:
+    """Return the mark that a sealed value begins with, as in `k8s:enc:aescbc:v1:key1:`."""
+    if isinstance(data, str) or not data.startswith(MARK):
+        return b""
+    return b":".join(data.split(b":", 5)[:5]) + b":"
+
+
+def _row(record: tuple, value: bytes) -> Row:
+    revision, key, created, previous, deleted, expires, _ = record
+    return Row(revision, key, created, previous, bool(deleted), expires, value)

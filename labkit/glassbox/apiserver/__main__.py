@@ -22,11 +22,15 @@ import uvloop
 from aiohttp import web
 
 from labkit.glassbox.apiserver import auth, housekeeping
+from labkit.glassbox.apiserver.encryption import UNENCRYPTED
+from labkit.glassbox.apiserver.encryption_config import ConfigurationError, Watched
 from labkit.glassbox.apiserver.request import Api, KubeletAccess
 from labkit.glassbox.apiserver.server import Server, request_of, tls_context
+from labkit.glassbox.apiserver.token_authenticator import TokenAuthenticator
 from labkit.glassbox.apiserver.usage import LastUse
 from labkit.glassbox.clock import SystemClock
 from labkit.glassbox.store import Store
+from labkit.glassbox.tokens import SigningKey
 
 log = logging.getLogger("apiserver")
 
@@ -50,6 +54,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--tls-private-key-file", required=True)
     parser.add_argument("--client-ca-file")
     parser.add_argument("--token-auth-file", type=Path)
+    parser.add_argument("--encryption-provider-config", type=Path, help="an EncryptionConfiguration; may come later")
+    parser.add_argument("--service-account-signing-key-file", type=Path, required=True)
     parser.add_argument("--kubelet-certificate-authority", type=Path)
     parser.add_argument("--kubelet-client-certificate", type=Path)
     parser.add_argument("--kubelet-client-key", type=Path)
@@ -69,10 +75,14 @@ async def serve(options: argparse.Namespace) -> None:
     kubelets = KubeletAccess(
         options.kubelet_client_certificate, options.kubelet_client_key, options.kubelet_certificate_authority
     )
-    store = Store(options.data_dir / "store.db")
-    api = Api(store, SystemClock(), kubelets, options.service_cluster_ip_range)
+    encryption = Watched(options.encryption_provider_config)
+    clock = SystemClock()
+    store = Store(options.data_dir / "store.db", clock, encryption.read() or UNENCRYPTED)
+    key = SigningKey(options.service_account_signing_key_file)
+    tokens = TokenAuthenticator(auth.read_tokens(options.token_auth_file), key, store, clock)
+    api = Api(store, clock, tokens, kubelets, options.service_cluster_ip_range)
     housekeeping.first_objects(api)
-    server = Server(api, auth.read_tokens(options.token_auth_file), LastUse(options.data_dir, api.clock))
+    server = Server(api, LastUse(options.data_dir, api.clock))
     runner = web.ServerRunner(web.Server(server, **HTTP))
     await runner.setup()
     context = tls_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
@@ -80,10 +90,11 @@ async def serve(options: argparse.Namespace) -> None:
         await web.SockSite(runner, listening, ssl_context=context, shutdown_timeout=GRACE_SECONDS, backlog=1024).start()
         log.info("serving on %s:%s", *listening.getsockname()[:2])
     gc.freeze()  # what was imported will not become garbage
-    house = asyncio.create_task(housekeeping.keep_house(api))
+    chores = [asyncio.create_task(each) for each in (housekeeping.keep_house(api), encryption.follow(store))]
     await _told_to_stop()
     log.info("stopping")
-    house.cancel()
+    for chore in chores:
+        chore.cancel()
     server.stopping.set()
     await runner.cleanup()
     store.close()
@@ -104,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(options))
-    except OSError as error:
+    except (OSError, ConfigurationError) as error:
         log.error("%s", error)
         return 1
     return 0

@@ -1,7 +1,8 @@
 """Who asks, and may they: the first two filters of every request.
 
 A bearer token is looked up in the token file (token,user,uid,"group,group"); a client certificate signed by the
-client CA speaks for its common name, its organisations are groups. No credential is system:anonymous.
+client CA speaks for its common name, its organisations are groups. No credential is system:anonymous. Service accounts'
+tokens: token_authenticator.py.
 
 Invariants: a wrong token is 401, never anonymous; a request without rights learns nothing but that it has none.
 Left out: RBAC. Members of system:masters may do everything, everybody may read what says whether the server lives.
@@ -12,17 +13,20 @@ Upstream: staging/src/k8s.io/apiserver/pkg/authentication, …/pkg/endpoints/fil
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.routes import Route
+from labkit.glassbox.tokens import BadToken
 
 MASTERS = "system:masters"
 PUBLIC = ("/livez", "/readyz", "/healthz", "/version", "/version/")
-DISCOVERY = ("/api", "/apis", "/openapi")  # system:discovery: any authenticated user
+DISCOVERY = ("/api", "/apis", "/openapi/")  # system:discovery: any authenticated user
+ACCOUNTS, ISSUER_PAGES = "system:serviceaccounts", ("/.well-known/openid-configuration", "/openid/v1/jwks")
+FOR_ALL = ("selfsubjectreviews",)  # system:basic-user
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class User:
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
+    extra: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
@@ -49,17 +54,17 @@ def read_tokens(path: Path | None) -> dict[str, User]:
     return users
 
 
-def authenticate(authorization: str, certificate: Mapping[str, Any] | None, tokens: Mapping[str, User]) -> User:
+def authenticate(authorization: str, certificate: Mapping[str, Any] | None, owner: Callable[[str], User]) -> User:
     """Return who asks. Raises ApiError 401 for a token that nobody has."""
     if certificate:
         return _user_of(certificate)
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         return ANONYMOUS
-    user = tokens.get(token.strip())
-    if user is None:
-        raise errors.unauthorized()
-    return user
+    try:
+        return owner(token.strip())
+    except BadToken:
+        raise errors.unauthorized() from None
 
 
 def _user_of(certificate: Mapping[str, Any]) -> User:
@@ -74,10 +79,14 @@ def authorize(user: User, method: str, path: str, route: Route | None) -> None:
     if MASTERS in user.groups:
         return
     if route is not None:
+        if route.plural in FOR_ALL and route.verb == "create" and user is not ANONYMOUS:
+            return
         raise _forbidden_resource(user, route)
     if path in PUBLIC or path.startswith(("/livez/", "/readyz/", "/healthz/")):
         return
     if user is not ANONYMOUS and path.startswith(DISCOVERY):
+        return
+    if ACCOUNTS in user.groups and path.rstrip("/") in ISSUER_PAGES:
         return
     raise errors.ApiError(
         403, "Forbidden", f'forbidden: User "{user.name}" cannot {_path_verb(method)} path "{path}"', {}

@@ -139,6 +139,7 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
     APPS + "StatefulSetStatus": {"replicas": 0, "availableReplicas": 0},
     CORE + "ReplicationControllerCondition": {"lastTransitionTime": None},
     CORE + "PersistentVolumeClaim": {"status": {}},
+    CORE + "PersistentVolumeClaimTemplate": {"metadata": {}},
     CORE + "PersistentVolumeClaimCondition": {"lastProbeTime": None, "lastTransitionTime": None},
     CORE + "PodTemplateSpec": {"metadata": {}, "spec": {}},
     BATCH + "JobTemplateSpec": {"metadata": {}, "spec": {}},

@@ -7,7 +7,7 @@ Aggregated discovery is v2 alone, as 1.36 has it: a client that asks for v2beta1
 kubectl asks for /openapi/v2 only where v3 lacks a kind, to validate what it is about to send: the answer is a document
 that describes nothing, so that it goes on and says by name which kind is not served.
 
-Left out: /openapi/v2 in JSON and its definitions, /.well-known, /metrics.
+Left out: /openapi/v2 in JSON and its definitions, /metrics.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/discovery, …/pkg/server/{healthz,routes}
 """
@@ -23,8 +23,10 @@ import orjson
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import schema
+from labkit.glassbox.apiserver.auth import ISSUER_PAGES
 from labkit.glassbox.apiserver.negotiation import encode, negotiate
 from labkit.glassbox.resources import REGISTRY, SUBRESOURCES, Resource
+from labkit.glassbox.tokens import ALGORITHM, ISSUER, SigningKey
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
 VERSION = {
@@ -45,6 +47,7 @@ VERSION = {
 CHECKS = ("ping", "log", "store", "poststarthook/start-system-namespaces-controller")
 TEXT = "text/plain; charset=utf-8"
 NO_CACHE = "no-cache, private"
+AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 # gnostic's Document: field 1 is the version of the format, field 2 the Info of title (1) and version (2).
 EMPTY_OPENAPI_V2 = b"\x0a\x032.0" + b"\x12\x15" + b"\x0a\x0aKubernetes" + b"\x12\x07v1.36.2"
 OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # asked for with an @, which Go cannot parse
@@ -77,6 +80,22 @@ def page(path: str, query: dict, accept: str, if_none_match: str, address: str) 
     if is_known_group(bare):
         raise errors.no_such_path()
     return not_found()
+
+
+def issuer_page(path: str, key: SigningKey, address: str) -> Page | None:
+    """Return what others need to check service accounts' tokens by themselves: the issuer's description and key."""
+    if path.rstrip("/") == ISSUER_PAGES[0]:
+        told = {
+            "issuer": ISSUER,
+            "jwks_uri": f"https://{address}{ISSUER_PAGES[1]}",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [ALGORITHM],
+        }
+        return Page(orjson.dumps(told), headers=AN_HOUR)
+    if path.rstrip("/") == ISSUER_PAGES[1]:
+        return Page(orjson.dumps({"keys": [key.jwk]}), media="application/jwk-set+json", headers=AN_HOUR)
+    return None
 
 
 def is_known_group(path: str) -> bool:
@@ -179,7 +198,7 @@ def _objects(address: str) -> dict[str, Callable[[], dict]]:
 
 def _paths(address: str) -> list[str]:
     health = [f"/{name}/{check}" for name in ("healthz", "livez", "readyz") for check in CHECKS]
-    roots = ["/apis/", "/healthz", "/livez", "/openapi/v3", "/openapi/v3/", "/readyz"]
+    roots = ["/apis/", "/healthz", "/livez", "/openapi/v3", "/openapi/v3/", "/readyz", *ISSUER_PAGES]
     return sorted({*(path for path in _objects(address) if path != "/"), *health, *roots})
 
 

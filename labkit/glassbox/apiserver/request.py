@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -18,6 +18,9 @@ from labkit.glassbox.apiserver.routes import Route
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.resources import Resource
 from labkit.glassbox.store import Store
+
+if TYPE_CHECKING:
+    from labkit.glassbox.apiserver.token_authenticator import TokenAuthenticator
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Api:
 
     store: Store
     clock: Clock
+    tokens: TokenAuthenticator
     kubelets: KubeletAccess = field(default_factory=KubeletAccess)
     service_range: str = "10.96.0.0/16"
 

@@ -24,6 +24,7 @@ from labkit.glassbox.apiserver.usage import LastUse
 from labkit.glassbox.apiserver.watch import Watch
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources.metrics import GROUP
+from labkit.glassbox.store import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ NO_CACHE = {"Cache-Control": discovery.NO_CACHE}
 class Server:
     """Answers every request."""
 
-    def __init__(self, api: Api, tokens: Mapping[str, auth.User], usage: LastUse):
-        self.api, self.tokens, self.usage = api, tokens, usage
+    def __init__(self, api: Api, usage: LastUse):
+        self.api, self.usage = api, usage
         self.metrics = Metrics(api)
         self.stopping = asyncio.Event()
 
@@ -44,6 +45,8 @@ class Server:
             return await self._answer(http)
         except ApiError as error:
             return self._refusal(http, error)
+        except Unreadable as error:
+            return self._refusal(http, errors.internal(str(error)))
         except (ConnectionResetError, asyncio.CancelledError):
             raise
         except Exception:
@@ -85,7 +88,7 @@ class Server:
     def _authenticate(self, http: web.BaseRequest) -> auth.User:
         authorization = http.headers.get("Authorization", "")
         certificate = None if authorization else http.get_extra_info("peercert")
-        return auth.authenticate(authorization, certificate, self.tokens)
+        return auth.authenticate(authorization, certificate, lambda token: self.api.tokens.verify(token).user)
 
     async def _body(self, http: web.BaseRequest) -> bytes:
         if not http.can_read_body:
@@ -112,7 +115,8 @@ class Server:
         else:
             address = "{}:{}".format(*(http.get_extra_info("sockname") or ("", 0))[:2])
             accept, tag = http.headers.get("Accept", ""), http.headers.get("If-None-Match", "")
-            page = discovery.page(path, dict(http.rel_url.query), accept, tag, address)
+            issuer = discovery.issuer_page(path, self.api.tokens.signing_key, address)
+            page = issuer or discovery.page(path, dict(http.rel_url.query), accept, tag, address)
         headers = {**NO_CACHE, "Content-Type": page.media, **page.headers}
         return web.Response(status=page.code, body=page.body, headers={k: v for k, v in headers.items() if v})
 

@@ -19,6 +19,7 @@ import orjson
 
 from labkit.glassbox import clock, errors
 from labkit.glassbox.apiserver import admission, allocation, schema
+from labkit.glassbox.apiserver.admission.service_account import SUFFIX_LETTERS
 from labkit.glassbox.apiserver.decoding import decode
 from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, key, stored, to_stored
 from labkit.glassbox.apiserver.reads import read
@@ -28,7 +29,6 @@ from labkit.glassbox.resources import Resource
 from labkit.glassbox.store import Row
 
 EVENT_SECONDS = 3600.0  # events go after an hour, as with kube-apiserver's --event-ttl
-SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words
 SYSTEM_FIELDS = (
     "uid",
     "creationTimestamp",
@@ -187,6 +187,7 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict) -> Answer:
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
     allocation.on_update(request, obj, old, api)
+    admission.admit_update(request, obj, old, api)
     causes = _prepare_and_check(resource, request.route.subresource, obj, old)
     refuse(resource, obj["metadata"]["name"], causes)
     request.warnings.extend(resource.strategy.warnings(obj))
@@ -253,7 +254,7 @@ def replace(request: Request, api: Api, row: Row, obj: dict, old: dict) -> Answe
         if not request.dry_run:
             remove(api, stored(resource), row, orjson.loads(row.value))  # watchers are shown what was stored last
         return Answer(raw=_shown(resource, unchanged))
-    if obj_equal(unchanged, row.value) or request.dry_run:
+    if request.dry_run or (obj_equal(unchanged, row.value) and not api.store.is_stale(row)):
         return Answer(raw=_shown(resource, unchanged))
     value = encode(stored(resource), rest, api.store.revision + 1)
     api.store.append(row.key, value, expect=row.revision, seconds_to_live=lifetime(resource))

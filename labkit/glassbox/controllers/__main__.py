@@ -31,9 +31,11 @@ from labkit.glassbox.controllers.replicationcontroller import ReplicationControl
 from labkit.glassbox.controllers.root_ca import RootCAPublisher
 from labkit.glassbox.controllers.service_account import ServiceAccountController
 from labkit.glassbox.controllers.statefulset import StatefulSetController
+from labkit.glassbox.controllers.token_secrets import TokenSecretController
 from labkit.glassbox.controllers.ttl_after_finished import TTLAfterFinishedController
 from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import inform
+from labkit.glassbox.tokens import SigningKey
 
 CONTROLLERS: dict[str, type[Controller]] = {
     each.name: each
@@ -54,7 +56,13 @@ CONTROLLERS: dict[str, type[Controller]] = {
         ServiceAccountController,
         NodeLifecycleController,
         RootCAPublisher,
+        TokenSecretController,
     )
+}
+# Options without which a controller is not started.
+NEEDS: dict[type[Controller], tuple[str, ...]] = {
+    RootCAPublisher: ("root_ca_file",),
+    TokenSecretController: ("root_ca_file", "service_account_private_key_file"),
 }
 
 
@@ -65,8 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     api = Client.from_kubeconfig(options.kubeconfig, user_agent="kube-controller-manager")
     cache = inform(api, *collected())
     for name in options.controllers:
-        if CONTROLLERS[name] is RootCAPublisher and not options.root_ca_file:
-            continue  # as upstream: nothing to publish
+        if any(not getattr(options, each) for each in NEEDS.get(CONTROLLERS[name], ())):
+            continue  # as upstream: nothing to publish, nothing to sign with
         make(CONTROLLERS[name], api, cache, options).start()
     for informer in cache.values():
         informer.start()
@@ -88,6 +96,9 @@ def make(kind: type[Controller], api: Client, cache, options: argparse.Namespace
         return PodGarbageCollector(api, cache, recorder, options.terminated_pod_gc_threshold)
     if kind is RootCAPublisher:
         return RootCAPublisher(api, cache, recorder, Path(options.root_ca_file).read_text())
+    if kind is TokenSecretController:
+        key = SigningKey(Path(options.service_account_private_key_file))
+        return TokenSecretController(api, cache, recorder, key, Path(options.root_ca_file).read_text())
     return kind(api, cache, recorder)
 
 
@@ -104,6 +115,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--terminated-pod-gc-threshold", type=int, default=TERMINATED_PODS, help="how many pods that ended are kept"
     )
+    parser.add_argument("--service-account-private-key-file", help="the key that signs service accounts' tokens")
     parser.add_argument("--root-ca-file", help="the certificate authority to publish into each namespace")
     return parser.parse_args(argv)
 

@@ -26,6 +26,7 @@ from labkit.glassbox.kubelet import node_status
 from labkit.glassbox.kubelet.addresses import Addresses
 from labkit.glassbox.kubelet.image_pulls import ImagePulls
 from labkit.glassbox.kubelet.images import Images
+from labkit.glassbox.kubelet.object_cache import ObjectCache
 from labkit.glassbox.kubelet.pod_worker import PodWorker
 from labkit.glassbox.kubelet.runtime import LinuxRuntime
 from labkit.glassbox.kubelet.server import Server, ServerOptions
@@ -81,7 +82,8 @@ class Kubelet:
             options.cluster_dns,
             options.cluster_domain,
         )
-        around = Surroundings(api, self.runtime, self.events, self.look_again, node, time)
+        cache = ObjectCache(api, self.look_again)
+        around = Surroundings(api, self.runtime, self.events, self.look_again, node, time, cache)
         pulls = ImagePulls(Images(), self.events, time)
         self.worker = PodWorker(around, self.by_uid.get, pulls, self.addresses)
         self.stopping = threading.Event()

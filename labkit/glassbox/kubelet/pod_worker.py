@@ -30,7 +30,6 @@ from labkit.glassbox.kubelet.status import Verdict, Waiting
 from labkit.glassbox.kubelet.stopping import Stopper
 from labkit.glassbox.kubelet.surroundings import Surroundings
 
-REFRESH = 60.0  # seconds until a changed ConfigMap or Secret is seen in a volume, at most
 DEADLINE = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -77,8 +76,8 @@ class PodWorker:
         waiting = self.starter.start(pod, actual, todo)
         actual = self.inspect(pod)
         self.reporter.report(pod, actual, waiting, self.observe(pod, actual))
-        if volumes.is_live(pod):
-            self.around.again(uid, REFRESH)
+        if refresh := volumes.refresh_after(pod):
+            self.around.again(uid, refresh)
         return None
 
     def inspect(self, pod: dict) -> Actual:

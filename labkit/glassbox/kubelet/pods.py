@@ -8,7 +8,7 @@ Upstream: pkg/kubelet/container/helpers.go, pkg/api/v1/pod/util.go
 
 from collections.abc import Iterator
 
-from labkit.glassbox.kubelet import security
+from labkit.glassbox.kubelet import security, volumes
 
 DEFAULT_GRACE = 30  # seconds
 
@@ -24,7 +24,6 @@ CONTAINER_FIELDS = {
     "volumeDevices": "volumeDevices",
 }
 STATUSES = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
-VOLUMES = ("emptyDir", "configMap", "secret", "downwardAPI", "projected")
 
 
 def containers(pod: dict) -> list[dict]:
@@ -102,17 +101,9 @@ def _unimplemented(pod: dict) -> Iterator[str]:
     yield from (words for field, words in POD_FIELDS.items() if spec.get(field))
     yield from security.unimplemented(pod, None)
     for volume in spec.get("volumes") or []:
-        kinds = [kind for kind in volume if kind != "name"] or ["emptyDir"]
-        yield from (f"volumes of type {kind}" for kind in kinds if kind not in VOLUMES)
-        yield from _projected(volume)
+        yield from volumes.unimplemented(volume)
     for container in every_container(pod):
         yield from (words for field, words in CONTAINER_FIELDS.items() if container.get(field))
         yield from security.unimplemented(pod, container)
         if not spec.get("hostNetwork"):
             yield from ("hostPort" for port in container.get("ports") or [] if port.get("hostPort"))
-        yield from ("subPathExpr" for mount in container.get("volumeMounts") or [] if mount.get("subPathExpr"))
-
-
-def _projected(volume: dict) -> Iterator[str]:
-    for source in (volume.get("projected") or {}).get("sources") or []:
-        yield from (f"projected {kind}" for kind in source if kind not in ("configMap", "secret", "downwardAPI"))

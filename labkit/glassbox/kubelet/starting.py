@@ -39,8 +39,7 @@ class Starter:
         if not todo.start and not volumes.is_live(pod):
             return waiting
         try:
-            facts, lookup = self.around.facts(pod, actual), self.around.lookup(pod)
-            made = volumes.prepare(pod, self.around.places(uid), facts, lookup)
+            made = volumes.prepare(pod, self.around.places(uid), self.around.sources(pod, actual))
         except ConfigError as error:
             self.around.warn(pod, "FailedMount", str(error))
             self.around.again(uid, RETRY)
@@ -119,7 +118,7 @@ class Starter:
             env=variables,
             cwd=container.get("workingDir") or "/",
             root=str(runtime.root),
-            steps=rootfs.plan(image, shared, volumes.mounts(container, made, pod), masked=confined.masked),
+            steps=rootfs.plan(image, shared, volumes.mounts(container, made, pod, variables), masked=confined.masked),
             security=confined.as_dict(),
             limits=self._limits(pod, container, made, shared.shm).as_dict(),
             log=str(self.around.log_directory(pod) / container["name"] / f"{start.attempt}.log"),

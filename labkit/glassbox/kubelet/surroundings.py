@@ -12,7 +12,9 @@ from typing import Any
 from labkit.glassbox import objects
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.events import EventRecorder
-from labkit.glassbox.kubelet import env, volumes
+from labkit.glassbox.kubelet import volumes
+from labkit.glassbox.kubelet.env import Lookup
+from labkit.glassbox.kubelet.object_cache import ObjectCache
 from labkit.glassbox.kubelet.runtime import Actual, LinuxRuntime
 
 RETRY = 5.0  # seconds before something that failed outside the pod is tried again
@@ -41,6 +43,7 @@ class Surroundings:
     again: Callable[[str, float], None]  # have a pod synced in so many seconds
     node: Node
     clock: Clock
+    cache: ObjectCache
     _told: set[tuple[str, str]] = field(default_factory=set)  # (uid, what): events that are sent once
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -63,10 +66,21 @@ class Surroundings:
         """Forget what was told of a pod."""
         with self._lock:
             self._told = {each for each in self._told if each[0] != uid}
+        self.cache.forget(uid)
 
-    def lookup(self, pod: dict) -> env.Lookup:
+    def lookup(self, pod: dict) -> Lookup:
         """Return how the pod's ConfigMaps and Secrets are had."""
-        return lambda resource, name: self.api.get(resource, name, objects.namespace(pod))
+        return self.cache.lookup(pod)
+
+    def sources(self, pod: dict, actual: Actual) -> volumes.Sources:
+        """Return what the pod's volumes are made from."""
+
+        def request_token(account: str, request: dict) -> dict:
+            where = account, objects.namespace(pod), "token"
+            return self.api.create_subresource("serviceaccounts", *where, request)
+
+        tree = self.node.root_dir / "host"
+        return volumes.Sources(self.facts(pod, actual), self.lookup(pod), request_token, tree, self.clock.now())
 
     def facts(self, pod: dict, actual: Actual) -> dict[str, str]:
         """Return the field paths of the downward API that only a running pod has."""

@@ -5,14 +5,28 @@ Upstream: pkg/registry/core/persistentvolume/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import storage_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import storage
 
 
 class PersistentVolumeStrategy(Strategy):
+    """Its status tells since when it is in its phase; later times are set by who changes the phase."""
+
     has_status = True
-    empty_status = {"phase": "Pending"}
+
+    def prepare_for_create(self, obj: dict) -> None:
+        obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": obj["metadata"]["creationTimestamp"]}
+
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return storage.volume(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return storage.changed_volume(obj, old)
 
 
 PERSISTENT_VOLUMES = Resource(

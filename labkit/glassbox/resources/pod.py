@@ -40,8 +40,6 @@ class PodStrategy(Strategy):
         spec = obj.setdefault("spec", {})
         spec.setdefault("serviceAccountName", spec.get("serviceAccount") or "default")
         spec["serviceAccount"] = spec["serviceAccountName"]
-        spec.setdefault("priority", 0)
-        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
         spec["tolerations"] = with_default_tolerations(spec.get("tolerations") or [])
 
     def prepare_for_create(self, obj: dict) -> None:
@@ -49,6 +47,13 @@ class PodStrategy(Strategy):
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
         if obj["spec"].get("schedulingGates"):
             obj["status"]["conditions"] = [gated(obj["metadata"]["creationTimestamp"])]
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        """What admission computed from the pod's class stays, also where the update leaves it out."""
+        for field in ("priority", "preemptionPolicy"):
+            if field in old["spec"]:
+                obj["spec"].setdefault(field, old["spec"][field])
+        super().prepare_for_update(obj, old)
 
     def faults(self, obj: dict) -> Iterable[Cause]:
         return pods.new_pod(obj)

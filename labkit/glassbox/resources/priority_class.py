@@ -5,10 +5,15 @@ Upstream: pkg/registry/scheduling/priorityclass/strategy.go, pkg/apis/scheduling
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at, number
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation.fields import forbidden, one_of, unchanged
 
+HIGHEST = 1_000_000_000  # that users may give; what is above is the system's
 # What there is from the beginning: name → (value, what for).
 SYSTEM = {
     "system-node-critical": (
@@ -26,6 +31,21 @@ class PriorityClassStrategy(Strategy):
     """Nothing of it that counts may change, so its generation stays 1."""
 
     counts_generation = True
+
+    def faults(self, obj: dict) -> Iterator[Cause]:
+        name, value = obj["metadata"].get("name", ""), obj.get("value", 0)
+        if name.startswith("system-"):
+            if SYSTEM.get(name, (None,))[0] != value:
+                told = "priority class names with 'system-' prefix are reserved for system use only. error: "
+                yield forbidden("metadata.name", f"{told}{name} is not a known system priority class")
+        elif value > HIGHEST:
+            yield forbidden("value", f"maximum allowed value of a user defined priority is {HIGHEST}")
+        yield from one_of("preemptionPolicy", obj.get("preemptionPolicy"), ("Never", "PreemptLowerPriority"))
+
+    def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:
+        if obj.get("value", 0) != old.get("value", 0):
+            yield forbidden("value", "may not be changed in an update.")
+        yield from unchanged("preemptionPolicy", obj.get("preemptionPolicy"), old.get("preemptionPolicy"))
 
 
 PRIORITY_CLASSES = Resource(

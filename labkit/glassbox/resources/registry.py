@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.glassbox.resources import (
+    authentication,
     configmap,
     controller_revision,
     cronjob,
@@ -104,6 +105,8 @@ REGISTRY = Registry(
         deployment.DEPLOYMENTS,
         replicaset.REPLICASETS,
         statefulset.STATEFULSETS,
+        authentication.TOKEN_REVIEWS,
+        authentication.SELF_SUBJECT_REVIEWS,
         event.EVENTS_V1,
         horizontal_pod_autoscaler.HORIZONTAL_POD_AUTOSCALERS,
         horizontal_pod_autoscaler.HORIZONTAL_POD_AUTOSCALERS_V1,

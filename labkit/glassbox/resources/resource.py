@@ -63,6 +63,7 @@ SUBRESOURCES = {
     "attach": Subresource(("create", "get"), "PodAttachOptions"),
     "proxy": Subresource(("create", "delete", "get", "patch", "update"), "{parent}ProxyOptions"),
     "portforward": Subresource(("create", "get"), "PodPortForwardOptions"),
+    "token": Subresource(("create",), "TokenRequest", "authentication.k8s.io", "v1"),
 }
 
 

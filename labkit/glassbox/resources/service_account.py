@@ -24,6 +24,7 @@ SERVICE_ACCOUNTS = Resource(
     definition="io.k8s.api.core.v1.ServiceAccount",
     strategy=ServiceAccountStrategy(),
     short_names=("sa",),
+    subresources=("token",),
     columns=(NAME, AGE),
     storage_version_hash="pbx9ZvyFpBE=",
 )

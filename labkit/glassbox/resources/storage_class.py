@@ -5,20 +5,38 @@ Upstream: pkg/registry/storage/storageclass/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from labkit.glassbox import objects
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
+from labkit.glassbox.resources.validation import storage
 
 IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
+def is_default(obj: dict) -> bool:
+    return objects.annotations(obj).get(IS_DEFAULT) == "true"
+
+
+def default_of(classes: list[dict]) -> dict | None:
+    """Return the class of claims that name none: of several default ones the newest."""
+    found = [each for each in classes if is_default(each)]
+    return max(found, key=lambda each: each["metadata"]["creationTimestamp"], default=None)
+
+
 class StorageClassStrategy(Strategy):
-    pass
+    def faults(self, obj: dict) -> Iterable[Cause]:
+        return storage.storage_class(obj)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return storage.changed_storage_class(obj, old)
 
 
 def name(obj: dict, now: float) -> str:
-    return objects.name(obj) + (" (default)" if objects.annotations(obj).get(IS_DEFAULT) == "true" else "")
+    return objects.name(obj) + (" (default)" if is_default(obj) else "")
 
 
 STORAGE_CLASSES = Resource(

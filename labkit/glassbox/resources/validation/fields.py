@@ -5,6 +5,7 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/util/validation/field/errors.go
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -67,6 +68,12 @@ def not_negative(path: str, value: int | None) -> Iterator[Cause]:
 def in_range(path: str, value: int | None, low: int, high: int) -> Iterator[Cause]:
     if value is not None and not low <= value <= high:
         yield invalid(path, value, f"must be between {low} and {high}, inclusive")
+
+
+def difference(old: Any, new: Any, **options: Any) -> str:
+    """Return what differs between two values, as a unified diff of their JSON."""
+    before, after = (json.dumps(each, indent=1, **options).splitlines() for each in (old, new))
+    return "\n".join(list(difflib.unified_diff(before, after, lineterm=""))[2:]) + "\n"
 
 
 def unchanged(path: str, new: Any, old: Any) -> Iterator[Cause]:

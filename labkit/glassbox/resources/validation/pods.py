@@ -6,14 +6,13 @@ Upstream: ValidatePodSpec, ValidatePodUpdate in pkg/apis/core/validation/validat
 from __future__ import annotations
 
 import copy
-import difflib
-import json
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names, scheduling, security
 from labkit.glassbox.resources.validation.containers import containers, ephemeral_containers, init_containers
 from labkit.glassbox.resources.validation.fields import (
+    difference,
     duplicate,
     forbidden,
     in_range,
@@ -221,7 +220,4 @@ def _other_changes(new: dict, held: dict) -> str:
 
 
 def _difference(held: dict, new: dict) -> str:
-    if new == held:
-        return ""
-    before, after = (json.dumps(each, indent=1, sort_keys=True).splitlines() for each in (held, new))
-    return "\n".join(list(difflib.unified_diff(before, after, lineterm=""))[2:]) + "\n"
+    return "" if new == held else difference(held, new, sort_keys=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation import claims, names
 from labkit.glassbox.resources.validation.environment import VOLUME_FIELDS, field_reference, resource_reference
 from labkit.glassbox.resources.validation.fields import duplicate, forbidden, invalid, one_of, required
 
@@ -130,6 +130,14 @@ def _claim(given: dict, path: str) -> Iterator[Cause]:
         yield required(f"{path}.claimName")
 
 
+def _ephemeral(given: dict, path: str) -> Iterator[Cause]:
+    template = given.get("volumeClaimTemplate")
+    if template is None:
+        yield required(f"{path}.volumeClaimTemplate")
+    else:
+        yield from claims.claim(template.get("spec") or {}, f"{path}.volumeClaimTemplate.spec")
+
+
 _CHECKS = {
     "emptyDir": _empty_dir,
     "hostPath": _host_path,
@@ -137,5 +145,6 @@ _CHECKS = {
     "persistentVolumeClaim": _claim,
     "configMap": _config_map,
     "downwardAPI": _downward_api,
+    "ephemeral": _ephemeral,
 }
-ORDER = (*_CHECKS, "projected", "csi", "ephemeral", "image")
+ORDER = (*_CHECKS, "projected", "csi", "image")

@@ -1,11 +1,12 @@
-"""What is checked and filled in beyond the object itself: its namespace, its service account.
+"""What is checked and filled in beyond the object itself: its namespace, its account, its classes.
 
-Stands for the admission plugins NamespaceLifecycle and the parts of ServiceAccount that need no token. Each plugin is a
-function (request, object, api) that changes the object or raises ApiError 403 or 404.
+Stands for kube-apiserver's admission plugins. Each is a function (request, object, api) that changes the object or
+raises ApiError 403 or 404; one file a plugin, the small ones here. DefaultTolerationSeconds is a pod's defaulting
+(resources/pod.py).
 
-Left out: webhooks, quotas, limit ranges, pod security: later plugins of the same shape.
+Left out: webhooks, quotas, limit ranges, pod security, runtime classes: later plugins of the same shape.
 
-Upstream: staging/src/k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go
+Upstream: pkg/kubeapiserver/options/plugins.go, …/admission/plugin/namespace/lifecycle/admission.go
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from collections.abc import Callable
 import orjson
 
 from labkit.glassbox import errors
+from labkit.glassbox.apiserver.admission.priority import priority
+from labkit.glassbox.apiserver.admission.service_account import service_account
+from labkit.glassbox.apiserver.admission.storage import default_storage_class, protect_while_in_use, refuse_to_grow
 from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.resources import REGISTRY
@@ -52,44 +56,6 @@ def _terminating(request: Request, obj: dict, namespace: str) -> errors.ApiError
     return error
 
 
-def service_account_exists(request: Request, obj: dict, api: Api) -> None:
-    """Name the default service account on a pod; refuse a pod whose account does not exist."""
-    if request.resource.plural != "pods":
-        return
-    spec = obj["spec"] if isinstance(obj.get("spec"), dict) else {}
-    name = spec.get("serviceAccountName") or "default"
-    if "kubernetes.io/config.mirror" in (obj["metadata"].get("annotations") or {}):
-        return
-    spec["serviceAccountName"] = spec["serviceAccount"] = name
-    if api.store.get(key(REGISTRY.find("serviceaccounts"), request.route.namespace, name)) is None:
-        missing = f'serviceaccount "{name}" not found'
-        why = f"error looking up service account {request.route.namespace}/{name}: {missing}"
-        raise errors.forbidden("pods", obj["metadata"].get("name", ""), why)
-
-
-def priority(request: Request, obj: dict, api: Api) -> None:
-    """Give a pod the priority of no class: PriorityClasses are not served yet."""
-    if request.resource.plural == "pods" and not (obj.get("spec") or {}).get("priorityClassName"):
-        spec = obj.setdefault("spec", {})
-        spec["priority"] = 0
-        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-
-
-def tolerate_lost_nodes_for_a_while(request: Request, obj: dict, api: Api) -> None:
-    """Let a pod stay five minutes on a node that is not ready or cannot be reached."""
-    if request.resource.plural != "pods":
-        return
-    spec = obj.setdefault("spec", {})
-    held = spec.get("tolerations") or []
-    for taint in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if not any(
-            each.get("key") in (taint, None, "") and each.get("effect") in ("NoExecute", None, "") for each in held
-        ):
-            new = {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-            held = [*held, new]
-    spec["tolerations"] = held
-
-
 def taint_new_node(request: Request, obj: dict, api: Api) -> None:
     """Keep pods off a node until its conditions say Ready."""
     if request.resource.plural != "nodes":
@@ -102,9 +68,10 @@ def taint_new_node(request: Request, obj: dict, api: Api) -> None:
 
 ON_CREATE: tuple[Callable[[Request, dict, Api], None], ...] = (
     namespace_exists,
-    service_account_exists,
+    service_account,
     priority,
-    tolerate_lost_nodes_for_a_while,
+    default_storage_class,
+    protect_while_in_use,
     taint_new_node,
 )
 
@@ -113,6 +80,11 @@ def admit_create(request: Request, obj: dict, api: Api) -> None:
     """Let every plugin see a new object, in order."""
     for plugin in ON_CREATE:
         plugin(request, obj, api)
+
+
+def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:
+    """Let the plugins that watch over changes see one."""
+    refuse_to_grow(request, obj, old, api)
 
 
 def admit_delete(request: Request, name: str) -> None:
