@@ -18,6 +18,7 @@ from labkit.glassbox.resources import Resource, hpa_v1
 
 CORE, APPS, EVENTS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1.", "io.k8s.api.events.v1."
 BATCH, SCALING, SCALING_V1 = "io.k8s.api.batch.v1.", "io.k8s.api.autoscaling.v2.", "io.k8s.api.autoscaling.v1."
+DISCOVERY, NETWORKING = "io.k8s.api.discovery.v1.", "io.k8s.api.networking.v1."
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 READABLE = 0o644
 
@@ -92,6 +93,10 @@ TABLE: dict[str, dict[str, Any]] = {
     CORE + "PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
     CORE + "PersistentVolumeClaimStatus": {"phase": "Pending"},
     CORE + "PersistentVolumeStatus": {"phase": "Pending"},
+    CORE + "EndpointPort": {"protocol": "TCP"},
+    DISCOVERY + "EndpointPort": {"name": "", "protocol": "TCP"},
+    NETWORKING + "NetworkPolicyPort": {"protocol": "TCP"},
+    NETWORKING + "IngressClassParametersReference": {"scope": "Cluster"},
     "io.k8s.api.storage.v1.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
     "io.k8s.api.scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
 }
@@ -148,6 +153,8 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
     SCALING + "HorizontalPodAutoscalerCondition": {"lastTransitionTime": None},
     SCALING + "HorizontalPodAutoscalerStatus": {"desiredReplicas": 0, "currentMetrics": None},
     SCALING_V1 + "HorizontalPodAutoscalerStatus": {"currentReplicas": 0, "desiredReplicas": 0},
+    DISCOVERY + "EndpointSlice": {"endpoints": None, "ports": None},
+    DISCOVERY + "Endpoint": {"conditions": {}},
     META + "Condition": {"lastTransitionTime": None, "reason": "", "message": ""},
 }
 TABLE |= WRITTEN_UNSET
@@ -299,6 +306,12 @@ def autoscaler(obj: dict) -> None:
         }
 
 
+def network_policy(obj: dict) -> None:
+    spec = obj.get("spec")
+    if isinstance(spec, dict) and not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+
+
 _DOUBLE = {"type": "Percent", "value": 100, "periodSeconds": 15}
 SCALING_RULES: dict[str, dict] = {
     "scaleUp": {
@@ -321,4 +334,5 @@ RULES: dict[str, Callable[[dict], None]] = {
     APPS + "StatefulSetSpec": statefulset,
     BATCH + "Job": job,
     SCALING + "HorizontalPodAutoscalerSpec": autoscaler,
+    NETWORKING + "NetworkPolicy": network_policy,
 }

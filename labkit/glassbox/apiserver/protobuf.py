@@ -30,7 +30,14 @@ PACKAGES = {  # the group's package, where it is not the group's own first word
 }
 # Structs that Go embeds: in JSON their fields are those of the struct around them.
 INLINED = frozenset(
-    ("ephemeralContainerCommon", "handler", "localObjectReference", "persistentVolumeSource", "volumeSource")
+    (
+        "ephemeralContainerCommon",
+        "handler",
+        "ingressRuleValue",
+        "localObjectReference",
+        "persistentVolumeSource",
+        "volumeSource",
+    )
 )
 Field = tuple[str, str]  # name, type
 

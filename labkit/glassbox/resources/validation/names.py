@@ -42,6 +42,12 @@ _SUBDOMAIN_TOLD = _sentence(
     SUBDOMAIN,
     "example.com",
 )
+_WILDCARD_TOLD = _sentence(
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower"
+    " case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+    rf"\*\.{SUBDOMAIN}",
+    "*.example.com",
+)
 _SEARCH_TOLD = _sentence(
     f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', {ENDS}",
     rf"{UNDERSCORED}(\.{UNDERSCORED})*",
@@ -82,6 +88,7 @@ def _rule(pattern: str, told: str, limit: int) -> Rule:
 
 dns_label = _rule(LABEL, _LABEL_TOLD, 63)
 dns_subdomain = _rule(SUBDOMAIN, _SUBDOMAIN_TOLD, 253)
+wildcard_subdomain = _rule(rf"\*\.{SUBDOMAIN}", _WILDCARD_TOLD, 253)
 search_domain = _rule(rf"{UNDERSCORED}(\.{UNDERSCORED})*", _SEARCH_TOLD, 253)
 percent = _rule(PERCENT, _PERCENT_TOLD, 1 << 30)
 
@@ -113,6 +120,15 @@ def qualified_name(text: str) -> list[str]:
 def label_value(text: str) -> list[str]:
     faults = [] if len(text) <= 63 else ["must be no more than 63 bytes"]
     return faults if re.fullmatch(VALUE, text) else [*faults, _VALUE_TOLD]
+
+
+def domain_prefixed_path(text: str) -> list[str]:
+    """Check a controller's name: "example.com/what"."""
+    domain, slash, path = text.partition("/")
+    if not text or not slash or not domain or not path:
+        return ['must be a domain-prefixed path (such as "acme.io/foo")']
+    faults = dns_subdomain(domain)
+    return faults if re.fullmatch(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", path) else [*faults, "Invalid path"]
 
 
 def config_key(text: str) -> list[str]:

@@ -1,0 +1,102 @@
+"""What Endpoints and EndpointSlices must satisfy.
+
+Upstream: pkg/apis/discovery/validation/validation.go, validateEndpointSubsets in pkg/apis/core/validation/validation.go
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import IMMUTABLE, duplicate, invalid, one_of, required
+
+ADDRESS_TYPES, PROTOCOLS = ("FQDN", "IPv4", "IPv6"), ("SCTP", "TCP", "UDP")
+MOST_ENDPOINTS, MOST_PORTS = 1000, 20000
+
+
+def endpoint_slice(obj: dict) -> Iterator[Cause]:
+    kind = obj.get("addressType", "")
+    if not kind:
+        yield required("addressType")
+    else:
+        yield from one_of("addressType", kind, ADDRESS_TYPES)
+    for index, each in enumerate(obj.get("endpoints") or []):
+        yield from _endpoint(each, kind, f"endpoints[{index}]")
+    yield from _ports(obj.get("ports") or [], "ports")
+
+
+def same_address_type(obj: dict, old: dict) -> Iterator[Cause]:
+    if obj.get("addressType") != old.get("addressType"):
+        yield invalid("addressType", obj.get("addressType", ""), IMMUTABLE)
+
+
+def _endpoint(given: dict, kind: str, path: str) -> Iterator[Cause]:
+    addresses = given.get("addresses") or []
+    if not addresses:
+        yield required(f"{path}.addresses", "must contain at least 1 address")
+    for index, address in enumerate(addresses):
+        at = f"{path}.addresses[{index}]"
+        if kind == "FQDN":
+            yield from names.check(names.dns_subdomain, at, address)
+        elif kind in ("IPv4", "IPv6"):
+            yield from _address(address, at, 4 if kind == "IPv4" else 6)
+    if given.get("hostname"):
+        yield from names.check(names.dns_label, f"{path}.hostname", given["hostname"])
+
+
+def _address(text: str, path: str, version: int) -> Iterator[Cause]:
+    """Refuse what is no address of an endpoint: another family, or one that means this host or no host."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or address.version != version:
+        yield invalid(path, text, f"must be a valid IPv{version} address")
+        return
+    told = {
+        "may not be unspecified (0.0.0.0 or ::)": address.is_unspecified,
+        "may not be in the loopback range (127.0.0.0/8, ::1/128)": address.is_loopback,
+        "may not be in the link-local range (169.254.0.0/16, fe80::/10)": address.is_link_local,
+        "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)": text.startswith(
+            ("224.0.0.", "ff02:")
+        ),
+    }
+    yield from (invalid(path, text, sentence) for sentence, holds in told.items() if holds)
+
+
+def _ports(given: list[dict], path: str) -> Iterator[Cause]:
+    seen = set()
+    for index, each in enumerate(given):
+        name, at = each.get("name") or "", f"{path}[{index}]"
+        if name:
+            yield from names.check(names.dns_label, f"{at}.name", name)
+        if name in seen:
+            yield duplicate(f"{at}.name", name)
+        seen.add(name)
+        yield from one_of(f"{at}.protocol", each.get("protocol", "TCP"), PROTOCOLS)
+
+
+def subsets(given: list[dict]) -> Iterator[Cause]:
+    for index, subset in enumerate(given):
+        path = f"subsets[{index}]"
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            yield required(path, "must specify `addresses` or `notReadyAddresses`")
+        for field in ("addresses", "notReadyAddresses"):
+            for number, each in enumerate(subset.get(field) or []):
+                version = 6 if ":" in each.get("ip", "") else 4
+                yield from _address(each.get("ip", ""), f"{path}.{field}[{number}].ip", version)
+        ports = subset.get("ports") or []
+        for number, port in enumerate(ports):
+            yield from _subset_port(port, f"{path}.ports[{number}]", len(ports) > 1)
+
+
+def _subset_port(given: dict, path: str, needs_name: bool) -> Iterator[Cause]:
+    if given.get("name"):
+        yield from names.check(names.dns_label, f"{path}.name", given["name"])
+    elif needs_name:
+        yield required(f"{path}.name")
+    if not 1 <= given.get("port", 0) <= 65535:
+        yield invalid(f"{path}.port", given.get("port", 0), names.PORT_RANGE)
+    yield from one_of(f"{path}.protocol", given.get("protocol", ""), PROTOCOLS)

@@ -1,0 +1,87 @@
+"""What a NetworkPolicy must satisfy.
+
+Upstream: pkg/apis/networking/validation/validation.go
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required
+from labkit.glassbox.resources.validation.metadata import label_selector
+
+TYPES, PROTOCOLS = ("Egress", "Ingress"), ("SCTP", "TCP", "UDP")
+
+
+def network_policy(obj: dict) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    yield from label_selector(spec.get("podSelector") or {}, "spec.podSelector")
+    for kind, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate(spec.get(kind) or []):
+            path = f"spec.{kind}[{index}]"
+            for number, port in enumerate(rule.get("ports") or []):
+                yield from _port(port, f"{path}.ports[{number}]")
+            for number, peer in enumerate(rule.get(peers) or []):
+                yield from _peer(peer, f"{path}.{peers}[{number}]")
+    types = spec.get("policyTypes") or []
+    if len(types) > 2:
+        yield invalid("spec.policyTypes", types, "may not specify more than two policyTypes")
+        return
+    for index, each in enumerate(types):
+        yield from one_of(f"spec.policyTypes[{index}]", each, TYPES)
+
+
+def _port(given: dict, path: str) -> Iterator[Cause]:
+    yield from one_of(f"{path}.protocol", given.get("protocol", "TCP"), PROTOCOLS)
+    port, end = given.get("port"), given.get("endPort")
+    if isinstance(port, str):
+        for told in names.port_name(port):
+            yield invalid(f"{path}.port", port, told)
+    elif port is not None and not 1 <= port <= 65535:
+        yield invalid(f"{path}.port", port, names.PORT_RANGE)
+    if end is not None and port is None:
+        yield invalid(f"{path}.endPort", end, "may not be specified when `port` is not specified")
+    elif end is not None and isinstance(port, str):
+        yield invalid(f"{path}.endPort", end, "may not be specified when `port` is non-numeric")
+    elif end is not None and end < port:
+        yield invalid(f"{path}.endPort", end, "must be greater than or equal to `port`")
+
+
+def _peer(given: dict, path: str) -> Iterator[Cause]:
+    selectors = [field for field in ("podSelector", "namespaceSelector") if given.get(field) is not None]
+    for field in selectors:
+        yield from label_selector(given[field], f"{path}.{field}")
+    block = given.get("ipBlock")
+    if block is not None:
+        yield from _block(block, f"{path}.ipBlock")
+    if selectors and block is not None:
+        yield forbidden(path, "may not specify both ipBlock and another peer")
+    elif not selectors and block is None:
+        yield required(path, "must specify a peer")
+
+
+def _block(given: dict, path: str) -> Iterator[Cause]:
+    cidr = given.get("cidr", "")
+    if not cidr:
+        yield required(f"{path}.cidr")
+        return
+    network = _network(cidr)
+    if network is None:
+        yield invalid(f"{path}.cidr", cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+        return
+    for index, each in enumerate(given.get("except") or []):
+        at, inner = f"{path}.except[{index}]", _network(each)
+        if inner is None:
+            yield invalid(at, each, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+        elif inner.version != network.version or not (inner.subnet_of(network) and inner != network):  # type: ignore[arg-type]
+            yield invalid(at, each, "must be a strict subset of `cidr`")
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
