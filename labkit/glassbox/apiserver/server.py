@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
@@ -73,6 +73,15 @@ class Server:
             user,
             http.headers.get("User-Agent", ""),
         )
+        if request.resource.deprecated:
+            request.warnings.append(request.resource.deprecated)
+        try:
+            return await self._handle(http, request)
+        except ApiError as error:
+            return self._refusal(http, error, request.warnings)
+
+    async def _handle(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
+        route = request.route
         if route.verb == "watch":
             return await self._watch(http, Watch(request, self.api))
         if route.subresource == "log":
@@ -104,9 +113,7 @@ class Server:
         body = negotiation.render(answer, request, self.api.clock.now())
         response = web.Response(status=answer.code, body=body, headers=NO_CACHE)
         response.content_type = negotiation.negotiate(request.accept).media
-        for warning in dict.fromkeys(request.warnings):
-            quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
-            response.headers.add("Warning", f'299 - "{quoted}"')
+        _warn(response, request.warnings)
         return response
 
     def _page(self, http: web.BaseRequest, path: str) -> web.Response:
@@ -120,17 +127,19 @@ class Server:
         headers = {**NO_CACHE, "Content-Type": page.media, **page.headers}
         return web.Response(status=page.code, body=page.body, headers={k: v for k, v in headers.items() if v})
 
-    def _refusal(self, http: web.BaseRequest, error: ApiError) -> web.Response:
+    def _refusal(self, http: web.BaseRequest, error: ApiError, warnings: Iterable[str] = ()) -> web.Response:
         status = error.status()
         media = negotiation.YAML if http.headers.get("Accept", "").startswith(negotiation.YAML) else negotiation.JSON
         response = web.Response(status=error.code, body=negotiation.encode(status, media), headers=NO_CACHE)
         response.content_type = media
+        _warn(response, warnings)
         if error.code == 413:
             response.force_close()  # the rest of the body is still on its way
         return response
 
     async def _watch(self, http: web.BaseRequest, watch: Watch) -> web.StreamResponse:
         response = web.StreamResponse(headers={**NO_CACHE, "Content-Type": watch.wanted.media})
+        _warn(response, watch.request.warnings)
         response.enable_chunked_encoding()
         await response.prepare(http)
 
@@ -176,6 +185,12 @@ class Server:
         if response.prepared:
             await response.write_eof()
         return response
+
+
+def _warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
+    for warning in dict.fromkeys(warnings):
+        quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{quoted}"')
 
 
 def request_of(message, payload, protocol, writer, task) -> web.BaseRequest:

@@ -36,9 +36,6 @@ class EndpointsStrategy(Strategy):
     def faults(self, obj: dict) -> Iterable[Cause]:
         return endpoints.subsets(obj.get("subsets") or [])
 
-    def warnings(self, obj: dict) -> list[str]:
-        return [DEPRECATED]
-
 
 def some_of(entries: list[str], nothing: str = NONE, gap: str = "") -> str:
     """Return the first entries of a cell, and how many more there are."""
@@ -92,4 +89,5 @@ ENDPOINTS = Resource(
     short_names=("ep",),
     columns=(NAME, Column("Endpoints", subset_addresses, describes="subsets"), AGE),
     storage_version_hash="fWeeMqaN/OA=",
+    deprecated=DEPRECATED,
 )

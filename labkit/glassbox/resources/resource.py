@@ -87,6 +87,7 @@ class Resource:
     row_conditions: Callable[[dict], list[dict]] = lambda obj: []  # what a Table says of a row
     field_labels: tuple[str, ...] = ()  # besides metadata.name and metadata.namespace
     storage_version_hash: str = ""
+    deprecated: str = ""  # what every answer warns of
     # Where the objects are stored, when another resource shows the same ones (events.k8s.io shows core events), and how
     # the fields of one become those of the other; kind and apiVersion apart.
     stored_as: tuple[str, str, str] | None = None
