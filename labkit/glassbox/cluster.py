@@ -130,6 +130,7 @@ def api_server(files: Layout, listen_fds: list[int]) -> Component:
         "--kubelet-client-certificate": files.pki / "apiserver-kubelet-client.crt",
         "--kubelet-client-key": files.pki / "apiserver-kubelet-client.key",
         "--service-cluster-ip-range": SERVICE_CIDR,
+        "--advertise-address": network.FABRIC_ADDRESS,
     }
     sockets = [argument for fd in listen_fds for argument in ("--listen-fd", str(fd))]
     return Component(API_SERVER, "labkit.glassbox.apiserver.__main__", (*_flags(flags), *sockets))

@@ -9,6 +9,7 @@ Upstream: pkg/controlplane/controller/systemnamespaces, staging/src/k8s.io/apise
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import sqlite3
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 COMPACT_AFTER = 300.0  # seconds
 INTERVAL = 30.0  # seconds
+API_PORT = 6443
 
 
 def first_objects(api: Api) -> None:
@@ -35,11 +37,34 @@ def first_objects(api: Api) -> None:
     for name, (value, what_for) in SYSTEM.items():
         _make("priorityclasses", {"metadata": {"name": name}, "value": value, "description": what_for}, api)
 
+    own_service(api)
+
+
+def own_service(api: Api) -> None:
+    """Make the service at which pods find this API, and the address behind it."""
+    port = {"name": "https", "protocol": "TCP", "port": 443, "targetPort": API_PORT}
+    address = str(ipaddress.ip_network(api.service_range)[1])
+    metadata = {"name": "kubernetes", "namespace": "default"}
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    spec = {"clusterIP": address, "ports": [port]}
+    _make("services", {"metadata": {**metadata, "labels": labels}, "spec": spec}, api)
+    if not api.advertise_address:
+        return
+    served = [{"name": "https", "protocol": "TCP", "port": API_PORT}]
+    unmirrored = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    subset = {"addresses": [{"ip": api.advertise_address}], "ports": served}
+    _make("endpoints", {"metadata": {**metadata, "labels": unmirrored}, "subsets": [subset]}, api)
+    endpoint = {"addresses": [api.advertise_address], "conditions": {"ready": True}}
+    named = {**metadata, "labels": {"kubernetes.io/service-name": "kubernetes"}}
+    slice_ = {"metadata": named, "addressType": "IPv4", "endpoints": [endpoint], "ports": served}
+    _make("endpointslices", slice_, api)
+
 
 def _make(plural: str, obj: dict, api: Api) -> None:
     resource = REGISTRY.find(plural)
-    if api.store.get(key(resource, "", obj["metadata"]["name"])) is None:
-        route = parse("POST", resource.path())
+    namespace = obj["metadata"].get("namespace", "")
+    if api.store.get(key(resource, namespace, obj["metadata"]["name"])) is None:
+        route = parse("POST", resource.path(namespace or None))
         assert route is not None
         handle(Request("POST", route, resource, {}, body=orjson.dumps(obj)), api)
 
@@ -62,6 +87,7 @@ async def keep_house(api: Api) -> None:
     while True:
         await asyncio.sleep(INTERVAL)
         try:
+            own_service(api)
             expire(api)
             compact(api)
         except sqlite3.Error:

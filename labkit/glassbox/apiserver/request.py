@@ -41,6 +41,7 @@ class Api:
     tokens: TokenAuthenticator
     kubelets: KubeletAccess = field(default_factory=KubeletAccess)
     service_range: str = "10.96.0.0/16"
+    advertise_address: str = ""  # at which pods reach this server; "" for nowhere
 
 
 @dataclass

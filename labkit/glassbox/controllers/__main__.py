@@ -20,6 +20,8 @@ from labkit.glassbox.controllers.cronjob import CronJobController
 from labkit.glassbox.controllers.daemonset import DaemonSetController
 from labkit.glassbox.controllers.deployment import DeploymentController
 from labkit.glassbox.controllers.disruption import DisruptionController
+from labkit.glassbox.controllers.endpoint import EndpointsController
+from labkit.glassbox.controllers.endpointslice import EndpointSliceController
 from labkit.glassbox.controllers.garbage_collector import GarbageCollector, collected
 from labkit.glassbox.controllers.hpa import SYNC_PERIOD, HorizontalPodAutoscalerController
 from labkit.glassbox.controllers.job import JobController
@@ -50,6 +52,8 @@ CONTROLLERS: dict[str, type[Controller]] = {
         ReplicationController,
         StatefulSetController,
         DaemonSetController,
+        EndpointSliceController,
+        EndpointsController,
         NamespaceController,
         GarbageCollector,
         PodGarbageCollector,
