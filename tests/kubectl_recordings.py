@@ -17,8 +17,8 @@ from labkit.glassbox.resources import REGISTRY
 from tests.recordings import matches
 
 COMMANDS_NOT_SERVED = {
-    "attach", "auth", "autoscale", "certificate", "cp", "debug", "drain", "exec", "port-forward", "proxy", "token",
-    "top", "--server-side", "--attach", "--force-conflicts", "--show-managed-fields", "--prune", "--copy-to",
+    "auth", "autoscale", "certificate", "drain", "token",
+    "top", "--server-side", "--force-conflicts", "--show-managed-fields", "--prune",
     "--as", "--as-group",
 }  # fmt: skip
 KINDS = {

@@ -125,6 +125,24 @@ def memory(pid):
     return int(found[1])
 
 
+def test_a_reader_that_is_slow_stalls_its_own_stream_alone(cluster, namespace, execute):
+    stalled = cluster.kubectl_in_background("exec", "-n", namespace, "box", "-c", "c0", "--", "yes")
+    with stalled as one:
+        assert one.stdout.readline() == "y\n"  # and no more is read
+        assert execute("box", "-c", "c0", "--", "echo", "quick").stdout == "quick\n"
+
+
+def test_a_command_sees_the_variables_and_the_user_of_its_container(cluster, namespace):
+    asked = pod("plain", "sleep 1000")
+    asked["spec"]["containers"][0] |= {
+        "env": [{"name": "COLOUR", "value": "green"}],
+        "securityContext": {"runAsUser": 1001},
+    }
+    make(cluster, namespace, asked)
+    done = cluster.kubectl("exec", "-n", namespace, "plain", "--", "sh", "-c", "id -u; echo $COLOUR")
+    assert done.split() == ["1001", "green"]
+
+
 # attach
 
 
@@ -166,6 +184,14 @@ def _line_within(process, seconds):
     import select
 
     return process.stdout.readline() if select.select([process.stdout], [], [], seconds)[0] else ""
+
+
+def test_a_debugger_sees_the_processes_of_its_target(cluster, namespace):
+    options = ("-i", "-q", "box", "--image=busybox:1.36", "--target=c1", "-c", "dbg", "-n", namespace)
+    look = "sleep 0.5; tr '\\0' ' ' < /proc/1/cmdline; hostname"
+    assert cluster.kubectl("debug", *options, "--", "sh", "-c", look).endswith("sleep 1000 box\n")
+    wait(cluster, namespace, "box", "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}=0")
+    assert field(cluster, namespace, "box", ".status.containerStatuses[*].restartCount") == "0 0"
 
 
 # cp

@@ -5,6 +5,7 @@ Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/negotiation/negoti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -66,7 +67,7 @@ def negotiate(accept: str) -> Wanted:
 def render(answer: Answer, request: Request, now: float) -> bytes:
     """Return the body of an answer in the form that the client wants. Raises ApiError 406."""
     wanted = negotiate(request.accept)
-    pretty = is_pretty(request)
+    pretty = is_pretty(request.query, request.user_agent)
     if wanted.plain and not pretty:
         return as_go_escapes(answer.raw if answer.raw is not None else orjson.dumps(answer.obj)) + b"\n"
     obj = answer.obj if answer.obj is not None else orjson.loads(answer.raw or b"null")
@@ -83,11 +84,11 @@ def as_go_escapes(text: bytes) -> bytes:
     return text
 
 
-def is_pretty(request: Request) -> bool:
-    asked = request.query.get("pretty")
+def is_pretty(query: Mapping[str, str], user_agent: str) -> bool:
+    asked = query.get("pretty")
     if asked is not None:
         return asked not in ("false", "0")
-    return request.user_agent.startswith(("curl", "Mozilla"))
+    return user_agent.startswith(("curl", "Mozilla"))
 
 
 def encode(obj: Any, media: str, pretty: bool = False) -> bytes:

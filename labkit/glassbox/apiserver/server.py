@@ -130,7 +130,8 @@ class Server:
     def _refusal(self, http: web.BaseRequest, error: ApiError, warnings: Iterable[str] = ()) -> web.Response:
         status = error.status()
         media = negotiation.YAML if http.headers.get("Accept", "").startswith(negotiation.YAML) else negotiation.JSON
-        response = web.Response(status=error.code, body=negotiation.encode(status, media), headers=NO_CACHE)
+        pretty = negotiation.is_pretty(http.rel_url.query, http.headers.get("User-Agent", ""))
+        response = web.Response(status=error.code, body=negotiation.encode(status, media, pretty), headers=NO_CACHE)
         response.content_type = media
         _warn(response, warnings)
         if error.code == 413:
