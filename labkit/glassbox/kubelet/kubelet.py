@@ -24,6 +24,7 @@ from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import Informer
 from labkit.glassbox.kubelet import node_status
 from labkit.glassbox.kubelet.addresses import Addresses
+from labkit.glassbox.kubelet.eviction import Evictor
 from labkit.glassbox.kubelet.image_pulls import ImagePulls
 from labkit.glassbox.kubelet.images import Images
 from labkit.glassbox.kubelet.object_cache import ObjectCache
@@ -86,6 +87,8 @@ class Kubelet:
         around = Surroundings(api, self.runtime, self.events, self.look_again, node, time, cache)
         pulls = ImagePulls(Images(), self.events, time)
         self.worker = PodWorker(around, self.by_uid.get, pulls, self.addresses)
+        self.stats = Stats(options.node_name, self.runtime, self.by_uid.get, time)
+        self.evictor = Evictor(around, self._pods, self.stats, self.worker.condemn)
         self.stopping = threading.Event()
         self._due: dict[str, float] = {}  # when a pod's next sync is due
         self._lock = threading.Lock()
@@ -95,14 +98,14 @@ class Kubelet:
         self.runtime.watch(self.queue.add)
         self.find_pods()
         if self.options.server:
-            stats = Stats(self.options.node_name, self.runtime, self.by_uid.get, self.clock)
-            Server(self.options.server, lambda: list(self.by_uid.values()), self.runtime, stats, self.clock).start()
+            Server(self.options.server, self._pods, self.runtime, self.stats, self.clock).start()
         self._insist("registering the node", self.register)
         self.pods.start()
         self.pods.wait_for_sync()
         for number in range(WORKERS):
             threading.Thread(target=self._work, name=f"pod-worker-{number}", daemon=True).start()
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
+        threading.Thread(target=self.evictor.run, args=(self.stopping,), name="eviction", daemon=True).start()
         self.stopping.wait()
         self.queue.close()
         self.pods.stop()
@@ -173,6 +176,9 @@ class Kubelet:
         return node_status.pressures(fresh) != node_status.pressures(self.host)
 
     # pods
+
+    def _pods(self) -> list[dict]:
+        return list(self.by_uid.values())
 
     def _pod_changed(self, kind: str, pod: dict) -> None:
         uid, key = objects.uid(pod), objects.key(pod)

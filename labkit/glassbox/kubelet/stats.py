@@ -60,20 +60,21 @@ class Stats:
 
     def resource_metrics(self) -> str:
         """Return what /metrics/resource shows, in Prometheus' text format."""
-        now, actual = self._sample()
+        now, actual = self.sample()
         return prometheus(now, actual)
 
     def _look(self) -> tuple[Sample, Sample, dict[str, Actual]]:
         """Return two samples not too far apart, and what ran at the second."""
         before = self._last
         if before is None or self.clock.now() - before.at > OLDEST:
-            before, _ = self._sample()
+            before, _ = self.sample()
         if (soon := before.at + NEWEST - self.clock.now()) > 0:
             self.clock.sleep(soon)
-        self._last, actual = self._sample()
+        self._last, actual = self.sample()
         return before, self._last, actual
 
-    def _sample(self) -> tuple[Sample, dict[str, Actual]]:
+    def sample(self) -> tuple[Sample, dict[str, Actual]]:
+        """Look at everything now; return it with what runs, by uid."""
         every = processes.table()
         found = ((uid, self.runtime.inspect(uid)) for uid in self.runtime.list())
         actual = {uid: each for uid, each in found if each.sandbox and each.sandbox.ready}
