@@ -17,7 +17,7 @@ from labkit.glassbox.resources import REGISTRY
 from tests.recordings import matches
 
 COMMANDS_NOT_SERVED = {
-    "auth", "autoscale", "certificate", "drain", "token",
+    "auth", "certificate", "token",
     "top", "--server-side", "--force-conflicts", "--show-managed-fields", "--prune",
     "--as", "--as-group",
 }  # fmt: skip
