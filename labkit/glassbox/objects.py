@@ -3,7 +3,18 @@
 Upstream: staging/src/k8s.io/apimachinery/pkg/apis/meta/v1
 """
 
+from typing import Any
+
 from labkit.glassbox import clock
+
+
+def dig(obj: Any, path: str, default: Any = None) -> Any:
+    """Return what lies at a dotted path, or the default where a part is missing."""
+    for part in path.split("."):
+        if not isinstance(obj, dict) or part not in obj:
+            return default
+        obj = obj[part]
+    return obj
 
 
 def name(obj: dict) -> str:

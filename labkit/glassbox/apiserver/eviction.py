@@ -31,12 +31,8 @@ from labkit.glassbox.store import Row
 
 EVICTION = Resource(
     group="policy",
-    version="v1",
     kind="Eviction",
     plural="evictions",
-    singular="eviction",
-    namespaced=True,
-    definition="io.k8s.api.policy.v1.Eviction",
     strategy=Strategy(),
 )
 REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."

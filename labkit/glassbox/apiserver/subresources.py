@@ -26,22 +26,13 @@ from labkit.glassbox.store import Row
 
 SCALE = Resource(
     group="autoscaling",
-    version="v1",
     kind="Scale",
     plural="scale",
-    singular="scale",
-    namespaced=True,
-    definition="io.k8s.api.autoscaling.v1.Scale",
     strategy=Strategy(),
 )
 BINDING = Resource(
-    group="",
-    version="v1",
     kind="Binding",
     plural="bindings",
-    singular="binding",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.Binding",
     strategy=Strategy(),
 )
 

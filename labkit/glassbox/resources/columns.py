@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labkit.glassbox import clock
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.resource import Column
 
 NONE, UNKNOWN = "<none>", "<unknown>"
@@ -47,15 +48,6 @@ def _two(large: int, unit: str, small: int, small_unit: str) -> str:
 def since(timestamp: str | None, now: float) -> str:
     """Return how long ago an API timestamp was."""
     return human_duration(now - clock.parse(timestamp)) if timestamp else UNKNOWN
-
-
-def dig(obj: Any, path: str, default: Any = None) -> Any:
-    """Return what lies at a dotted path, or the default where a part is missing."""
-    for part in path.split("."):
-        if not isinstance(obj, dict) or part not in obj:
-            return default
-        obj = obj[part]
-    return obj
 
 
 def at(path: str, default: Any = "") -> Callable[[dict, float], Any]:

@@ -5,22 +5,16 @@ Upstream: pkg/registry/apps/controllerrevision/strategy.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from labkit.glassbox import objects
-from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, NONE, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import fields, workloads
+from labkit.glassbox.resources.validation import workloads
 
 
 class ControllerRevisionStrategy(Strategy):
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return workloads.controller_revision(obj)
-
-    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return [*workloads.controller_revision(obj), *fields.unchanged("data", obj.get("data"), old.get("data"))]
+    faults = staticmethod(workloads.controller_revision)
+    immutable = ("data",)
 
 
 def controller(obj: dict, now: float) -> str:
@@ -34,12 +28,8 @@ def controller(obj: dict, now: float) -> str:
 
 CONTROLLER_REVISIONS = Resource(
     group="apps",
-    version="v1",
     kind="ControllerRevision",
     plural="controllerrevisions",
-    singular="controllerrevision",
-    namespaced=True,
-    definition="io.k8s.api.apps.v1.ControllerRevision",
     strategy=ControllerRevisionStrategy(),
     columns=(
         NAME,

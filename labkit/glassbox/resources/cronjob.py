@@ -11,21 +11,20 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, NONE, at, dig, of_selector, of_template, since
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import jobs, warnings
+from labkit.glassbox.resources.validation import jobs
 
 
 class CronJobStrategy(Strategy):
     has_status = True
     counts_generation = True
+    pod_template = "spec.jobTemplate.spec.template"
+    names_pods = True
 
     def faults(self, obj: dict) -> Iterable[Cause]:
         return [*jobs.cronjob(obj), *jobs.short_enough(obj)]
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return jobs.cronjob(obj)
-
-    def warnings(self, obj: dict) -> list[str]:
-        return warnings.pod_names_from(obj) + warnings.template(obj, "spec", "jobTemplate", "spec", "template")
 
 
 def last_schedule(obj: dict, now: float) -> str:
@@ -35,12 +34,8 @@ def last_schedule(obj: dict, now: float) -> str:
 
 CRONJOBS = Resource(
     group="batch",
-    version="v1",
     kind="CronJob",
     plural="cronjobs",
-    singular="cronjob",
-    namespaced=True,
-    definition="io.k8s.api.batch.v1.CronJob",
     strategy=CronJobStrategy(),
     short_names=("cj",),
     categories=("all",),

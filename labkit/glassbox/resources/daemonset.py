@@ -5,13 +5,10 @@ Upstream: pkg/registry/apps/daemonset/strategy.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, dig, format_labels, number
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import warnings, workloads
+from labkit.glassbox.resources.validation import workloads
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
@@ -21,6 +18,9 @@ class DaemonSetStrategy(Strategy):
 
     has_status = True
     counts_generation = True
+    faults = staticmethod(workloads.daemonset)
+    immutable = ("spec.selector",)
+    pod_template = "spec.template"
     empty_status = dict.fromkeys(
         ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
     )
@@ -33,15 +33,6 @@ class DaemonSetStrategy(Strategy):
         super().prepare_for_update(obj, old)
         changed = dig(obj, "spec.template") != dig(old, "spec.template")
         count_template(obj, template_generation(old) + changed)
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return workloads.daemonset(obj)
-
-    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return [*workloads.daemonset(obj), *workloads.same_selector(obj, old)]
-
-    def warnings(self, obj: dict) -> list[str]:
-        return warnings.template(obj)
 
 
 def template_generation(obj: dict) -> int:
@@ -58,12 +49,8 @@ def count_template(obj: dict, generation: int) -> None:
 
 DAEMONSETS = Resource(
     group="apps",
-    version="v1",
     kind="DaemonSet",
     plural="daemonsets",
-    singular="daemonset",
-    namespaced=True,
-    definition="io.k8s.api.apps.v1.DaemonSet",
     strategy=DaemonSetStrategy(),
     short_names=("ds",),
     categories=("all",),

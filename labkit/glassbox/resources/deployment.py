@@ -5,18 +5,19 @@ Upstream: pkg/registry/apps/deployment/strategy.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, READY, TEMPLATE, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import warnings, workloads
+from labkit.glassbox.resources.validation import workloads
 
 
 class DeploymentStrategy(Strategy):
     has_status = True
     counts_generation = True
+    faults = staticmethod(workloads.deployment)
+    immutable = ("spec.selector",)
+    pod_template = "spec.template"
+    names_pods = True
 
     def changes_generation(self, obj: dict, old: dict) -> bool:
         """Annotations count: a rollout copies them to its replica set."""
@@ -30,24 +31,11 @@ class DeploymentStrategy(Strategy):
         if annotations is not None:
             obj["metadata"]["annotations"] = annotations
 
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return workloads.deployment(obj)
-
-    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return [*workloads.deployment(obj), *workloads.same_selector(obj, old)]
-
-    def warnings(self, obj: dict) -> list[str]:
-        return warnings.pod_names_from(obj) + warnings.template(obj)
-
 
 DEPLOYMENTS = Resource(
     group="apps",
-    version="v1",
     kind="Deployment",
     plural="deployments",
-    singular="deployment",
-    namespaced=True,
-    definition="io.k8s.api.apps.v1.Deployment",
     strategy=DeploymentStrategy(),
     short_names=("deploy",),
     categories=("all",),

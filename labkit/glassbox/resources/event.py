@@ -33,13 +33,8 @@ class EventV1Strategy(EventStrategy):
 
 
 EVENTS = Resource(
-    group="",
-    version="v1",
     kind="Event",
     plural="events",
-    singular="event",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.Event",
     strategy=EventStrategy(),
     short_names=("ev",),
     columns=event_columns.COLUMNS,

@@ -5,10 +5,8 @@ Upstream: pkg/registry/autoscaling/horizontalpodautoscaler/strategy.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
-from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import hpa_columns, hpa_v1
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
@@ -18,16 +16,12 @@ from labkit.glassbox.resources.validation import autoscalers
 class HorizontalPodAutoscalerStrategy(Strategy):
     has_status = True
     empty_status = {"desiredReplicas": 0, "currentMetrics": None}
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return autoscalers.autoscaler(obj)
+    faults = staticmethod(autoscalers.autoscaler)
 
 
 class HorizontalPodAutoscalerV1Strategy(HorizontalPodAutoscalerStrategy):
     empty_status = {"currentReplicas": 0, "desiredReplicas": 0}
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return autoscalers.autoscaler(hpa_v1.to_v2(obj))
+    faults = staticmethod(lambda obj: autoscalers.autoscaler(hpa_v1.to_v2(obj)))
 
 
 HORIZONTAL_POD_AUTOSCALERS = Resource(
@@ -35,9 +29,6 @@ HORIZONTAL_POD_AUTOSCALERS = Resource(
     version="v2",
     kind="HorizontalPodAutoscaler",
     plural="horizontalpodautoscalers",
-    singular="horizontalpodautoscaler",
-    namespaced=True,
-    definition="io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
     strategy=HorizontalPodAutoscalerStrategy(),
     short_names=("hpa",),
     categories=("all",),

@@ -12,7 +12,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, dig, human_duration
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import jobs, warnings
+from labkit.glassbox.resources.validation import jobs
 
 ORPHANED = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set"
@@ -25,6 +25,9 @@ class JobStrategy(Strategy):
     counts_generation = True
     orphans_by_default = True
     orphaning_warning = ORPHANED
+    faults = staticmethod(jobs.job)
+    pod_template = "spec.template"
+    names_pods = True
 
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
@@ -34,14 +37,8 @@ class JobStrategy(Strategy):
         if labels := template["metadata"].get("labels"):
             obj["metadata"].setdefault("labels", dict(labels))
 
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return jobs.job(obj)
-
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return jobs.job_change(obj, old)
-
-    def warnings(self, obj: dict) -> list[str]:
-        return warnings.pod_names_from(obj) + warnings.template(obj)
 
 
 def select_by_uid(job: dict) -> None:
@@ -83,12 +80,8 @@ def duration(job: dict, now: float) -> str:
 
 JOBS = Resource(
     group="batch",
-    version="v1",
     kind="Job",
     plural="jobs",
-    singular="job",
-    namespaced=True,
-    definition="io.k8s.api.batch.v1.Job",
     strategy=JobStrategy(),
     categories=("all",),
     subresources=("status",),

@@ -29,12 +29,8 @@ class LeaseStrategy(Strategy):
 
 LEASES = Resource(
     group="coordination.k8s.io",
-    version="v1",
     kind="Lease",
     plural="leases",
-    singular="lease",
-    namespaced=True,
-    definition="io.k8s.api.coordination.v1.Lease",
     strategy=LeaseStrategy(),
     columns=(NAME, Column("Holder", at("spec.holderIdentity"), describes="spec.holderIdentity"), AGE),
     storage_version_hash="gqkMMb/YqFM=",

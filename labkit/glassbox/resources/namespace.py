@@ -45,13 +45,9 @@ class NamespaceStrategy(Strategy):
 
 
 NAMESPACES = Resource(
-    group="",
-    version="v1",
     kind="Namespace",
     plural="namespaces",
-    singular="namespace",
     namespaced=False,
-    definition="io.k8s.api.core.v1.Namespace",
     strategy=NamespaceStrategy(),
     verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
     short_names=("ns",),

@@ -28,13 +28,9 @@ class NodeStrategy(Strategy):
 
 
 NODES = Resource(
-    group="",
-    version="v1",
     kind="Node",
     plural="nodes",
-    singular="node",
     namespaced=False,
-    definition="io.k8s.api.core.v1.Node",
     strategy=NodeStrategy(),
     short_names=("no",),
     subresources=("proxy", "status"),

@@ -30,13 +30,9 @@ class PersistentVolumeStrategy(Strategy):
 
 
 PERSISTENT_VOLUMES = Resource(
-    group="",
-    version="v1",
     kind="PersistentVolume",
     plural="persistentvolumes",
-    singular="persistentvolume",
     namespaced=False,
-    definition="io.k8s.api.core.v1.PersistentVolume",
     strategy=PersistentVolumeStrategy(),
     short_names=("pv",),
     subresources=("status",),

@@ -26,13 +26,8 @@ class PersistentVolumeClaimStrategy(Strategy):
 
 
 PERSISTENT_VOLUME_CLAIMS = Resource(
-    group="",
-    version="v1",
     kind="PersistentVolumeClaim",
     plural="persistentvolumeclaims",
-    singular="persistentvolumeclaim",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.PersistentVolumeClaim",
     strategy=PersistentVolumeClaimStrategy(),
     short_names=("pvc",),
     subresources=("status",),

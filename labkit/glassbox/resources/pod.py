@@ -35,6 +35,7 @@ class PodStrategy(Strategy):
     has_status = True
     counts_generation = True
     parts = {"ephemeralcontainers": EphemeralContainersStrategy()}
+    faults = staticmethod(pods.new_pod)
 
     def default(self, obj: dict) -> None:
         spec = obj.setdefault("spec", {})
@@ -54,9 +55,6 @@ class PodStrategy(Strategy):
             if field in old["spec"]:
                 obj["spec"].setdefault(field, old["spec"][field])
         super().prepare_for_update(obj, old)
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return pods.new_pod(obj)
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return pods.changed_pod(obj, old)
@@ -112,13 +110,8 @@ def _compute(container: dict, kind: str) -> dict:
 
 
 PODS = Resource(
-    group="",
-    version="v1",
     kind="Pod",
     plural="pods",
-    singular="pod",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.Pod",
     strategy=PodStrategy(),
     short_names=("po",),
     categories=("all",),

@@ -5,9 +5,6 @@ Upstream: pkg/registry/policy/poddisruptionbudget/strategy.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, dig, number
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
@@ -18,9 +15,7 @@ class PodDisruptionBudgetStrategy(Strategy):
     has_status = True
     counts_generation = True
     empty_status = dict.fromkeys(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return budgets.budget(obj)
+    faults = staticmethod(budgets.budget)
 
 
 def amount(name: str, field: str, description: str) -> Column:
@@ -29,12 +24,8 @@ def amount(name: str, field: str, description: str) -> Column:
 
 POD_DISRUPTION_BUDGETS = Resource(
     group="policy",
-    version="v1",
     kind="PodDisruptionBudget",
     plural="poddisruptionbudgets",
-    singular="poddisruptionbudget",
-    namespaced=True,
-    definition="io.k8s.api.policy.v1.PodDisruptionBudget",
     strategy=PodDisruptionBudgetStrategy(),
     short_names=("pdb",),
     subresources=("status",),

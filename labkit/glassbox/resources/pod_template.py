@@ -11,11 +11,12 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import NAME, dig, format_labels, of_template
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import pods, warnings
+from labkit.glassbox.resources.validation import pods
 
 
 class PodTemplateStrategy(Strategy):
     counts_generation = True
+    pod_template = "template"
 
     def changes_generation(self, obj: dict, old: dict) -> bool:
         return obj.get("template") != old.get("template")
@@ -23,18 +24,10 @@ class PodTemplateStrategy(Strategy):
     def faults(self, obj: dict) -> Iterable[Cause]:
         return pods.template(obj.get("template") or {}, "template")
 
-    def warnings(self, obj: dict) -> list[str]:
-        return warnings.template(obj, "template")
-
 
 POD_TEMPLATES = Resource(
-    group="",
-    version="v1",
     kind="PodTemplate",
     plural="podtemplates",
-    singular="podtemplate",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.PodTemplate",
     strategy=PodTemplateStrategy(),
     columns=(
         NAME,

@@ -50,12 +50,9 @@ class PriorityClassStrategy(Strategy):
 
 PRIORITY_CLASSES = Resource(
     group="scheduling.k8s.io",
-    version="v1",
     kind="PriorityClass",
     plural="priorityclasses",
-    singular="priorityclass",
     namespaced=False,
-    definition="io.k8s.api.scheduling.v1.PriorityClass",
     strategy=PriorityClassStrategy(),
     short_names=("pc",),
     columns=(

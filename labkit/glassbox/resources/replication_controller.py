@@ -5,13 +5,10 @@ Upstream: pkg/registry/core/replicationcontroller/strategy.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, format_labels, number, of_selector, of_template
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import warnings, workloads
+from labkit.glassbox.resources.validation import workloads
 
 
 class ReplicationControllerStrategy(Strategy):
@@ -19,6 +16,9 @@ class ReplicationControllerStrategy(Strategy):
     counts_generation = True
     empty_status = {"replicas": 0}
     orphans_by_default = True
+    faults = staticmethod(workloads.replication_controller)
+    pod_template = "spec.template"
+    names_pods = True
 
     def default(self, obj: dict) -> None:
         """A template's labels are the selector, and the labels of the controller itself, where those are not given."""
@@ -28,21 +28,10 @@ class ReplicationControllerStrategy(Strategy):
             spec.setdefault("selector", dict(labels))
             obj["metadata"].setdefault("labels", dict(labels))
 
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return workloads.replication_controller(obj)
-
-    def warnings(self, obj: dict) -> list[str]:
-        return warnings.pod_names_from(obj) + warnings.template(obj)
-
 
 REPLICATION_CONTROLLERS = Resource(
-    group="",
-    version="v1",
     kind="ReplicationController",
     plural="replicationcontrollers",
-    singular="replicationcontroller",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.ReplicationController",
     strategy=ReplicationControllerStrategy(),
     short_names=("rc",),
     categories=("all",),

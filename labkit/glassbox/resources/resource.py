@@ -16,6 +16,7 @@ from typing import Any
 
 from labkit.glassbox.resources.strategy import Strategy
 
+DERIVED = "from the kind"
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -71,14 +72,14 @@ SUBRESOURCES = {
 class Resource:
     """One kind that the API server stores and serves."""
 
-    group: str  # "" is the core group
-    version: str
     kind: str
     plural: str
-    singular: str
-    namespaced: bool
-    definition: str  # key in the published definitions: "io.k8s.api.core.v1.Pod"
     strategy: Strategy
+    group: str = ""  # the core group
+    version: str = "v1"
+    namespaced: bool = True
+    singular: str = DERIVED
+    definition: str = DERIVED  # key in the published definitions: "io.k8s.api.core.v1.Pod"
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
@@ -93,6 +94,16 @@ class Resource:
     stored_as: tuple[str, str, str] | None = None
     to_stored: Callable[[dict], dict] = dict
     from_stored: Callable[[dict], dict] = dict
+
+    def __post_init__(self) -> None:
+        package = self.group.partition(".")[0] or "core"
+        derived = {
+            "singular": self.kind.lower(),
+            "definition": f"io.k8s.api.{package}.{self.version}.{self.kind}",
+        }
+        for name, value in derived.items():
+            if getattr(self, name) == DERIVED:
+                object.__setattr__(self, name, value)
 
     @property
     def api_version(self) -> str:

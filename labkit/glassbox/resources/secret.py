@@ -18,25 +18,19 @@ from labkit.glassbox.resources.validation import data
 class SecretStrategy(Strategy):
     """What is written to stringData is read from data."""
 
+    faults = staticmethod(data.secret)
+
     def default(self, obj: dict) -> None:
         for key, text in obj.pop("stringData", {}).items():
             obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return data.secret(obj)
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return [*data.same_type(obj, old), *data.kept_if_immutable(obj, old), *data.secret(obj)]
 
 
 SECRETS = Resource(
-    group="",
-    version="v1",
     kind="Secret",
     plural="secrets",
-    singular="secret",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.Secret",
     strategy=SecretStrategy(),
     columns=(
         NAME,

@@ -19,13 +19,11 @@ class ServiceStrategy(Strategy):
     allow_create_on_update = True
     empty_status = {"loadBalancer": {}}
     name_rule = staticmethod(names.dns_label)
+    faults = staticmethod(services.service)
 
     def prepare_for_update(self, obj: dict, old: dict) -> None:
         super().prepare_for_update(obj, old)
         give_up(obj.get("spec") or {}, old.get("spec") or {})
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return services.service(obj)
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return [*services.kept_address(obj, old), *services.service(obj)]
@@ -64,13 +62,8 @@ def drop_unchanged(spec: dict, held: dict, fields: tuple[str, ...]) -> None:
 
 
 SERVICES = Resource(
-    group="",
-    version="v1",
     kind="Service",
     plural="services",
-    singular="service",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.Service",
     strategy=ServiceStrategy(),
     short_names=("svc",),
     categories=("all",),

@@ -15,13 +15,8 @@ class ServiceAccountStrategy(Strategy):
 
 
 SERVICE_ACCOUNTS = Resource(
-    group="",
-    version="v1",
     kind="ServiceAccount",
     plural="serviceaccounts",
-    singular="serviceaccount",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.ServiceAccount",
     strategy=ServiceAccountStrategy(),
     short_names=("sa",),
     subresources=("token",),

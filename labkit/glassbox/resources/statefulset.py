@@ -11,7 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, READY, of_template
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import names, warnings, workloads
+from labkit.glassbox.resources.validation import names, workloads
 
 
 class StatefulSetStrategy(Strategy):
@@ -19,15 +19,11 @@ class StatefulSetStrategy(Strategy):
     counts_generation = True
     empty_status = {"replicas": 0, "availableReplicas": 0}
     name_rule = staticmethod(names.dns_label)
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return workloads.statefulset(obj)
+    faults = staticmethod(workloads.statefulset)
+    pod_template = "spec.template"
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return [*workloads.statefulset(obj), *workloads.statefulset_change(obj, old)]
-
-    def warnings(self, obj: dict) -> list[str]:
-        return warnings.template(obj)
 
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
@@ -46,12 +42,8 @@ def drop_disabled(obj: dict) -> None:
 
 STATEFULSETS = Resource(
     group="apps",
-    version="v1",
     kind="StatefulSet",
     plural="statefulsets",
-    singular="statefulset",
-    namespaced=True,
-    definition="io.k8s.api.apps.v1.StatefulSet",
     strategy=StatefulSetStrategy(),
     short_names=("sts",),
     categories=("all",),

@@ -41,12 +41,9 @@ def name(obj: dict, now: float) -> str:
 
 STORAGE_CLASSES = Resource(
     group="storage.k8s.io",
-    version="v1",
     kind="StorageClass",
     plural="storageclasses",
-    singular="storageclass",
     namespaced=False,
-    definition="io.k8s.api.storage.v1.StorageClass",
     strategy=StorageClassStrategy(),
     short_names=("sc",),
     columns=(

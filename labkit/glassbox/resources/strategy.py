@@ -11,16 +11,21 @@ Upstream: staging/src/k8s.io/apiserver/pkg/registry/rest/{create,update}.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation import metadata, names
+from labkit.glassbox.objects import dig
+from labkit.glassbox.resources.validation import metadata, names, warnings
+from labkit.glassbox.resources.validation.fields import unchanged
 
 
 class Strategy:
     """Keep the status out of ordinary writes and everything else out of status writes.
 
     `has_status`: the kind has a status that only the status subresource writes.
+    `faults`: what is wrong with an object beyond the metadata.
+    `immutable`: paths that no update changes.
+    `pod_template`: the path of a pod template, whose oddities are warned of; `names_pods`: so are those of the name.
     `counts_generation`: metadata.generation is 1 at creation and grows with each change outside metadata and status.
     """
 
@@ -28,6 +33,9 @@ class Strategy:
     counts_generation = False
     allow_create_on_update = False  # PUT of a name that does not exist creates it
     allow_unconditional_update = True  # PUT without resourceVersion overwrites
+    faults: Callable[[dict], Iterable[Cause]] = staticmethod(lambda obj: ())
+    immutable: tuple[str, ...] = ()
+    pod_template, names_pods = "", False
     name_rule: names.Rule = staticmethod(names.dns_subdomain)
     empty_status: dict | None = {}  # what an object starts with; None leaves the key out
     orphans_by_default = False  # a deletion without a policy leaves the dependents, as in the first versions of the API
@@ -76,13 +84,11 @@ class Strategy:
         """Return every cause for refusing this change."""
         return [*metadata.validate_changeable(obj["metadata"]), *self.change_faults(obj, old)]
 
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        """Tell what is wrong beyond the metadata."""
-        return ()
-
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         """Tell what is wrong with a change beyond the metadata."""
-        return self.faults(obj)
+        yield from self.faults(obj)
+        for path in self.immutable:
+            yield from unchanged(path, dig(obj, path), dig(old, path))
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         """Return every cause for refusing this status."""
@@ -90,7 +96,8 @@ class Strategy:
 
     def warnings(self, obj: dict) -> list[str]:
         """Return what a client is told in Warning headers although the write succeeds."""
-        return []
+        of_name = warnings.pod_names_from(obj) if self.names_pods else []
+        return of_name + (warnings.template(obj, self.pod_template) if self.pod_template else [])
 
     def _reset_status(self, obj: dict) -> None:
         if self.empty_status is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import names
 
 # node labels that have newer names
@@ -25,12 +26,10 @@ def pod(obj: dict) -> list[str]:
     return list(_pod(obj.get("spec") or {}, obj["metadata"], ""))
 
 
-def template(obj: dict, *path: str) -> list[str]:
-    """Warn of a workload's pod template, at spec.template if no other path is given."""
-    path, given = path or ("spec", "template"), obj
-    for part in path:
-        given = given.get(part) or {}
-    return list(_pod(given.get("spec") or {}, given.get("metadata") or {}, ".".join([*path, ""])))
+def template(obj: dict, path: str) -> list[str]:
+    """Warn of a workload's pod template."""
+    given = dig(obj, path) or {}
+    return list(_pod(given.get("spec") or {}, given.get("metadata") or {}, f"{path}."))
 
 
 def _pod(spec: dict, meta: dict, prefix: str) -> Iterator[str]:

@@ -15,7 +15,6 @@ from labkit.glassbox.resources.validation.fields import (
     not_negative,
     one_of,
     required,
-    unchanged,
     unsupported,
 )
 from labkit.glassbox.resources.validation.metadata import label_selector
@@ -110,10 +109,6 @@ def statefulset_strategy(given: dict, path: str) -> Iterator[Cause]:
         yield invalid(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
     elif rolling is not None:
         yield from numbers(rolling, "partition", path=f"{path}.rollingUpdate")
-        if (most := rolling.get("maxUnavailable")) is not None:
-            yield from amount(most, f"{path}.rollingUpdate.maxUnavailable", at_most_all=True)
-            if _is_zero(most):
-                yield invalid(f"{path}.rollingUpdate.maxUnavailable", most, "cannot be 0")
 
 
 def statefulset_change(obj: dict, old: dict) -> Iterator[Cause]:
@@ -215,8 +210,3 @@ def _at_most_all(value: int | str, path: str) -> Iterator[Cause]:
 
 def _is_zero(value: int | str) -> bool:
     return value == 0 or (isinstance(value, str) and not names.percent(value) and int(value[:-1]) == 0)
-
-
-def same_selector(obj: dict, old: dict) -> Iterator[Cause]:
-    new, held = ((each.get("spec") or {}).get("selector") for each in (obj, old))
-    yield from unchanged("spec.selector", new, held)
