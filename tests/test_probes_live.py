@@ -204,6 +204,15 @@ def test_a_container_may_have_a_restart_policy_of_its_own(cluster, namespace):
 # ends
 
 
+def test_the_end_of_a_log_may_stand_for_a_termination_message(cluster, namespace):
+    made = pod("wordy", "seq 1000; echo last words; exit 3", restartPolicy="Never")
+    with_(made, terminationMessagePolicy="FallbackToLogsOnError")
+    make(cluster, namespace, made, until="jsonpath={.status.phase}=Failed")
+    told = field(cluster, namespace, "wordy", f"{STATUS}.state.terminated.message")
+    assert told.endswith("999\n1000\nlast words\n")
+    assert told.count("\n") == 80
+
+
 def test_a_pod_lives_no_longer_than_its_deadline(cluster, namespace):
     make(cluster, namespace, pod("brief", FOREVER, activeDeadlineSeconds=1), until="jsonpath={.status.phase}=Failed")
     assert field(cluster, namespace, "brief", ".status.reason") == "DeadlineExceeded"
@@ -236,7 +245,28 @@ def test_a_node_fails_a_pod_that_was_bound_to_it_and_does_not_suit(cluster, name
     assert reason in cluster.kubectl("get", "pod", "forced", "-n", namespace)
 
 
-# names and networks
+# names, processes and networks
+
+
+def test_containers_that_share_processes_see_one_another_and_take_their_own_with_them(cluster, namespace):
+    other = "until grep -qs '^sleep' /proc/[0-9]*/cmdline; do sleep 0.05; done; echo seen; sleep 1000"
+    made = pod("shared", "sleep 1001 & sleep 2; exit 0", other, shareProcessNamespace=True, restartPolicy="OnFailure")
+    make(cluster, namespace, made, until=f"jsonpath={{{STATUS}.state.terminated.reason}}=Completed")
+    assert next(follow(cluster, namespace, "shared", "-c", "c1")) == "seen\n"
+    listed = [
+        "exec",
+        "shared",
+        "-n",
+        namespace,
+        "-c",
+        "c1",
+        "--",
+        "sh",
+        "-c",
+        "cat /proc/[0-9]*/cmdline | tr '\\0' ' '",
+    ]
+    assert "pause" in cluster.kubectl(*listed)
+    eventually(lambda: "sleep 1001" not in cluster.kubectl(*listed))
 
 
 def test_a_pod_has_the_names_that_it_asks_for(cluster, namespace):

@@ -8,6 +8,7 @@ Upstream: github.com/containerd/containerd internal/cri/io/container_io.go
 """
 
 import os
+import select
 import selectors
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Output:
                  ended: Callable[["Output"], None]) -> None:  # fmt: skip
         self.fd, self.stream, self.log, self.loop, self.grew, self.ended = fd, stream, log, loop, grew, ended
         self.readers: dict[int, bytes] = {}  # attached pipes, and what each has yet to take
+        self.open = True
         os.set_blocking(fd, False)
         loop.on(fd, self.pump)
 
@@ -54,8 +56,14 @@ class Output:
             self.loop.off(self.fd)
         return None
 
+    def drain(self) -> None:
+        """Pass on all that there is to read now, of a container that has ended."""
+        while self.open and not any(self.readers.values()) and select.select([self.fd], [], [], 0)[0]:
+            self.pump()
+
     def finish(self) -> None:
         """Close all; of a terminal this is a hang-up."""
+        self.open = False
         self.log.finish(self.stream, time.time_ns())
         if not any(self.readers.values()):
             self.loop.off(self.fd)

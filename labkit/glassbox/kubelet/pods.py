@@ -16,7 +16,6 @@ DEFAULT_GRACE = 30  # seconds
 POD_FIELDS = {
     "hostPID": "hostPID (a pod sees no processes but its own)",
     "hostIPC": "hostIPC (a pod has shared memory of its own)",
-    "shareProcessNamespace": "shareProcessNamespace",
     "resourceClaims": "resource claims",
     "runtimeClassName": "runtimeClassName",
 }

@@ -74,6 +74,8 @@ class ContainerConfig:
     asked_image: str = ""  # as the pod's spec had it
     id: str = ""
     target: str = ""  # the container whose processes it is to see
+    share_processes: bool = False  # it sees those of all that do
+    log_as_message: bool = False  # the end of its log stands for a termination message
     stdin: bool = False  # it reads what those write who attach
     stdin_once: bool = False  # only what the first of them writes
     tty: bool = False

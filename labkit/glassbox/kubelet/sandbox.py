@@ -22,11 +22,13 @@ Upstream: build/pause, github.com/containerd/containerd cmd/containerd-shim-runc
 
 import json
 import os
+import re
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,9 +36,11 @@ from typing import NoReturn
 
 from labkit.glassbox.kubelet import container, limits
 from labkit.glassbox.kubelet.log_writer import LogWriter
+from labkit.glassbox.kubelet.logs import LogOptions, LogReader
 from labkit.glassbox.kubelet.output import CHUNK, Output
 
 MAX_MESSAGE = 4096  # bytes of a termination message
+MAX_LOG_LINES, MAX_LOG_MESSAGE = 80, 2048  # lines, bytes of a log that stands for one
 MAX_FILES = 3  # that come with a request
 Key = tuple[str, int]  # container's name, attempt
 
@@ -59,6 +63,7 @@ class Pause:
         self.alive: dict[int, Key] = {}  # by the pid of the container's first process
         self.joined: dict[int, Joined] = {}  # by the pid of a process that an exec started
         self.outputs: dict[Key, dict[str, Output]] = {}  # those still open: a log ends after the process that wrote it
+        self.roots: dict[Key, int] = {}  # mount namespaces of containers that share their pid namespace
         self.inputs: dict[Key, int] = {}  # pipes into containers that read from whoever is attached
         self.limits = limits.Enforcer()
         self.killed: set[Key] = set()  # for their memory
@@ -104,20 +109,24 @@ class Pause:
         files = Files(config["stdin"], config["tty"])
         state = {"created_at": time.time(), "started_at": time.time()}
         try:
-            pid, machine_pid = container.start(config, files.theirs, self._target(config["target"]))
+            pid, machine_pid = container.start(config, files.theirs, self._beside(config))
         except container.StartError as error:
             failure = {"exit_code": 128, "reason": "StartError", "message": str(error), "finished_at": time.time()}
             self._write(key, state | failure)
         else:
             self.alive[pid] = key
+            if config["share_processes"] or config["target"]:
+                self.roots[key] = os.stat(f"/proc/{machine_pid}/ns/mnt").st_ino
             self.limits.add(key, machine_pid, limits.Limits(**config["limits"]), time.monotonic())
             self._write(key, state | {"pid": machine_pid, "started_at": time.time()})
         self._take(key, files, LogWriter(Path(config["log"])))
         return {}
 
-    def _target(self, name: str) -> int | None:
-        """Return the machine's pid of the running container of this name, None for no name. Raises StartError."""
-        if not name:
+    def _beside(self, config: dict) -> int | None:
+        """Return the machine's pid of the process whose pid namespace a container shares, if any. Raises StartError."""
+        if config["share_processes"]:
+            return int(os.readlink("/proc/self"))  # ours
+        if not (name := config["target"]):
             return None
         running = [self.states[key]["pid"] for key in self.alive.values() if key[0] == name]
         if not running:
@@ -204,8 +213,11 @@ class Pause:
             if key := self.alive.pop(pid, None):
                 self.limits.remove(key)
                 why = {"reason": "OOMKilled"} if key in self.killed else {}
-                self._write(key, self.states[key] | _ending(status) | why | self._last_words(key))
+                ending = _ending(status)
+                self._write(key, self.states[key] | ending | why | self._last_words(key, ending["exit_code"]))
                 self._end_joined(key)
+                if root := self.roots.pop(key, None):
+                    end_all_in(root)
             elif process := self.joined.pop(pid, None):
                 _send(process.connection, {"exit_code": _ending(status)["exit_code"]})
                 self._close(process.connection)
@@ -256,10 +268,18 @@ class Pause:
         fresh.rename(path)
         self._tell(self.watchers)
 
-    def _last_words(self, key: Key) -> dict:
-        """Return what the container left in its termination log, for the pod's status."""
+    def _last_words(self, key: Key, code: int) -> dict:
+        """Return what the container left in its termination log, or if it asks so the end of its log."""
         with open(self._directory(key) / "termination-log", "rb") as file:
-            return {"message": file.read(MAX_MESSAGE).decode(errors="replace")}
+            words = file.read(MAX_MESSAGE).decode(errors="replace")
+        config = json.loads((self._directory(key) / "config.json").read_text())
+        if not words and code and config["log_as_message"]:
+            for output in [*self.outputs.get(key, {}).values()]:
+                output.drain()
+            with closing(LogReader(Path(config["log"]), LogOptions(tail=MAX_LOG_LINES))) as log:
+                told = b"".join(log.read())
+            words = told[-MAX_LOG_MESSAGE:].decode(errors="replace")
+        return {"message": words}
 
     def _tell(self, connections: list[socket.socket]) -> None:
         for connection in connections:
@@ -315,6 +335,15 @@ class Files:
                 _, given, _, _ = socket.recv_fds(self.console, CHUNK, 1)
             self.output = {"stdout": given[0]} if given else {}
         return self.output, self.input
+
+
+def end_all_in(root: int) -> None:
+    """Kill every process of the mount namespace `root`: where containers share pids, the kernel does not."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.stat(entry / "ns/mnt").st_ino == root:
+                ids = re.search(r"^NSpid:.*?(\d+)$", (entry / "status").read_text(), re.MULTILINE)
+                os.kill(int(ids[1]), signal.SIGKILL)  # type: ignore[index]
 
 
 def _ending(status: int) -> dict:

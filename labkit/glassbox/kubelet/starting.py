@@ -126,6 +126,8 @@ class Starter:
             backoff=start.backoff,
             asked_image=container["image"],
             target=container.get("targetContainerName", ""),
+            share_processes=pod["spec"].get("shareProcessNamespace", False),
+            log_as_message=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
             stdin=container.get("stdin", False),
             stdin_once=container.get("stdinOnce", False),
             tty=container.get("tty", False),
