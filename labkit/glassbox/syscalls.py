@@ -8,9 +8,8 @@ Upstream: golang.org/x/sys/unix
 
 import ctypes
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -39,8 +38,6 @@ MOUNT_ATTR_RDONLY = 0x1
 AT_RECURSIVE = 0x8000
 AT_FDCWD = -100
 SYS_MOUNT_SETATTR = 442  # the same number on every architecture; Linux 5.12
-
-IdRange = tuple[int, int, int]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -102,14 +99,6 @@ def set_dumpable() -> None:
 def set_no_new_privileges() -> None:
     """Let no later execve gain privileges, by set-uid bits or file capabilities."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-
-
-def map_ids(uids: Iterable[IdRange], gids: Iterable[IdRange], pid: int | str = "self") -> None:
-    """Say which ids of a new user namespace stand for which of its parent's: (inside, outside, count)."""
-    if pid == "self":
-        Path("/proc/self/setgroups").write_text("deny")  # the kernel's condition for mapping one's own group
-    for kind, ranges in (("uid", uids), ("gid", gids)):
-        Path(f"/proc/{pid}/{kind}_map").write_text("".join(f"{a} {b} {count}\n" for a, b, count in ranges))
 
 
 def sethostname(name: str) -> None:

@@ -15,9 +15,8 @@ import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
-from labkit.glassbox import syscalls
+from labkit.glassbox import syscalls, user_namespace
 
 COUNT = 65536
 FIRST, LAST = 1_879_048_192, 2_147_483_647  # by systemd's account nobody's: neither users nor containers
@@ -35,36 +34,13 @@ def ids_for(name: str, uid_map: str, uid: int) -> int | None:
 def enter(namespaces: int, first: int | None) -> None:
     """Become root of new namespaces: with the ids from `first` on, or with the caller's own and no other."""
     if first is None:
-        ids = [(0, os.geteuid(), 1)], [(0, os.getegid(), 1)]
-        syscalls.unshare(namespaces)
-        syscalls.map_ids(*ids)
+        user_namespace.enter([(0, os.geteuid(), 1)], [(0, os.getegid(), 1)], namespaces)
         return
-    # A user may map no other ids from within; a fork that stays outside does.
-    waiting, entered = os.pipe()
-    outside = os.getpid()
-    if (helper := os.fork()) == 0:
-        _map(outside, first, waiting)
-    syscalls.unshare(namespaces)
-    os.write(entered, b"\n")
-    _, status = os.waitpid(helper, 0)
-    os.close(waiting)
-    os.close(entered)
-    if status:
-        raise PermissionError(1, "the ids of the machine could not be mapped")
+    user_namespace.enter([(0, first, COUNT)], [(0, first, COUNT)], namespaces)
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     syscalls.set_dumpable()  # with the change of user the kernel hid this process's /proc files from itself
-
-
-def _map(pid: int, first: int, waiting: int) -> NoReturn:
-    code = 1
-    try:
-        os.read(waiting, 1)
-        syscalls.map_ids([(0, first, COUNT)], [(0, first, COUNT)], pid)
-        code = 0
-    finally:
-        os._exit(code)
 
 
 def give(directory: Path, owner: int) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from labkit.glassbox import syscalls
+from labkit.glassbox import syscalls, user_namespace
 from labkit.glassbox.kubelet import seccomp
-from labkit.glassbox.kubelet.security import one_id
+from labkit.glassbox.user_namespace import has_one_id
 
 LAST_CAPABILITY = 63  # what the kernel does not know answers EINVAL
 
@@ -26,7 +26,7 @@ LAST_CAPABILITY = 63  # what the kernel does not know answers EINVAL
 def confine(security: dict[str, Any]) -> None:
     """Make of the calling process what security.Security says."""
     uid, gid = security["uid"], security["gid"]
-    single = one_id()
+    single = has_one_id()
     if single and (uid or gid):
         _become_another(uid, gid)
     keep_capabilities(security["capabilities"])
@@ -49,9 +49,7 @@ def keep_capabilities(kept: Sequence[int]) -> None:
 
 
 def _become_another(uid: int, gid: int) -> None:
-    outer = os.geteuid(), os.getegid()
-    syscalls.unshare(syscalls.CLONE_NEWUSER)
-    syscalls.map_ids([(uid, outer[0], 1)], [(gid, outer[1], 1)])
+    user_namespace.enter([(uid, os.geteuid(), 1)], [(gid, os.getegid(), 1)])
 
 
 def _change_user(uid: int, gid: int, groups: Sequence[int]) -> None:

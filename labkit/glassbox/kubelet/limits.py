@@ -35,14 +35,15 @@ class Limits:
     cpu: float = 0.0  # cores
     memory: int = 0  # bytes
     oom_score_adj: int = 0  # whom the kernel kills first when the whole host has no memory left
-    file_systems: tuple[str, ...] = ()  # tmpfs directories, beside its root, of which the container has the use
+    file_systems: tuple[str, ...] = ()  # tmpfs directories of the pod of which the container has the use
+    own: tuple[str, ...] = ("/",)  # those that it alone has, as it sees them
 
     def as_dict(self) -> dict:
         """Return it as JSON has it."""
         return asdict(self)
 
 
-def plan(container: dict, qos: str, capacity: int, file_systems: Iterable[str]) -> Limits:
+def plan(container: dict, qos: str, capacity: int, file_systems: Iterable[str], own: Iterable[str] = ()) -> Limits:
     """Return a container's limits; `capacity` is the node's memory in bytes. Pure."""
     resources = container.get("resources") or {}
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
@@ -51,6 +52,7 @@ def plan(container: dict, qos: str, capacity: int, file_systems: Iterable[str]) 
         memory=quantity.bytes_of(limits.get("memory", 0)),
         oom_score_adj=oom_score_adj(qos, quantity.bytes_of(requests.get("memory", 0)), capacity),
         file_systems=tuple(file_systems),
+        own=("/", *own),
     )
 
 
@@ -153,7 +155,7 @@ def over_memory(each: Watched, found: list[processes.Process], now: float) -> bo
 
 
 def _file_systems(each: Watched, found: list[processes.Process]) -> int:
-    roots = [f"/proc/{each.pid}/root", *each.limits.file_systems]
+    roots = [*(f"/proc/{each.pid}/root{path}" for path in each.limits.own), *each.limits.file_systems]
     return sum(map(processes.used, roots)) + processes.memory_files(process.pid for process in found)
 
 

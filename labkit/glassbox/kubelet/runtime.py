@@ -31,7 +31,8 @@ from labkit.glassbox.kubelet.security import Security
 from labkit.glassbox.kubelet.shim import connect
 from labkit.glassbox.kubelet.zygote import SOCKET, Zygote
 
-SHM_SIZE = "64m"
+# A pod's own file systems, so that its containers fill nobody else's: /dev/shm, and what they say of their end.
+TMPFS = {"shm": "mode=1777,size=64m", "messages": "mode=700,size=1m"}
 KEPT = ("name", "attempt", "id", "image", "image_id", "log", "backoff", "asked_image")  # of a container's configuration
 
 
@@ -157,10 +158,11 @@ class LinuxRuntime:
     def run_sandbox(self, sandbox: Sandbox) -> Sandbox:
         """Make the pod's namespaces and its link; raises SandboxError or OSError, and then leaves nothing running."""
         directory = self.pods / sandbox.uid
-        (directory / "shm").mkdir(parents=True, exist_ok=True)
-        if not os.path.ismount(directory / "shm"):
-            flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-            syscalls.mount("shm", str(directory / "shm"), "tmpfs", flags, f"mode=1777,size={SHM_SIZE}")
+        for name, options in TMPFS.items():
+            (directory / name).mkdir(parents=True, exist_ok=True)
+            if not os.path.ismount(directory / name):
+                flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+                syscalls.mount(name, str(directory / name), "tmpfs", flags, options)
         self._watches.forget(sandbox.uid)
         if not sandbox.host_network:
             network.detach_pod(link_name(sandbox.address))  # of a sandbox that died
@@ -181,9 +183,10 @@ class LinuxRuntime:
         """Start a container; `inspect` tells whether it runs. Raises OSError when the sandbox is gone."""
         directory = self.pods / uid / "containers" / config.name / str(config.attempt)
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "termination-log").touch()
-        (directory / "termination-log").chmod(0o666)  # whoever the container runs as
-        steps = [*config.steps, ("bind", config.termination_log, str(directory / "termination-log"), "")]
+        last_words = self.pods / uid / "messages" / f"{config.name}.{config.attempt}"
+        last_words.touch()
+        last_words.chmod(0o666)  # whoever the container runs as
+        steps = [*config.steps, ("bind", config.termination_log, str(last_words), "")]
         stored = asdict(config) | {"id": new_id(), "steps": steps}
         (directory / "config.json").write_text(json.dumps(stored))
         shim.ask(self.pods / uid / SOCKET, {"do": "start", "container": config.name, "attempt": config.attempt})
@@ -206,8 +209,9 @@ class LinuxRuntime:
 
     def remove(self, uid: str) -> None:
         """Forget a pod that was stopped."""
-        with suppress(OSError):
-            syscalls.umount(str(self.pods / uid / "shm"), syscalls.MNT_DETACH)
+        for name in TMPFS:
+            with suppress(OSError):
+                syscalls.umount(str(self.pods / uid / name), syscalls.MNT_DETACH)
         shutil.rmtree(self.pods / uid, ignore_errors=True)
 
     def inspect(self, uid: str) -> Actual:
@@ -250,6 +254,7 @@ class LinuxRuntime:
                 for path in log.parent.glob(f"{log.name}*"):
                     path.unlink(missing_ok=True)
                 shutil.rmtree(directory / str(attempt))
+                (directory.parents[1] / "messages" / f"{directory.name}.{attempt}").unlink(missing_ok=True)
 
     def _sandbox(self, uid: str) -> Sandbox | None:
         stored = _read(self.pods / uid / "sandbox.json")

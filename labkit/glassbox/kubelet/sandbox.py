@@ -7,7 +7,7 @@ namespace, so when it dies the kernel ends every container of the pod with it.
 The pod's directory (made by runtime.py):
     pause.sock                                   where pause listens; one JSON message a request
     containers/<name>/<attempt>/config.json      what to run; written before the request to start it
-    containers/<name>/<attempt>/termination-log  what the container says of its end
+    messages/<name>.<attempt>                    what the container says of its end, on a file system of the pod's own
     containers/<name>/<attempt>/state.json       what became of it; replaced as a whole, so a reader sees old or new
 
 Requests: start, signal (answered {} or {"error": ...}); watch (a message whenever a state changed); follow (a message
@@ -270,7 +270,7 @@ class Pause:
 
     def _last_words(self, key: Key, code: int) -> dict:
         """Return what the container left in its termination log, or if it asks so the end of its log."""
-        with open(self._directory(key) / "termination-log", "rb") as file:
+        with open(self.directory / "messages" / f"{key[0]}.{key[1]}", "rb") as file:
             words = file.read(MAX_MESSAGE).decode(errors="replace")
         config = json.loads((self._directory(key) / "config.json").read_text())
         if not words and code and config["log_as_message"]:

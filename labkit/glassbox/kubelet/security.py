@@ -12,11 +12,10 @@ Upstream: pkg/kubelet/kuberuntime/security_context_others.go, pkg/securitycontex
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 
 from labkit.glassbox import objects
 from labkit.glassbox.kubelet.env import ConfigError
+from labkit.glassbox.user_namespace import has_one_id
 
 _NAMES = """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
 NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
@@ -64,15 +63,8 @@ class Security:
         return asdict(self)
 
 
-@cache
-def one_id() -> bool:
-    """Tell whether this machine maps a single user."""
-    lines = Path("/proc/self/uid_map").read_text().splitlines()
-    return sum(int(line.split()[2]) for line in lines) == 1
-
-
 def plan(pod: dict, container: dict, *, single: bool) -> Security:
-    """Return what a container's contexts ask for; `single` as `one_id` tells. Raises ConfigError."""
+    """Return what a container's contexts ask for; `single` as `has_one_id` tells. Raises ConfigError."""
     context = effective(pod, container)
     _check_not_root(pod, container, context)
     gid = context.get("runAsGroup") or 0
@@ -103,7 +95,7 @@ def capabilities(wanted: dict) -> tuple[int, ...]:
 
 def unimplemented(pod: dict, container: dict | None, *, single: bool | None = None) -> Iterator[str]:
     """Name what a context asks for that is not to be had here: the pod's own, or that of a container."""
-    single = one_id() if single is None else single
+    single = has_one_id() if single is None else single
     context = (container or pod["spec"]).get("securityContext") or {}
     for field, value in context.items():
         if field not in ANYTHING and (why := _refused(field, value, single)) is not None:

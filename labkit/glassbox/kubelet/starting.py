@@ -22,6 +22,7 @@ from labkit.glassbox.kubelet.runtime import Actual, ContainerConfig, Sandbox
 from labkit.glassbox.kubelet.status import Waiting
 from labkit.glassbox.kubelet.surroundings import RETRY, Surroundings
 from labkit.glassbox.kubelet.zygote import SandboxError
+from labkit.glassbox.user_namespace import has_one_id
 
 
 class Starter:
@@ -44,7 +45,7 @@ class Starter:
             self.around.warn(pod, "FailedMount", str(error))
             self.around.again(uid, RETRY)
             return waiting
-        fs_group.own(pod, made.values(), single=security.one_id())
+        fs_group.own(pod, made.values(), single=has_one_id())
         if todo.new_sandbox:
             actual = self._new_sandbox(pod, actual)
             if actual.sandbox is None:
@@ -103,12 +104,13 @@ class Starter:
     def _config(self, pod: dict, actual: Actual, start: Start, image: Image, made: dict[str, Path]) -> ContainerConfig:
         assert actual.sandbox
         container, runtime = start.container, self.around.runtime
-        confined = security.plan(pod, container, single=security.one_id())
+        confined = security.plan(pod, container, single=has_one_id())
         base = {**image.env, "HOSTNAME": actual.sandbox.hostname, "HOME": "/" if confined.uid else "/root"}
         base |= {"TERM": "xterm"} if container.get("tty") else {}
         facts = self.around.facts(pod, actual)
         variables = env.environment(pod, container, base, facts, self.around.lookup(pod))
         shared = self._files(pod, actual.sandbox)
+        steps = rootfs.plan(image, shared, volumes.mounts(container, made, pod, variables), masked=confined.masked)
         return ContainerConfig(
             name=container["name"],
             attempt=start.attempt,
@@ -118,9 +120,9 @@ class Starter:
             env=variables,
             cwd=container.get("workingDir") or "/",
             root=str(runtime.root),
-            steps=rootfs.plan(image, shared, volumes.mounts(container, made, pod, variables), masked=confined.masked),
+            steps=steps,
             security=confined.as_dict(),
-            limits=self._limits(pod, container, made, shared.shm).as_dict(),
+            limits=self._limits(pod, container, [shared.shm, *self._memory(pod, container, made)], steps).as_dict(),
             log=str(self.around.log_directory(pod) / container["name"] / f"{start.attempt}.log"),
             termination_log=container.get("terminationMessagePath") or "/dev/termination-log",
             backoff=start.backoff,
@@ -133,11 +135,14 @@ class Starter:
             tty=container.get("tty", False),
         )
 
-    def _limits(self, pod: dict, container: dict, made: dict[str, Path], shm: str) -> limits.Limits:
+    def _limits(self, pod: dict, container: dict, shared: list[str], steps: list[rootfs.Step]) -> limits.Limits:
         capacity = quantity.bytes_of(self.around.node.allocatable["memory"])
         qos = (pod.get("status") or {}).get("qosClass", "BestEffort")
-        mounted = [str(made[name]) for name in volumes.in_memory(pod, container)]
-        return limits.plan(container, qos, capacity, [shm, *mounted])
+        own = [target for kind, target, *_ in steps if kind == "tmpfs"]
+        return limits.plan(container, qos, capacity, shared, own)
+
+    def _memory(self, pod: dict, container: dict, made: dict[str, Path]) -> list[str]:
+        return [str(made[name]) for name in volumes.in_memory(pod, container)]
 
     def _files(self, pod: dict, sandbox: Sandbox) -> rootfs.PodFiles:
         node = self.around.node

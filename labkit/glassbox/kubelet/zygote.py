@@ -22,7 +22,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.glassbox import syscalls
+from labkit.glassbox import syscalls, user_namespace
 from labkit.glassbox.kubelet.sandbox import Pause
 
 NAMESPACES = syscalls.CLONE_NEWNET | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWPID
@@ -87,10 +87,10 @@ def _make_sandbox(answers: socket.socket, directory: Path, hostname: str, host_n
     """Enter the new namespaces and fork pause, pid 1 of the pod; its parent is then the machine's first process."""
     try:
         listener = _listen(directory / SOCKET)
-        _enter_user_namespace()
+        user_namespace.copy()
         _limit_processes()
-        _enter_user_namespace()
-        syscalls.unshare(NAMESPACES & ~(syscalls.CLONE_NEWNET if host_network else 0))
+        user_namespace.copy(NAMESPACES & ~(syscalls.CLONE_NEWNET if host_network else 0))
+        _limit_shared_memory()
         syscalls.sethostname(hostname)
         if os.fork() == 0:
             _pause(answers, listener, directory)
@@ -132,44 +132,9 @@ def _leave_standard_files() -> None:
     os.close(null)
 
 
-def _enter_user_namespace() -> None:
-    """Make a user namespace that has the ids of the one around it, and be its root."""
-    ids = {kind: _identity(Path(f"/proc/self/{kind}_map").read_text()) for kind in ("uid", "gid")}
-    if sum(count for _, _, count in ids["uid"]) == 1:
-        syscalls.unshare(syscalls.CLONE_NEWUSER)
-        syscalls.map_ids(ids["uid"], ids["gid"])
-        return
-    # More than its own id nobody may map for himself: a fork that stays outside does.
-    waiting, entered = os.pipe()
-    outside = os.getpid()
-    helper = os.fork()
-    if helper == 0:
-        _map_for(outside, ids, waiting)
-    syscalls.unshare(syscalls.CLONE_NEWUSER)
-    os.write(entered, b"\n")
-    _, status = os.waitpid(helper, 0)
-    os.close(waiting)
-    os.close(entered)
-    if status:
-        raise SandboxError("user ids could not be mapped")
-
-
-def _map_for(pid: int, ids: dict[str, list[syscalls.IdRange]], waiting: int) -> NoReturn:
-    code = 1
-    try:
-        os.read(waiting, 1)
-        syscalls.map_ids(ids["uid"], ids["gid"], pid)
-        code = 0
-    except OSError:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def _identity(mapped: str) -> list[syscalls.IdRange]:
-    """Return the map of a namespace that has all ids that `mapped`, a uid_map as /proc shows it, has: pure."""
-    lines = (line.split() for line in mapped.splitlines())
-    return [(int(inside), int(inside), int(count)) for inside, _, count in lines]
+def _limit_shared_memory() -> None:
+    """Bound System V's shared memory, which belongs to no process and no file system: 64 MiB in pages."""
+    Path("/proc/sys/kernel/shmall").write_text(str(64 * 2**20 // resource.getpagesize()))
 
 
 def _limit_processes() -> None:
