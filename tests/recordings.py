@@ -18,6 +18,7 @@ from tests.recordings_scope import is_compared, within_scope
 PLACEHOLDER = re.compile(r"<(?:uid|rv|hash|rand|pod-ip|cluster-ip|port|continue|digest|event|id)(?:-\d+)?>")
 ANYTHING = re.compile(r"<(?:rv|time|age|token|pem|pem-base64|log-time|etag|id)>")
 POLL_SECONDS = 5
+POLL_AUTOSCALER_SECONDS = 20  # it looks every 15
 ACCOUNT_IS_THERE = "setup: wait for the default service account"
 IGNORED_FIELDS = {"managedFields", "remainingItemCount"}
 
@@ -34,7 +35,10 @@ class Replay:
         found = self.once(exchange)
         if exchange["name"] == ACCOUNT_IS_THERE:
             self.await_authority(exchange["request"])
-        deadline = time.monotonic() + POLL_SECONDS
+        patience = (
+            POLL_AUTOSCALER_SECONDS if "/horizontalpodautoscalers/" in exchange["request"]["path"] else POLL_SECONDS
+        )
+        deadline = time.monotonic() + patience
         while found and exchange.get("poll") and time.monotonic() < deadline:
             time.sleep(0.05)  # as the recorder did: the recording is of a state that is reached
             found = self.once(exchange)
