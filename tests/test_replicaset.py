@@ -206,5 +206,5 @@ def test_a_replication_controller_does_the_same_by_a_plain_map_of_labels(api_ser
         assert (adopted[0]["kind"], adopted[0]["apiVersion"]) == ("ReplicationController", "v1")
         api.delete("pods", orphan["metadata"]["name"], namespace)
         eventually(lambda: len(names(pods_of(api, namespace)) - {"orphan"}) == 2)
-    status = api.get("replicationcontrollers", "web", namespace)["status"]
-    assert status == {"replicas": 2, "fullyLabeledReplicas": 2, "observedGeneration": 1}
+        expected = {"replicas": 2, "fullyLabeledReplicas": 2, "observedGeneration": 1}
+        eventually(lambda: api.get("replicationcontrollers", "web", namespace)["status"] == expected)

@@ -9,34 +9,32 @@ Upstream: pkg/controller/daemon/daemon_controller.go, update.go
 from __future__ import annotations
 
 from labkit.glassbox import objects
-from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.controllers import history
 from labkit.glassbox.controllers import pods as podutil
-from labkit.glassbox.controllers.claims import Claimants, claim
+from labkit.glassbox.controllers.claims import claim
 from labkit.glassbox.controllers.daemonset_plan import Sight, places, plan, roll, status_of
 from labkit.glassbox.controllers.daemonset_pods import node_of, pod_for
-from labkit.glassbox.controllers.pod_control import PodControl
+from labkit.glassbox.controllers.pod_owner import PodOwnerController
 
 BURST = 250  # pods made or deleted in one round
 FIRST_DELAY, LONGEST_DELAY = 1.0, 900.0  # seconds between two replacements of a failed pod on a node
 
 
-class DaemonSetController(Controller):
-    """One round a key: claim pods and revisions, put the nodes right or roll, report."""
+class DaemonSetController(PodOwnerController):
+    """One round a set: claim pods and revisions, put the nodes right or roll, report."""
 
     name = "daemonset-controller"
     workers = 2
+    kind, resource = "DaemonSet", "daemonsets"
 
     def __init__(self, api, cache, recorder):
         self.placing: dict[str, tuple] = {}  # node → what decides whether a daemon's pod belongs there
         self.failures: dict[tuple[str, str], tuple[float, float]] = {}  # (set's UID, node) → last time, delay then
         super().__init__(api, cache, recorder)
-        self.pods = PodControl(api, recorder)
 
     @property
     def watches(self):
-        pods = Claimants("DaemonSet", self.cache["daemonsets"], self.cache["pods"])
-        return {"daemonsets": itself, "pods": pods.keys, "nodes": self.all_if_it_matters}
+        return {**super().watches, "nodes": self.all_if_it_matters}
 
     def all_if_it_matters(self, node: dict) -> list[str]:
         """A node that came, went or changed its labels or taints concerns every set; a heartbeat none."""
@@ -50,15 +48,8 @@ class DaemonSetController(Controller):
             self.placing.pop(name, None)
         return [objects.key(ds) for ds in self.cache["daemonsets"].list()]
 
-    def reconcile(self, key: str) -> None:
-        ds = self.cache["daemonsets"].get(key)
-        if ds is None:
-            self.pods.expectations.forget(key)
-            return  # gone: the garbage collector takes its pods
+    def sync(self, ds: dict) -> None:
         if objects.is_deleting(ds):
-            return
-        if not self.pods.is_seen(key, self.cache["pods"]):
-            self.queue.add_after(key, 0.05)
             return
         pods = claim(self.api, ds, "pods", self.cache["pods"].list(objects.namespace(ds)))
         revisions = history.claimed(self.api, ds, self.cache[history.REVISIONS])
@@ -68,7 +59,7 @@ class DaemonSetController(Controller):
         try:
             self.act(sight, pods)
         finally:
-            self.report(sight, pods, collisions)
+            self.report(ds, status_of(sight, collisions), pods)
         live = [f"{objects.name(ds)}-{objects.labels(pod).get(history.POD_LABEL)}" for pod in pods]
         history.truncate(self.api, ds, revisions, [objects.name(revision), *live])
 
@@ -100,10 +91,3 @@ class DaemonSetController(Controller):
         message = f"Found failed daemon pod {where}, will try to kill it"
         self.recorder.event(ds, "Warning", "FailedDaemonPod", message)
         return True
-
-    def report(self, sight: Sight, pods: list[dict], collisions: int) -> None:
-        ds, status = sight.ds, status_of(sight, collisions)
-        if status != ds.get("status"):
-            self.api.update_status("daemonsets", {**ds, "status": status})
-        if wait := podutil.until_available(pods, ds["spec"].get("minReadySeconds", 0), sight.now):
-            self.queue.add_after(objects.key(ds), wait)

@@ -43,7 +43,7 @@ class Sight:
     now: float
 
     def is_available(self, pod: dict) -> bool:
-        return podutil.is_available(pod, self.ds["spec"].get("minReadySeconds", 0), self.now)
+        return podutil.is_available(pod, podutil.min_ready(self.ds), self.now)
 
     def new_and_old(self, pods: list[dict]) -> tuple[dict | None, dict | None]:
         """Return the oldest pod of the set's template, and of an earlier one."""

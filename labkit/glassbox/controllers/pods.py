@@ -44,6 +44,11 @@ def is_terminating(pod: dict) -> bool:
     return has_not_ended(pod) and objects.is_deleting(pod)
 
 
+def min_ready(owner: dict) -> int:
+    """Return for how many seconds a pod must be ready before it counts as available."""
+    return owner["spec"].get("minReadySeconds", 0)
+
+
 def ready_since(pod: dict) -> float | None:
     """Return when the pod became ready, in seconds since the epoch, or None when it is not."""
     condition = objects.condition(pod, "Ready")

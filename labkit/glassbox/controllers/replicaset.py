@@ -3,8 +3,8 @@
 Pods belong to a replica set by their owner reference (a UID), not by their name: one whose labels match and that has no
 controller is adopted, one whose labels stopped matching is released, and then there is one too few.
 
-The copy of the pods may be behind this controller's own writes; acting on it again would make a pod twice. So a key
-waits until the copy has seen what the last round created and deleted (`PodControl`).
+`PodOwnerController` calls sync() with a set whenever the set or one of its pods has changed, and its copy of the pods
+shows all that the last round did.
 
 Upstream: pkg/controller/replicaset/replica_set.go, pkg/controller/controller_utils.go
 """
@@ -14,10 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labkit.glassbox import objects
-from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.controllers import pods as podutil
-from labkit.glassbox.controllers.claims import Claimants, claim
-from labkit.glassbox.controllers.pod_control import PodControl
+from labkit.glassbox.controllers.claims import claim
+from labkit.glassbox.controllers.pod_owner import PodOwnerController
 from labkit.glassbox.errors import ApiError
 
 BURST = 500  # pods made or deleted in one round
@@ -31,35 +30,20 @@ class Failure:
     error: ApiError
 
 
-class ReplicaSetController(Controller):
-    """One round a key: claim what belongs to it, make what is missing, delete what is too much, report."""
+class ReplicaSetController(PodOwnerController):
+    """One round a set: claim what belongs to it, make what is missing, delete what is too much, report."""
 
     name = "replicaset-controller"
     workers = 5
     kind, resource = "ReplicaSet", "replicasets"
     counts_terminating = True
 
-    def __init__(self, api, cache, recorder):
-        super().__init__(api, cache, recorder)
-        self.pods = PodControl(api, recorder)
-
-    @property
-    def watches(self):
-        pods = Claimants(self.kind, self.cache[self.resource], self.cache["pods"])
-        return {self.resource: itself, "pods": pods.keys}
-
-    def reconcile(self, key: str) -> None:
-        rs = self.cache[self.resource].get(key)
-        if rs is None:
-            self.pods.expectations.forget(key)
-            return  # gone: the garbage collector takes its pods
-        if not self.pods.is_seen(key, self.cache["pods"]):
-            self.queue.add_after(key, 0.05)
-            return
+    def sync(self, rs: dict) -> None:
         active = [pod for pod in self.cache["pods"].list(objects.namespace(rs)) if podutil.is_active(pod)]
         pods = claim(self.api, rs, "pods", active)
         failure = None if objects.is_deleting(rs) else self.act(rs, pods)
-        self.report(rs, pods, failure)
+        terminating = self.terminating(rs) if self.counts_terminating else None
+        self.report(rs, status_of(rs, pods, terminating, self.now(), failure), pods)
         if failure:
             raise failure.error
 
@@ -75,20 +59,8 @@ class ReplicaSetController(Controller):
             return Failure("FailedCreate" if missing else "FailedDelete", error)
         return None
 
-    def report(self, rs: dict, pods: list[dict], failure: Failure | None) -> None:
-        now = self.now()
-        terminating = None
-        if self.counts_terminating:
-            terminating = sum(map(podutil.is_terminating, self.cache["pods"].owned_by(objects.uid(rs))))
-        status = status_of(rs, pods, terminating, now, failure)
-        if status != rs.get("status"):
-            self.api.update_status(self.resource, {**rs, "status": status})
-        if wait := podutil.until_available(pods, min_ready(rs), now):
-            self.queue.add_after(objects.key(rs), wait)
-
-
-def min_ready(rs: dict) -> int:
-    return rs["spec"].get("minReadySeconds", 0)
+    def terminating(self, rs: dict) -> int:
+        return sum(map(podutil.is_terminating, self.cache["pods"].owned_by(objects.uid(rs))))
 
 
 def plan(rs: dict, pods: list[dict]) -> tuple[int, list[dict]]:
@@ -107,7 +79,7 @@ def status_of(rs: dict, pods: list[dict], terminating: int | None, now: float, f
     counts = {
         "fullyLabeledReplicas": sum(labels.items() <= objects.labels(pod).items() for pod in pods),
         "readyReplicas": len(ready),
-        "availableReplicas": sum(podutil.is_available(pod, min_ready(rs), now) for pod in ready),
+        "availableReplicas": sum(podutil.is_available(pod, podutil.min_ready(rs), now) for pod in ready),
     }
     status = {"replicas": len(pods), **{key: count for key, count in counts.items() if count}}
     status |= {} if terminating is None else {"terminatingReplicas": terminating}

@@ -10,12 +10,12 @@ Upstream: pkg/controller/statefulset/stateful_set.go, stateful_set_control.go, s
 from __future__ import annotations
 
 from labkit.glassbox import objects
-from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.controllers import history
 from labkit.glassbox.controllers import pods as podutil
 from labkit.glassbox.controllers import statefulset_pods as identity
-from labkit.glassbox.controllers.claims import Claimants, claim
+from labkit.glassbox.controllers.claims import claim
 from labkit.glassbox.controllers.pod_control import PodControl
+from labkit.glassbox.controllers.pod_owner import PodOwnerController
 from labkit.glassbox.controllers.statefulset_plan import partition, plan, revision_of, status_of
 from labkit.glassbox.errors import ApiError
 
@@ -31,29 +31,15 @@ class StatefulPodControl(PodControl):
         return f"{verb} Pod {objects.name(pod)} in StatefulSet {objects.name(owner)} failed error: {error.message}"
 
 
-class StatefulSetController(Controller):
-    """One round a key: claim pods and revisions, take one step, report."""
+class StatefulSetController(PodOwnerController):
+    """One round a set: claim pods and revisions, take one step, report."""
 
     name = "statefulset-controller"
     workers = 5
+    kind, resource = "StatefulSet", "statefulsets"
+    control = StatefulPodControl
 
-    def __init__(self, api, cache, recorder):
-        super().__init__(api, cache, recorder)
-        self.pods = StatefulPodControl(api, recorder)
-
-    @property
-    def watches(self):
-        pods = Claimants("StatefulSet", self.cache["statefulsets"], self.cache["pods"])
-        return {"statefulsets": itself, "pods": pods.keys}
-
-    def reconcile(self, key: str) -> None:
-        sts = self.cache["statefulsets"].get(key)
-        if sts is None:
-            self.pods.expectations.forget(key)
-            return  # gone: the garbage collector takes its pods
-        if not self.pods.is_seen(key, self.cache["pods"]):
-            self.queue.add_after(key, 0.05)
-            return
+    def sync(self, sts: dict) -> None:
         pods = claim(self.api, sts, "pods", self.candidates(sts))
         revisions = history.claimed(self.api, sts, self.cache[history.REVISIONS])
         update, collisions = history.current(self.api, sts, revisions, HASH_LABEL)
@@ -63,7 +49,8 @@ class StatefulSetController(Controller):
             if not objects.is_deleting(sts):
                 self.act(sts, pods, current, update)
         finally:
-            self.report(sts, pods, objects.name(current), objects.name(update), collisions)
+            names = objects.name(current), objects.name(update)
+            self.report(sts, status_of(sts, pods, *names, collisions, self.now()), pods)
         live = [objects.name(current), objects.name(update), *map(revision_of, pods)]
         history.truncate(self.api, sts, revisions, live)
 
@@ -119,10 +106,3 @@ class StatefulSetController(Controller):
                 raise
         else:
             self.recorder.event(sts, "Normal", "SuccessfulCreate", f"{claim} {pod} success")
-
-    def report(self, sts: dict, pods: list[dict], current: str, update: str, collisions: int) -> None:
-        status = status_of(sts, pods, current, update, collisions, self.now())
-        if status != sts.get("status"):
-            self.api.update_status("statefulsets", {**sts, "status": status})
-        if wait := podutil.until_available(pods, sts["spec"].get("minReadySeconds", 0), self.now()):
-            self.queue.add_after(objects.key(sts), wait)

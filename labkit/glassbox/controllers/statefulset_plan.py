@@ -82,8 +82,9 @@ def partition(sts: dict) -> int:
 
 def is_healthy(sts: dict, pod: dict | None, now: float) -> bool:
     """Tell whether the pod is there to stay and has been ready for long enough."""
-    least = sts["spec"].get("minReadySeconds", 0)
-    return pod is not None and not objects.is_deleting(pod) and podutil.is_available(pod, least, now)
+    if pod is None or objects.is_deleting(pod):
+        return False
+    return podutil.is_available(pod, podutil.min_ready(sts), now)
 
 
 def revision_of(pod: dict) -> str:
@@ -98,7 +99,6 @@ def status_of(sts: dict, pods: list[dict], current: str, update: str, collisions
     is_rolling = (sts["spec"].get("updateStrategy") or {}).get("type") != "OnDelete"
     if is_rolling and len(pods) == len(ready) == updated == wanted:
         current = update
-    least = sts["spec"].get("minReadySeconds", 0)
     counts = {"readyReplicas": len(ready), "currentReplicas": staying.count(current), "updatedReplicas": updated}
     return {
         "observedGeneration": sts["metadata"].get("generation", 0),
@@ -107,5 +107,5 @@ def status_of(sts: dict, pods: list[dict], current: str, update: str, collisions
         "currentRevision": current,
         "updateRevision": update,
         "collisionCount": collisions,
-        "availableReplicas": sum(podutil.is_available(pod, least, now) for pod in ready),
+        "availableReplicas": sum(podutil.is_available(pod, podutil.min_ready(sts), now) for pod in ready),
     }
