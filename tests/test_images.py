@@ -48,6 +48,37 @@ def test_an_unknown_image_names_those_there_are(catalogue):
         catalogue.resolve("nginx:1.27")
 
 
+def test_a_cluster_may_declare_images_of_its_own(tmp_path, catalogue):
+    file = tmp_path / "images.yaml"
+    own = Images(catalogue.interpreters, file)
+    with pytest.raises(ImageError, match="no image example.com/shop"):
+        own.resolve("example.com/shop:1.0")
+    shop = "{base: python, version: '3.12', command: [python3, /app/shop.py], env: {MODE: x}, files: {/app: code}}"
+    file.write_text(f"images:\n  example.com/shop: {shop}\n")
+    found = own.resolve("example.com/shop:1.0")
+    assert (found.name, found.command) == ("example.com/shop:1.0", ("python3", "/app/shop.py"))
+    assert (found.interpreter.minor, found.env["MODE"], found.env["LANG"]) == ("3.12", "x", "C.UTF-8")
+    steps = rootfs.plan(found, rootfs.PodFiles("web", "", "/shm"), [])
+    assert ("bind", "/app", str(tmp_path / "code"), "ro") in steps
+    assert "example.com/shop" in own.names()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("images: {shop: {base: windows}}", "shop: base must be one of python, tools, pause, not 'windows'"),
+        ("images: {shop: {base: tools, entrypoint: x}}", "shop: unknown field 'entrypoint'"),
+        ("images: {'shop:1': {base: tools}}", "shop:1: expected a name without a tag"),
+        ("pictures: {}", "expected images: with an entry for each name"),
+    ],
+)
+def test_a_declaration_that_says_something_else_is_refused(tmp_path, text, message):
+    file = tmp_path / "images.yaml"
+    file.write_text(text)
+    with pytest.raises(ImageError, match=message):
+        images.declare(file, tmp_path / "place.yaml")
+
+
 def test_a_malformed_name_is_an_invalid_image_name(catalogue):
     with pytest.raises(ImageError) as caught:
         catalogue.resolve("Not A Name")

@@ -271,6 +271,18 @@ def test_a_log_of_a_container_that_waits_says_what_it_waits_for(cluster, namespa
     assert "no image nosuch; there are: python:" in events(cluster, namespace)
 
 
+def test_an_image_of_the_cluster_s_own_runs_what_was_declared(cluster, namespace, tmp_path):
+    (tmp_path / "words").write_text("hello from a file")
+    declared = "{base: tools, command: [cat, /app/words], files: {/app/words: words}}"
+    (tmp_path / "images.yaml").write_text(f"images:\n  example.com/greeter: {declared}\n")
+    done = cluster.labkit("up", "--name", cluster.name, "--images", str(tmp_path / "images.yaml"))
+    assert "images: example.com/greeter" in done.stdout, done.stderr
+    greets = pod("greets", "", restartPolicy="Never")
+    greets["spec"]["containers"] = [{"name": "c0", "image": "example.com/greeter:2"}]
+    make(cluster, namespace, greets, until="jsonpath={.status.phase}=Succeeded")
+    assert logs(cluster, namespace, "greets") == "hello from a file"
+
+
 # killed components
 
 

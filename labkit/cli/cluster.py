@@ -26,7 +26,9 @@ named = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Th
 @click.option("--nodes", type=click.IntRange(1, 200), help="How many nodes; the last time's number, at first 2.")
 @click.option("--idle-hours", type=click.FloatRange(0.01), default=2.0, show_default=True,
               help="Stop after so many hours without a request.")  # fmt: skip
-def up(name: str, nodes: int | None, idle_hours: float) -> None:
+@click.option("--images", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Declares images of the cluster's own.")  # fmt: skip
+def up(name: str, nodes: int | None, idle_hours: float, images: Path | None) -> None:
     """Start an embedded cluster and wait until its nodes are Ready."""
     begin = time.monotonic()
     started = glassbox.up(name, nodes=nodes, progress=_step, idle_limit=idle_hours * 3600)
@@ -34,6 +36,8 @@ def up(name: str, nodes: int | None, idle_hours: float) -> None:
         _step("done", f"cluster {name} is already running")
     else:
         _step("done", f"cluster {name} is up ({time.monotonic() - begin:.1f} s)")
+    if images:
+        _step("done", f"images: {', '.join(glassbox.declare_images(name, images))}")
     click.echo(f"  next: labkit kubectl{_option(name)} get pods -A")
     click.echo(f"  or:   export KUBECONFIG={started.files.kubeconfig}")
 

@@ -75,6 +75,11 @@ class Layout:
         """Held by the machine and its components as long as one of them lives."""
         return self.root / "lock"
 
+    @property
+    def images(self) -> Path:
+        """Declares images of the cluster's own, if it is there."""
+        return self.root / "images.yaml"
+
     def component_kubeconfig(self, component: str) -> Path:
         """Return a component's way in, from inside the machine."""
         return self.root / "components" / f"{component}.kubeconfig"
@@ -159,6 +164,7 @@ def kubelet(files: Layout, node: NodeNetwork) -> Component:
         "--hostname-override": node.name,
         "--node-ip": node.address,
         "--pod-cidr": node.pod_cidr,
+        "--images-file": files.images,
         "--cluster-dns": DNS_ADDRESS,
         "--cluster-domain": "cluster.local",
         "--root-dir": files.node(node.name),

@@ -51,6 +51,16 @@ def up(name: str, *, nodes: int | None, progress: launcher.Progress, idle_limit:
         return launcher.up(name, nodes, progress=progress, idle_limit=idle_limit)
 
 
+def declare_images(name: str, file: Path) -> list[str]:
+    """Give a cluster the images that a file declares, in the place of those it had; return their names."""
+    from labkit.glassbox.kubelet.images import ImageError, declare
+
+    try:
+        return declare(file, _layout(name).images)
+    except ImageError as error:
+        raise ClusterError(str(error)) from None
+
+
 def down(name: str, *, purge: bool) -> bool:
     """Stop a cluster; tell whether it ran."""
     with _own_errors():

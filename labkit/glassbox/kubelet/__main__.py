@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--root-dir", type=Path, required=True, help="where volumes and logs lie")
     made.add_argument("--run-dir", type=Path, required=True, help="where sandboxes are found again; on a private tmpfs")
     made.add_argument("--node-labels", default="", help="labels of the node: key=value,key=value")
+    made.add_argument("--images-file", type=Path, help="declares images beside those that there always are")
     made.add_argument("--cluster-dns", default="", help="whom pods ask for names")
     made.add_argument("--cluster-domain", default="cluster.local", help="what the pods' names end with")
     made.add_argument("--port", type=int, default=PORT, help="port of the kubelet's server (default: %(default)s)")
@@ -75,6 +76,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         run_dir=arguments.run_dir.absolute(),
         labels={key: value for key, _, value in pairs},
         server=server,
+        images_file=arguments.images_file,
         cluster_dns=arguments.cluster_dns,
         cluster_domain=arguments.cluster_domain,
     )

@@ -54,6 +54,7 @@ class Options:
     run_dir: Path
     labels: dict[str, str]
     server: ServerOptions | None
+    images_file: Path | None = None
     cluster_dns: str = ""
     cluster_domain: str = "cluster.local"
 
@@ -85,7 +86,7 @@ class Kubelet:
         )
         cache = ObjectCache(api, self.look_again)
         around = Surroundings(api, self.runtime, self.events, self.look_again, node, time, cache)
-        pulls = ImagePulls(Images(), self.events, time)
+        pulls = ImagePulls(Images(more=options.images_file), self.events, time)
         self.worker = PodWorker(around, self.by_uid.get, pulls, self.addresses)
         self.stats = Stats(options.node_name, self.runtime, self.by_uid.get, time)
         self.evictor = Evictor(around, self._pods, self.stats, self.worker.condemn)

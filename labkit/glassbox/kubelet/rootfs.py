@@ -59,6 +59,7 @@ def plan(image: Image, pod: PodFiles, mounts: Sequence[Mount], *, masked: bool =
     base = {"python": _python, "tools": _tools, "pause": lambda _: []}[image.base]
     return [
         *base(image),
+        *(("bind", target, source, "ro") for target, source in image.files),
         *_system(),
         *_etc(image, pod),
         *(
