@@ -44,8 +44,8 @@ def pod(ordinal, state="ready", revision="web-new"):
 
 
 def step(sts, *pods):
-    todo = plan(sts, list(pods), "web-new", NOW)
-    return todo.make, [each["metadata"]["name"] for each in todo.delete]
+    make, delete = plan(sts, list(pods), "web-new", NOW)
+    return make, [each["metadata"]["name"] for each in delete]
 
 
 def old(ordinal, state="ready"):

@@ -62,12 +62,12 @@ class StatefulSetController(PodOwnerController):
     def act(self, sts: dict, pods: list[dict], current: dict, update: dict) -> None:
         for pod in pods:
             self.mend(sts, pod)
-        step = plan(sts, pods, objects.name(update), self.now())
+        make, delete = plan(sts, pods, objects.name(update), self.now())
         below = identity.ordinals(sts)[: partition(sts)]
-        for ordinal in step.make:
+        for ordinal in make:
             self.claim_volumes(sts, ordinal)
             self.pods.create(sts, identity.pod_from(sts, current if ordinal in below else update, ordinal))
-        for pod in step.delete:
+        for pod in delete:
             self.pods.delete(sts, pod)
 
     def mend(self, sts: dict, pod: dict) -> None:

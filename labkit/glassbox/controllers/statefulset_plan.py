@@ -11,24 +11,17 @@ Upstream: pkg/controller/statefulset/stateful_set_control.go
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from labkit.glassbox import objects
 from labkit.glassbox.controllers import pods as podutil
 from labkit.glassbox.controllers.history import POD_LABEL
 from labkit.glassbox.controllers.statefulset_pods import ordinal_of, ordinals
 
-
-@dataclass(frozen=True)
-class Step:
-    """Ordinals to make pods of, and pods to delete; neither means that something is waited for, or nothing is left."""
-
-    make: list[int] = field(default_factory=list)
-    delete: list[dict] = field(default_factory=list)
+Step = tuple[list[int], list[dict]]  # ordinals to make pods of, pods to delete
+WAIT: Step = ([], [])
 
 
 def plan(sts: dict, pods: list[dict], update: str, now: float) -> Step:
-    """Return the next step; scaling comes before updating to the revision named `update`."""
+    """Return the next step, an empty one to wait; scaling comes before updating to the revision named `update`."""
     found = {ordinal: pod for pod in pods if (ordinal := ordinal_of(sts, pod)) is not None}
     ours = {ordinal: found.get(ordinal) for ordinal in ordinals(sts)}
     surplus = [found[each] for each in sorted(found.keys() - ours.keys(), reverse=True)]
@@ -43,36 +36,36 @@ def at_once(ours: dict[int, dict | None], surplus: list[dict]) -> Step | None:
     going = [pod for pod in ours.values() if pod and not podutil.has_not_ended(pod)] + surplus
     make = [ordinal for ordinal, pod in ours.items() if pod is None]
     delete = [pod for pod in going if not objects.is_deleting(pod)]
-    return Step(make, delete) if make or delete else None
+    return (make, delete) if make or delete else None
 
 
 def in_order(sts: dict, ours: dict[int, dict | None], surplus: list[dict], now: float) -> Step | None:
     for ordinal, pod in ours.items():
         if pod is None:
-            return Step(make=[ordinal])
+            return [ordinal], []
         if not podutil.has_not_ended(pod) and not objects.is_deleting(pod):
-            return Step(delete=[pod])
+            return [], [pod]
         if not is_healthy(sts, pod, now):
-            return Step()
+            return WAIT
     if not surplus:
         return None
     highest, *lower = surplus
     # A broken pod may go if none below it is broken too: the lower one blocks, as it does on the way up.
     is_blocked = not is_healthy(sts, highest, now) and not all(is_healthy(sts, pod, now) for pod in lower)
-    return Step() if objects.is_deleting(highest) or is_blocked else Step(delete=[highest])
+    return WAIT if objects.is_deleting(highest) or is_blocked else ([], [highest])
 
 
 def next_to_update(sts: dict, ours: dict[int, dict | None], update: str, now: float) -> Step:
     strategy = sts["spec"].get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete":
-        return Step()
+        return WAIT
     for ordinal in reversed(ordinals(sts)[partition(sts) :]):
         pod = ours[ordinal]
         if pod and revision_of(pod) != update and not objects.is_deleting(pod):
-            return Step(delete=[pod])
+            return [], [pod]
         if not is_healthy(sts, pod, now):
-            return Step()
-    return Step()
+            return WAIT
+    return WAIT
 
 
 def partition(sts: dict) -> int:
