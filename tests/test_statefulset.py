@@ -143,11 +143,14 @@ def test_when_all_pods_are_of_the_new_revision_it_becomes_the_current_one():
 
 # -- names and claims
 
-DATA = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+CLAIM = {
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+}
 
 
 def test_a_pod_has_its_name_as_host_name_and_its_ordinal_in_its_labels():
-    sts = stateful(2, serviceName="peers", volumeClaimTemplates=[DATA])
+    sts = stateful(2, serviceName="peers", volumeClaimTemplates=[CLAIM])
     sts["spec"]["template"]["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}, {"name": "data", "emptyDir": {}}]
     revision = {"metadata": {"name": "web-abc"}, "data": {"spec": {"template": sts["spec"]["template"]}}}
     made = identity.pod_from(sts, revision, 1)
@@ -172,9 +175,9 @@ def test_only_a_name_of_the_set_and_a_number_has_an_ordinal():
 
 
 def test_claims_are_named_after_template_set_and_ordinal():
-    [claim] = identity.claims_from(stateful(1, volumeClaimTemplates=[DATA]), 0)
+    [claim] = identity.claims_from(stateful(1, volumeClaimTemplates=[CLAIM]), 0)
     assert claim["metadata"] == {"name": "data-web-0", "namespace": "n", "labels": {"app": "web"}}
-    assert claim["spec"] == DATA["spec"]
+    assert claim["spec"] == CLAIM["spec"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +191,7 @@ def test_claims_are_named_after_template_set_and_ordinal():
 )
 def test_whom_a_claim_goes_with_follows_the_retention_policy(deleted, scaled, within, beyond):
     policy = {"whenDeleted": deleted, "whenScaled": scaled}
-    sts = stateful(1, volumeClaimTemplates=[DATA], persistentVolumeClaimRetentionPolicy=policy)
+    sts = stateful(1, volumeClaimTemplates=[CLAIM], persistentVolumeClaimRetentionPolicy=policy)
 
     def owners(ordinal):
         [claim] = identity.claims_from(sts, ordinal)
@@ -323,12 +326,8 @@ def test_an_orphan_with_a_name_of_the_set_is_adopted_and_labelled(api, namespace
 
 
 def test_claims_come_before_their_pod_and_stay_with_the_policy(api, namespace):
-    template = {
-        "metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
-    }
     policy = {"whenDeleted": "Retain", "whenScaled": "Delete"}
-    make(api, namespace, 2, podManagementPolicy="Parallel", volumeClaimTemplates=[template])
+    make(api, namespace, 2, podManagementPolicy="Parallel", volumeClaimTemplates=[CLAIM])
     appear(api, namespace, "web-0", "web-1")
     assert names(api.list("persistentvolumeclaims", namespace)["items"]) == {"data-web-0", "data-web-1"}
     api.patch(
@@ -358,3 +357,18 @@ def test_kubectl_rolls_a_stateful_set_out_and_back(cluster):
         assert kubectl("rollout", "undo", "sts/web") == "statefulset.apps/web rolled back\n"
         assert rolled_out in kubectl("rollout", "status", "sts/web", "--timeout=30s")
         assert kubectl("rollout", "history", "sts/web").split("\n")[2:4] == ["2         <none>", "3         <none>"]
+
+
+def test_pods_that_were_left_behind_are_taken_over_by_a_set_of_the_same_name_as_they_are(cluster):
+    with fresh_namespace(cluster) as namespace:
+        api = client(cluster)
+        make(api, namespace, 2, podManagementPolicy="Parallel")
+        cluster.kubectl("-n", namespace, "rollout", "status", "sts/web", "--timeout=30s")
+        before = {each["metadata"]["uid"] for each in api.list("pods", namespace)["items"]}
+        cluster.kubectl("-n", namespace, "delete", "sts/web", "--cascade=orphan")
+        sts = make(api, namespace, 2)
+        cluster.kubectl("-n", namespace, "rollout", "status", "sts/web", "--timeout=30s")
+        after = api.list("pods", namespace)["items"]
+        assert {each["metadata"]["uid"] for each in after} == before
+        assert {each["metadata"]["ownerReferences"][0]["uid"] for each in after} == {sts["metadata"]["uid"]}
+        assert list(revisions(api, namespace)) == [1]
