@@ -27,9 +27,25 @@ VERBS = {"get": "get", "create": "post", "update": "put", "delete": "delete", "p
 ON_COLLECTIONS = ("create",)
 OPTIONS = ("dryRun", "fieldManager", "fieldValidation")
 # The values that a field may have: upstream publishes them, the definitions that we read leave them out.
-CORE, APPS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1."
+CORE, APPS, BATCH = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1.", "io.k8s.api.batch.v1."
+RECLAIM = ("Delete", "Recycle", "Retain")
 ENUMS: dict[tuple[str, str], tuple[str, ...]] = {
     (APPS + "DeploymentStrategy", "type"): ("Recreate", "RollingUpdate"),
+    (APPS + "StatefulSetSpec", "podManagementPolicy"): ("OrderedReady", "Parallel"),
+    (APPS + "StatefulSetUpdateStrategy", "type"): ("OnDelete", "RollingUpdate"),
+    (APPS + "DaemonSetUpdateStrategy", "type"): ("OnDelete", "RollingUpdate"),
+    (BATCH + "CronJobSpec", "concurrencyPolicy"): ("Allow", "Forbid", "Replace"),
+    (BATCH + "JobSpec", "completionMode"): ("Indexed", "NonIndexed"),
+    (BATCH + "JobSpec", "podReplacementPolicy"): ("Failed", "TerminatingOrFailed"),
+    (BATCH + "PodFailurePolicyRule", "action"): ("Count", "FailIndex", "FailJob", "Ignore"),
+    (BATCH + "PodFailurePolicyOnExitCodesRequirement", "operator"): ("In", "NotIn"),
+    ("io.k8s.api.networking.v1.HTTPIngressPath", "pathType"): ("Exact", "ImplementationSpecific", "Prefix"),
+    ("io.k8s.api.policy.v1.PodDisruptionBudgetSpec", "unhealthyPodEvictionPolicy"): ("AlwaysAllow", "IfHealthyBudget"),
+    ("io.k8s.api.storage.v1.StorageClass", "reclaimPolicy"): RECLAIM,
+    ("io.k8s.api.storage.v1.StorageClass", "volumeBindingMode"): ("Immediate", "WaitForFirstConsumer"),
+    (CORE + "PersistentVolumeSpec", "persistentVolumeReclaimPolicy"): RECLAIM,
+    (CORE + "PersistentVolumeStatus", "phase"): ("Available", "Bound", "Failed", "Pending", "Released"),
+    (CORE + "PersistentVolumeClaimStatus", "phase"): ("Bound", "Lost", "Pending"),
     (CORE + "Container", "imagePullPolicy"): ("Always", "IfNotPresent", "Never"),
     (CORE + "Container", "terminationMessagePolicy"): ("FallbackToLogsOnError", "File"),
     (CORE + "ContainerPort", "protocol"): ("SCTP", "TCP", "UDP"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.columns import dig
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import difference, forbidden, invalid, one_of, required, unsupported
 from labkit.glassbox.resources.validation.metadata import label_selector

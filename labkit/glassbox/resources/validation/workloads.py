@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.claims import claim
 from labkit.glassbox.resources.validation.fields import (
     forbidden,
     invalid,
@@ -98,6 +99,8 @@ def statefulset(obj: dict) -> Iterator[Cause]:
     yield from numbers(spec.get("ordinals") or {}, "start", path="spec.ordinals")
     if spec.get("serviceName"):
         yield from names.check(names.dns_label, "spec.serviceName", spec["serviceName"])
+    for index, each in enumerate(spec.get("volumeClaimTemplates") or []):
+        yield from claim(each.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")
     yield from selector_and_template(spec, "StatefulSet", "statefulset")
 
 
