@@ -58,16 +58,16 @@ def test_a_container_gets_its_share_within_a_fifth():
     "bomb",
     [
         "x = []\nwhile True: x.append(b'x' * 2**20)",
-        "f = open('/dev/shm/x', 'wb')\nwhile True: f.write(b'x' * 2**20); f.flush(); time.sleep(0.005)",
-        "f = open('/tmp/x', 'wb')\nwhile True: f.write(b'x' * 2**20); f.flush(); time.sleep(0.005)",
-        "f = os.memfd_create('x')\nwhile True: os.write(f, b'x' * 2**20); time.sleep(0.005)",
+        "f = open('/dev/shm/x', 'wb')\nwhile True: f.write(b'x' * 2**20); f.flush(); time.sleep(0.015)",
+        "f = open('/tmp/x', 'wb')\nwhile True: f.write(b'x' * 2**20); f.flush(); time.sleep(0.015)",
+        "f = os.memfd_create('x')\nwhile True: os.write(f, b'x' * 2**20); time.sleep(0.015)",
     ],
     ids=["heap", "shared memory", "root file system", "memory file"],
 )
 def test_who_takes_too_much_memory_is_killed(bomb):
     told = in_machine(f"""{LIMITED}
         code = "import os, time\\n" + {bomb!r}
-        limited("bomb", HERE, "python", "-c", code, memory=40 * 2**20)
+        limited("bomb", HERE, "python", "-c", code, memory=30 * 2**20)
         end = ended("bomb")
         print(end.exit_code, end.reason)
     """)
