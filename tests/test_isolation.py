@@ -11,6 +11,7 @@ import yaml
 
 from tests.embedded import eventually
 from tests.live import address, field, fresh_namespace, logs, make, pod, wait
+from tests.test_runtime import in_machine
 
 # Each attempt is a line of Python; what it raises, or that it worked, is printed as JSON.
 ATTEMPTS = {
@@ -124,6 +125,25 @@ send(socket.gethostbyname(socket.gethostname()), b"honest")
     forger = python_pod("forger", python_image, forge, restartPolicy="Never")
     make(cluster, namespace, forger, until="jsonpath={.status.phase}=Succeeded")
     assert eventually(lambda: logs(cluster, namespace, "victim")) == "honest\n"
+
+
+def test_a_volume_whose_place_was_exchanged_is_not_mounted():
+    told = in_machine("""
+        for name in ("inside", "outside"):
+            Path("/run", name).mkdir()
+        Path("/run/inside/exchanged").symlink_to("/run/outside")
+        sandbox()
+        mounts = [rootfs.Mount("/run/inside/exchanged", "/v")]
+        start("a", "busybox", "true", mounts=mounts)
+        print(latest("a").reason, latest("a").message)
+    """)
+    assert told == 'StartError error mounting "/run/inside/exchanged": a link has come to lead elsewhere'
+
+
+def test_who_shares_the_processes_of_a_pod_sees_nothing_of_pauses_files(cluster, namespace):
+    make(cluster, namespace, pod("sharing", "sleep 1000", shareProcessNamespace=True))
+    run = cluster.kubectl("exec", "sharing", "-n", namespace, "--", "ls", "/proc/1/root/run", check=False)
+    assert "Permission denied" in run.stderr
 
 
 @pytest.mark.slow

@@ -169,7 +169,7 @@ def compose(root: str, steps: Sequence[Step]) -> None:
     """Make the root file system at the directory `root`, step by step, and change into it for good."""
     syscalls.mount("", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)  # nothing done here may reach the machine
     syscalls.mount("tmpfs", root, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, f"mode=755,size={ROOT_SIZE}")
-    steps = [(kind, target, _real(kind, source), options) for kind, target, source, options in steps]
+    steps = [(kind, target, HOLDS.get(kind, str)(source), options) for kind, target, source, options in steps]
     # From here on every path is resolved in the new root, so that a link which an earlier container left in a volume
     # leads nowhere else. Until all is bound the machine's files are below a name that no container can know.
     machine = f"/.{secrets.token_hex(16)}"
@@ -178,15 +178,25 @@ def compose(root: str, steps: Sequence[Step]) -> None:
     os.chdir("/")
     for kind, target, source, options in steps:
         try:
-            STEPS[kind](target, machine + source if kind == "bind" else source, options)
+            STEPS[kind](target, machine + source if kind in HOLDS else source, options)
         except OSError as error:
             raise StartError(f'error mounting "{source or kind}" to rootfs at "{target}": {error.strerror}') from None
     syscalls.umount(machine, syscalls.MNT_DETACH)
     os.rmdir(machine)
 
 
-def _real(kind: str, source: str) -> str:
-    return os.path.realpath(source) if kind == "bind" else source
+def _hold(source: str) -> str:
+    """Open what a volume shows, and return its name among this process's files; it stays the same whatever happens.
+
+    The kubelet has resolved every link: one that is met now, another container has just put there. Raises StartError.
+    """
+    handle = os.open(source, os.O_PATH)
+    if os.readlink(f"/proc/self/fd/{handle}") != source:
+        raise StartError(f'error mounting "{source}": a link has come to lead elsewhere')
+    return f"/proc/self/fd/{handle}"
+
+
+HOLDS: dict[str, Callable[[str], str]] = {"bind": os.path.realpath, "volume": _hold}  # before the root is changed
 
 
 def _directory(target: str, source: str, options: str) -> None:
@@ -267,6 +277,7 @@ STEPS: dict[str, Callable[[str, str, str], None]] = {
     "link": _link,
     "file": _file,
     "bind": _bind,
+    "volume": _bind,
     "tmpfs": _tmpfs,
     "proc": _proc,
     "devpts": _devpts,

@@ -71,7 +71,7 @@ def plan(image: Image, pod: PodFiles, mounts: Sequence[Mount], *, masked: bool =
             else []
         ),
         ("bind", "/dev/shm", pod.shm, ""),
-        *(("bind", each.target, each.source, "ro" if each.read_only else "") for each in sorted_mounts(mounts)),
+        *(("volume", each.target, each.source, "ro" if each.read_only else "") for each in sorted_mounts(mounts)),
     ]
 
 
