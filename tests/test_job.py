@@ -3,6 +3,10 @@
 The controller is its own process against an API server alone; what a kubelet would say of the pods the test says.
 """
 
+import random
+import subprocess
+import sys
+
 import pytest
 
 from labkit.glassbox import clock
@@ -279,3 +283,38 @@ def test_no_completion_is_counted_twice_or_done_twice_under_load(api, namespace)
     eventually(step, within=30)
     assert status(api, namespace, succeeded=40)
     assert len(names(pods_of(api, namespace))) == 40
+
+
+@pytest.mark.slow
+def test_each_end_is_counted_once_however_often_the_controller_is_killed(own_api_server):
+    api = client(own_api_server)
+    api.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kills"}})
+    api.create(
+        "serviceaccounts",
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "kills"}},
+    )
+    make(api, "kills", completions=24, parallelism=4, backoffLimit=100)
+    module = ["-m", "labkit.glassbox.controllers", "--kubeconfig", str(own_api_server.kubeconfig)]
+    command = [sys.executable, *module, "--controllers", "job-controller"]
+    chance, done = random.Random(7), set()
+
+    def step():
+        for each in pods_of(api, "kills"):
+            name = each["metadata"]["name"]
+            if name not in done:
+                done.add(name)
+                end(api, each, code=chance.choice([0, 0, 1]))
+        return "completionTime" in (api.get("jobs", "sum", "kills").get("status") or {})
+
+    kills = 0
+    while not step():
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as controller:
+            enough = len(done) + chance.randrange(1, 8)
+            eventually(lambda enough=enough: step() or len(done) >= enough, within=20)
+            controller.kill()
+            kills += 1
+    found = api.get("jobs", "sum", "kills")["status"]
+    phases = [each["status"]["phase"] for each in pods_of(api, "kills")]
+    assert kills > 3
+    assert (found["succeeded"], found.get("failed", 0)) == (24, phases.count("Failed"))
+    assert phases.count("Succeeded") == 24
