@@ -17,34 +17,29 @@ from __future__ import annotations
 from copy import deepcopy
 
 from labkit.glassbox import clock, objects
-from labkit.glassbox.controller import Controller, itself
 from labkit.glassbox.controllers import job_plan, job_pods
 from labkit.glassbox.controllers import pods as podutil
-from labkit.glassbox.controllers.claims import Claimants, claim
+from labkit.glassbox.controllers.claims import claim
 from labkit.glassbox.controllers.job_plan import Round, Streak, Verdict
 from labkit.glassbox.controllers.job_pods import is_indexed, is_tracked
-from labkit.glassbox.controllers.pod_control import PodControl
+from labkit.glassbox.controllers.pod_owner import LOOK_AGAIN, PodOwnerController
 from labkit.glassbox.errors import ApiError
 
 OURS = "kubernetes.io/job-controller"
 OMITTED = ("active", "succeeded", "failed", "completedIndexes")  # from a status, when there are none
 
 
-class JobController(Controller):
+class JobController(PodOwnerController):
     """One round a key: judge, then make or delete pods, else count what ended."""
 
     name = "job-controller"
     workers = 5
+    kind, resource = "Job", "jobs"
 
     def __init__(self, api, cache, recorder):
         super().__init__(api, cache, recorder)
-        self.control = PodControl(api, recorder)
         self.written: dict[str, dict[str, int]] = {}  # key → resource → the version that its copy must have reached
         self.streaks: dict[str, Streak] = {}
-
-    @property
-    def watches(self):
-        return {"jobs": itself, "pods": Claimants("Job", self.cache["jobs"], self.cache["pods"]).keys}
 
     def reconcile(self, key: str) -> None:
         job = self.cache["jobs"].get(key)
@@ -52,10 +47,14 @@ class JobController(Controller):
         if job is None or is_finished(job):
             self.forget(key)
         elif job["spec"].get("managedBy", OURS) == OURS:
-            if self.has_caught_up(key):
-                self.run(key, deepcopy(job))
-            else:
-                self.queue.add_after(key, 0.05)
+            super().reconcile(key)
+
+    def sync(self, owner: dict) -> None:
+        key = objects.key(owner)
+        if self.is_behind(key):
+            self.queue.add_after(key, LOOK_AGAIN)
+        else:
+            self.run(key, deepcopy(owner))
 
     def run(self, key: str, job: dict) -> None:
         stored = deepcopy(job.get("status"))
@@ -84,7 +83,7 @@ class JobController(Controller):
         if verdict and at.active and not objects.is_true(at.job, verdict.target):
             # Before pods are deleted for it: those might look like failures, and make it another verdict.
             self.tell_target(at, verdict)
-            self.report(key, at.job, stored)
+            self.store(key, at.job, stored)
             return True
         if objects.is_deleting(at.job) and not verdict:
             return False
@@ -92,10 +91,10 @@ class JobController(Controller):
         for pod in plan.delete:
             if not verdict:
                 self.free(key, pod)  # it is not to be counted as failed
-            self.control.delete(at.job, pod)
+            self.pods.delete(at.job, pod)
         for index in plan.create:
             replaced = None if index is None else at.awaiting.get(index)
-            self.control.create(at.job, job_pods.pod_for(at.job, index, replaced))
+            self.pods.create(at.job, job_pods.pod_for(at.job, index, replaced))
         for wait in (plan.wait, job_plan.seconds_left(at)):
             if wait and not verdict:
                 self.queue.add_after(key, wait)
@@ -128,7 +127,7 @@ class JobController(Controller):
         done = note_ended(at, verdict)
         if verdict:
             self.tell_target(at, verdict)
-        stored = self.report(key, job, stored)
+        stored = self.store(key, job, stored)
         self.streaks[key] = at.streak
         for pod in done:
             self.free(key, pod)
@@ -137,7 +136,7 @@ class JobController(Controller):
         if over:
             tell(status, over.final, over.reason, over.message, at.now)
             status |= {"completionTime": clock.rfc3339(at.now)} if over.succeeded else {}
-        self.report(key, job, stored)
+        self.store(key, job, stored)
         if over:
             self.announce(job, over)
 
@@ -145,7 +144,7 @@ class JobController(Controller):
         if not objects.is_true(at.job, verdict.target):
             tell(at.job["status"], verdict.target, verdict.reason, verdict.message, at.now)
 
-    def report(self, key: str, job: dict, stored: dict | None) -> dict:
+    def store(self, key: str, job: dict, stored: dict | None) -> dict:
         """Store the status if it is another; return what is stored."""
         wanted = {field: value for field, value in job["status"].items() if value or field not in OMITTED}
         if wanted != stored:
@@ -179,15 +178,14 @@ class JobController(Controller):
     def note(self, resource: str, key: str, written: dict) -> None:
         self.written.setdefault(key, {})[resource] = int(written["metadata"]["resourceVersion"])
 
-    def has_caught_up(self, key: str) -> bool:
+    def is_behind(self, key: str) -> bool:
         written = self.written.get(key, {})
-        reached = all(int(self.cache[each].version or 0) >= version for each, version in written.items())
-        return reached and self.control.is_seen(key, self.cache["pods"])
+        return any(int(self.cache[each].version or 0) < version for each, version in written.items())
 
     def forget(self, key: str) -> None:
         self.written.pop(key, None)
         self.streaks.pop(key, None)
-        self.control.expectations.forget(key)
+        self.pods.expectations.forget(key)
 
 
 def is_finished(job: dict) -> bool:
