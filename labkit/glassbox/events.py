@@ -34,7 +34,7 @@ class EventRecorder:
         self.client, self.component, self.host = client, component, host
         self.queue: queue.Queue[dict] = queue.Queue(WAITING)
         self.seen: OrderedDict[tuple, dict] = OrderedDict()
-        threading.Thread(target=self._write, name="events", daemon=True).start()
+        self.lock, self.is_writing = threading.Lock(), False
 
     def event(self, obj: dict, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Say something about an object; type is Normal or Warning."""
@@ -42,8 +42,16 @@ class EventRecorder:
         event = event_of(obj, type, reason, message, now, self.component, self.host, field_path)
         try:
             self.queue.put_nowait(event)
+            self._start_writing()
         except queue.Full:
             log.warning("too many events: %s of %s is not told", reason, objects.key(obj))
+
+    def _start_writing(self) -> None:
+        """Start the thread that writes with the first event: most recorders of an idle cluster never have one."""
+        with self.lock:
+            if not self.is_writing:
+                threading.Thread(target=self._write, name="events", daemon=True).start()
+            self.is_writing = True
 
     def _write(self) -> None:
         while True:

@@ -36,7 +36,7 @@ def suits(volume: dict, claim: dict) -> bool:
     has, wants = volume["spec"], claim["spec"]
     return (
         not objects.is_deleting(volume)
-        and capacity(volume) >= quantity.bytes_of((wants["resources"].get("requests") or {}).get("storage", "0"))
+        and capacity(volume) >= requested(claim)
         and has.get("volumeMode", "Filesystem") == wants.get("volumeMode", "Filesystem")
         and storage_class(volume) == storage_class(claim)
         and set(wants.get("accessModes") or []) <= set(has.get("accessModes") or [])
@@ -47,6 +47,11 @@ def suits(volume: dict, claim: dict) -> bool:
 def capacity(volume: dict) -> int:
     """Return a volume's size in bytes."""
     return quantity.bytes_of((volume["spec"].get("capacity") or {}).get("storage", "0"))
+
+
+def requested(claim: dict) -> int:
+    """Return the size that a claim asks for, in bytes."""
+    return quantity.bytes_of((claim["spec"]["resources"].get("requests") or {}).get("storage", "0"))
 
 
 def find(claim: dict, volumes: Iterable[dict], node: dict | None = None) -> dict | None:

@@ -22,17 +22,21 @@ from labkit.glassbox.controllers.deployment import DeploymentController
 from labkit.glassbox.controllers.disruption import DisruptionController
 from labkit.glassbox.controllers.endpoint import EndpointsController
 from labkit.glassbox.controllers.endpointslice import EndpointSliceController
+from labkit.glassbox.controllers.ephemeral_volume import EphemeralVolumeController
 from labkit.glassbox.controllers.garbage_collector import GarbageCollector, collected
+from labkit.glassbox.controllers.host_path_provisioner import HostPathProvisioner
 from labkit.glassbox.controllers.hpa import SYNC_PERIOD, HorizontalPodAutoscalerController
 from labkit.glassbox.controllers.job import JobController
 from labkit.glassbox.controllers.namespace import NamespaceController
 from labkit.glassbox.controllers.node_lifecycle import GRACE, NodeLifecycleController
+from labkit.glassbox.controllers.persistent_volume import PersistentVolumeController
 from labkit.glassbox.controllers.pod_gc import TERMINATED_PODS, PodGarbageCollector
 from labkit.glassbox.controllers.replicaset import ReplicaSetController
 from labkit.glassbox.controllers.replicationcontroller import ReplicationController
 from labkit.glassbox.controllers.root_ca import RootCAPublisher
 from labkit.glassbox.controllers.service_account import ServiceAccountController
 from labkit.glassbox.controllers.statefulset import StatefulSetController
+from labkit.glassbox.controllers.storage_protection import StorageProtectionController
 from labkit.glassbox.controllers.token_secrets import TokenSecretController
 from labkit.glassbox.controllers.ttl_after_finished import TTLAfterFinishedController
 from labkit.glassbox.events import EventRecorder
@@ -61,6 +65,10 @@ CONTROLLERS: dict[str, type[Controller]] = {
         NodeLifecycleController,
         RootCAPublisher,
         TokenSecretController,
+        PersistentVolumeController,
+        HostPathProvisioner,
+        EphemeralVolumeController,
+        StorageProtectionController,
     )
 }
 # Options without which a controller is not started.

@@ -32,7 +32,8 @@ from labkit.glassbox.kubelet.pod_worker import PodWorker
 from labkit.glassbox.kubelet.runtime import LinuxRuntime
 from labkit.glassbox.kubelet.server import Server, ServerOptions
 from labkit.glassbox.kubelet.stats import Stats
-from labkit.glassbox.kubelet.surroundings import Node, Surroundings
+from labkit.glassbox.kubelet.surroundings import HOST_TREE, Node, Surroundings
+from labkit.glassbox.kubelet.volumes.reclaimer import VolumeReclaimer
 from labkit.glassbox.kubelet.zygote import Zygote
 from labkit.glassbox.workqueue import WorkQueue
 
@@ -90,6 +91,7 @@ class Kubelet:
         self.worker = PodWorker(around, self.by_uid.get, pulls, self.addresses)
         self.stats = Stats(options.node_name, self.runtime, self.by_uid.get, time)
         self.evictor = Evictor(around, self._pods, self.stats, self.worker.condemn)
+        self.reclaimer = VolumeReclaimer(api, self.events, options.node_name, options.root_dir / HOST_TREE)
         self.stopping = threading.Event()
         self._due: dict[str, float] = {}  # when a pod's next sync is due
         self._lock = threading.Lock()
@@ -103,6 +105,7 @@ class Kubelet:
         self._insist("registering the node", self.register)
         self.pods.start()
         self.pods.wait_for_sync()
+        self.reclaimer.start()
         for number in range(WORKERS):
             threading.Thread(target=self._work, name=f"pod-worker-{number}", daemon=True).start()
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()

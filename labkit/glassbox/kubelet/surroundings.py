@@ -17,6 +17,7 @@ from labkit.glassbox.kubelet.env import Lookup
 from labkit.glassbox.kubelet.object_cache import ObjectCache
 from labkit.glassbox.kubelet.runtime import Actual, LinuxRuntime
 
+HOST_TREE = "host"  # what hostPath volumes see as the node's own files, below the root directory
 RETRY = 5.0  # seconds before something that failed outside the pod is tried again
 
 
@@ -79,7 +80,7 @@ class Surroundings:
             where = account, objects.namespace(pod), "token"
             return self.api.create_subresource("serviceaccounts", *where, request)
 
-        tree = self.node.root_dir / "host"
+        tree = self.node.root_dir / HOST_TREE
         return volumes.Sources(self.facts(pod, actual), self.lookup(pod), request_token, tree, self.clock.now())
 
     def facts(self, pod: dict, actual: Actual) -> dict[str, str]:

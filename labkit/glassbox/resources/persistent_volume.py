@@ -13,6 +13,9 @@ from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import storage
 
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"  # until the data is erased
+
 
 class PersistentVolumeStrategy(Strategy):
     """Its status tells since when it is in its phase; later times are set by who changes the phase."""

@@ -14,6 +14,7 @@ from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import storage
 
+PROVISIONER = "glassbox.labkit/host-path"  # of this cluster's own class `standard`
 IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
