@@ -53,3 +53,31 @@ def test_kubectl_creates_each_kind_that_it_has_a_command_for(api_server, namespa
     assert found[0]["spec"]["template"]["spec"]["containers"][0]["command"] == ["true"]
     assert found[1]["metadata"]["ownerReferences"][0]["kind"] == "CronJob"
     assert found[4]["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+
+
+def test_jobs_are_selected_by_how_many_pods_succeeded(api_server, namespace):
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    for name in ("a", "b"):
+        body = {"metadata": {"name": name}, "spec": {"template": {"spec": POD}}}
+        assert api_server.request("POST", path, body)[0] == 201
+    patch = {"content_type": "application/merge-patch+json"}
+    api_server.request("PATCH", f"{path}/b/status", {"status": {"succeeded": 1}}, **patch)
+    _, found = api_server.request("GET", f"{path}?fieldSelector=status.successful%3D0")
+    assert [each["metadata"]["name"] for each in found["items"]] == ["a"]
+
+
+def test_a_job_leaves_its_pods_unless_a_deletion_says_otherwise(api_server, namespace):
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    body = {"metadata": {"name": "j"}, "spec": {"template": {"spec": POD}}}
+    api_server.request("POST", path, body)
+    with api_server.open("DELETE", f"{path}/j") as answer:
+        assert "child pods are preserved by default when jobs are deleted" in answer.headers["Warning"]
+        assert json.load(answer)["metadata"]["finalizers"] == ["orphan"]
+
+
+def test_a_budget_is_not_overwritten_blindly(api_server, namespace):
+    path = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
+    body = {"metadata": {"name": "b"}, "spec": {"minAvailable": 1}}
+    api_server.request("POST", path, body)
+    code, refusal = api_server.request("PUT", f"{path}/b", body)
+    assert (code, refusal["details"]["causes"][0]["field"]) == (422, "metadata.resourceVersion")

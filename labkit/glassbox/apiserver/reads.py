@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from labkit.glassbox import errors, selectors
+from labkit.glassbox import errors, objects, selectors
 from labkit.glassbox.apiserver.objects_at_rest import as_served, heading, key, prefix, served_bytes, stored
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.resources import Resource
@@ -81,20 +81,21 @@ class Choice:
         return self.labels.matches(obj["metadata"].get("labels")) and self.fields.matches(field_reader(obj))
 
 
+# Fields that a selector knows under another name than JSON has, and what they are when they are not written.
+FIELD_NAMES = {"status.successful": "status.succeeded"}
+FIELD_DEFAULTS = {"spec.hostNetwork": "false", "spec.unschedulable": "false", "status.successful": "0"}
+
+
 def field_reader(obj: dict) -> Callable[[str], str]:
     """Return a function from a field path to its value as a selector compares it ("" if unset)."""
 
     def value(path: str) -> str:
-        found: object = obj
-        for part in path.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
+        found = objects.dig(obj, FIELD_NAMES.get(path, path))
         if path == "source":
             found = (obj.get("source") or {}).get("component") or obj.get("reportingComponent")
         if isinstance(found, bool):
             return "true" if found else "false"
-        if found is None:
-            return "false" if path in ("spec.hostNetwork", "spec.unschedulable") else ""
-        return str(found)
+        return FIELD_DEFAULTS.get(path, "") if found is None else str(found)
 
     return value
 

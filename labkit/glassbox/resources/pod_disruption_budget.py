@@ -14,6 +14,7 @@ from labkit.glassbox.resources.validation import budgets
 class PodDisruptionBudgetStrategy(Strategy):
     has_status = True
     counts_generation = True
+    allow_unconditional_update = False  # a budget that changed under an eviction must not be written back
     empty_status = dict.fromkeys(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)
     faults = staticmethod(budgets.budget)
 
