@@ -1,8 +1,8 @@
 """exec, attach, cp, port-forward and proxy on a running cluster, through kubectl and the Python client."""
 
-import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +19,7 @@ from tests.live import field, follow, fresh_namespace, make, pod, wait
 pytestmark = pytest.mark.cluster
 
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
+ON = "echo on; exec sleep 777"
 SERVE = "echo hello from box > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"
 
 
@@ -92,7 +93,7 @@ def test_a_shell_in_a_terminal_of_the_right_size(cluster, namespace):
 
 
 def test_a_client_that_hangs_up_ends_its_command(cluster, namespace, execute):
-    words = ("box", "-c", "c1", "--", "sh", "-c", "echo on; exec sleep 777")
+    words = ("box", "-c", "c1", "--", "sh", "-c", ON)
     with cluster.kubectl_in_background("exec", "-n", namespace, *words) as one:
         assert one.stdout.readline() == "on\n"
     eventually(lambda: "sleep 777" not in execute("box", "-c", "c1", "--", "ps", "ax").stdout)
@@ -270,9 +271,29 @@ def test_a_pod_a_node_and_a_dead_port_through_the_proxy(cluster, namespace):
 
 def test_a_service_leads_to_its_pods_when_there_are_any(cluster, namespace):
     cluster.kubectl("create", "service", "clusterip", "box", "--tcp=80:8080", "-n", namespace)
-    asked = f"/api/v1/namespaces/{namespace}/services/box/proxy/index.html"
+    asked = f"/api/v1/namespaces/{namespace}/services/box:80/proxy/index.html"
     told = cluster.kubectl("get", "--raw", asked, check=False).stderr
     assert told == 'Error from server (ServiceUnavailable): no endpoints available for service "box"\n'
     cluster.kubectl("label", "pod", "box", "app=box", "-n", namespace)
+    ready = "--for=jsonpath={.subsets[0].addresses[0].ip}"
+    cluster.kubectl("wait", ready, "endpoints/box", "-n", namespace, "--timeout=20s")
     assert cluster.kubectl("get", "--raw", asked) == "hello from box\n"
-    assert json.loads(cluster.kubectl("get", "--raw", "/api/v1"))["resources"]
+
+
+# endings
+
+
+def test_an_api_server_that_stops_ends_the_streams(cluster, namespace):
+    with cluster.kubectl_in_background("exec", "-n", namespace, "box", "-c", "c0", "--", "sh", "-c", ON) as one:
+        assert one.stdout.readline() == "on\n"
+        os.kill(cluster.component("api-server")["pid"], signal.SIGTERM)
+        assert one.wait(10) == 1
+    eventually(lambda: cluster.kubectl("get", "--raw", "/readyz", check=False).stdout == "ok")
+
+
+def test_what_a_log_cannot_answer_is_refused(cluster, namespace):
+    base = f"/api/v1/namespaces/{namespace}/pods/box/log?container=c0&"
+    told = cluster.kubectl("get", "--raw", f"{base}tailLines=-1", check=False).stderr
+    assert told == (
+        'The PodLogOptions "box" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0\n'
+    )

@@ -3,7 +3,7 @@
 A name may say which port and scheme are meant: `py:8000`, `https:py:8443`. The API server lives in the cluster's own
 network, so it reaches pods and kubelets directly; a kubelet gets the server's client certificate.
 
-A service's pods are found by its selector. Left out: endpoint slices, upgrades, links in HTML that are not rewritten.
+Left out: upgrades; links in HTML are not rewritten.
 
 Upstream: pkg/registry/core/{pod,node,service}/…/proxy.go, apimachinery/pkg/util/proxy/{transport,upgradeaware}.go
 """
@@ -11,7 +11,7 @@ Upstream: pkg/registry/core/{pod,node,service}/…/proxy.go, apimachinery/pkg/ut
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,14 +19,13 @@ import orjson
 from aiohttp import web
 from yarl import URL
 
-from labkit.glassbox import errors, objects
+from labkit.glassbox import errors
 from labkit.glassbox.apiserver import kubelet_proxy
-from labkit.glassbox.apiserver.objects_at_rest import prefix
+from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources import REGISTRY
-from labkit.glassbox.selectors import from_label_selector
 
 NOT_PASSED_ON = {
     "authorization", "connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding",
@@ -95,23 +94,28 @@ def split_name(name: str) -> tuple[str, str, str]:
 def _pod(request: Request, api: Api) -> Target:
     scheme, name, port = split_name(request.route.name)
     pod = _object(request, api, name)
-    ports = (each["containerPort"] for each in _ports(pod))
-    return _into(pod, scheme, int(port) if port.isdigit() else next(ports, 80))
+    declared = [each["containerPort"] for every in pod["spec"]["containers"] for each in every.get("ports") or []]
+    address = (pod.get("status") or {}).get("podIP")
+    if not address:
+        raise errors.bad_request("address not allowed")
+    return Target(scheme, address, int(port) if port.isdigit() else [*declared, 80][0])
 
 
 def _service(request: Request, api: Api) -> Target:
-    scheme, name, asked = split_name(request.route.name)
+    scheme, name, port = split_name(request.route.name)
     service = _object(request, api, name)
-    declared = service["spec"].get("ports") or []
-    port = next((each for each in declared if asked in ("", each.get("name"), str(each["port"]))), None)
-    if port is None:
-        raise _unavailable(f'no service port "{asked}" found for service "{name}"')
-    pod = next(_ready_pods(service, api), None)
-    if pod is None:
-        raise _unavailable(f'no endpoints available for service "{name}"')
-    target = port.get("targetPort", port["port"])
-    named = (each["containerPort"] for each in _ports(pod) if each.get("name") == target)
-    return _into(pod, scheme, target if isinstance(target, int) else next(named, port["port"]))
+    if port.isdigit():
+        port = next(
+            (each.get("name", "") for each in service["spec"].get("ports") or [] if each["port"] == int(port)), port
+        )
+        if port.isdigit():
+            raise _unavailable(f'no service port {port} found for service "{name}"')
+    row = api.store.get(key(REGISTRY.find("endpoints"), request.route.namespace, name))
+    for subset in (orjson.loads(row.value).get("subsets") or []) if row else []:
+        for each in subset.get("ports") or []:
+            if each.get("name", "") == port and subset.get("addresses"):
+                return Target(scheme, subset["addresses"][0]["ip"], each["port"])
+    raise _unavailable(f'no endpoints available for service "{name}"')
 
 
 def _node(request: Request, api: Api) -> Target:
@@ -121,29 +125,6 @@ def _node(request: Request, api: Api) -> Target:
 
 
 TARGETS = {"Pod": _pod, "Service": _service, "Node": _node}
-
-
-def _ready_pods(service: dict, api: Api) -> Iterator[dict]:
-    wanted = service["spec"].get("selector")
-    if not wanted:
-        return
-    selector = from_label_selector({"matchLabels": wanted})
-    rows, _ = api.store.rows(prefix(REGISTRY.find("pods"), objects.namespace(service)))
-    for pod in map(orjson.loads, (row.value for row in rows)):
-        if selector.matches(objects.labels(pod)) and objects.is_true(pod, "Ready"):
-            yield pod
-
-
-def _ports(pod: dict) -> Iterator[dict]:
-    for container in pod["spec"]["containers"]:
-        yield from container.get("ports") or []
-
-
-def _into(pod: dict, scheme: str, port: int) -> Target:
-    address = (pod.get("status") or {}).get("podIP")
-    if not address:
-        raise errors.bad_request("address not allowed")
-    return Target(scheme, address, port)
 
 
 def _object(request: Request, api: Api, name: str) -> dict:

@@ -166,7 +166,7 @@ class Server:
     async def _stream(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
         client, url = await streams.let_in(http, request, self.api)
         await self._until_stopping(streams.join(client, url, self.api.kubelets))
-        await client.close()
+        await client.close(code=streams.GOING_AWAY)  # unless it has said good-bye: the server stops
         return client
 
     async def _log(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:

@@ -27,6 +27,7 @@ PROTOCOLS = {
     "portforward": ("SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"),
 }
 STATUS_CHANNEL = b"\x03"
+GOING_AWAY = aiohttp.WSCloseCode.GOING_AWAY  # the end of a stream of which nobody knows how it would have ended
 CLOSE_SECONDS = 1.0  # that a client has to answer a close
 DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 
@@ -55,16 +56,17 @@ async def let_in(http: web.BaseRequest, request: Request, api: Api) -> tuple[web
 
 
 async def join(client: web.WebSocketResponse, url: str, access: KubeletAccess) -> None:
-    """Pass on what both sides say until one of them has no more to say."""
+    """Pass on what both sides say until one of them has no more to say; the kubelet's good-bye is ours."""
     try:
-        await _join(client, url, access)
+        await client.close(code=await _join(client, url, access))
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         told = errors.internal(f"error dialing backend: {error}").status()
         if client.ws_protocol in PROTOCOLS["exec"]:
             await client.send_bytes(STATUS_CHANNEL + orjson.dumps(told))
+        await client.close()
 
 
-async def _join(client: web.WebSocketResponse, url: str, access: KubeletAccess) -> None:
+async def _join(client: web.WebSocketResponse, url: str, access: KubeletAccess) -> int:
     protocols = (client.ws_protocol,) if client.ws_protocol else ()
     async with (
         kubelet_proxy.session(access) as session,
@@ -77,6 +79,7 @@ async def _join(client: web.WebSocketResponse, url: str, access: KubeletAccess) 
             for task in both:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
+        return aiohttp.WSCloseCode.OK if kubelet.close_code == aiohttp.WSCloseCode.OK else GOING_AWAY
 
 
 async def _pass_on(source, target) -> None:

@@ -215,18 +215,11 @@ class Pause:
                 why = {"reason": "OOMKilled"} if key in self.killed else {}
                 ending = _ending(status)
                 self._write(key, self.states[key] | ending | why | self._last_words(key, ending["exit_code"]))
-                self._end_joined(key)
                 if root := self.roots.pop(key, None):
                     end_all_in(root)
             elif process := self.joined.pop(pid, None):
                 _send(process.connection, {"exit_code": _ending(status)["exit_code"]})
                 self._close(process.connection)
-
-    def _end_joined(self, key: Key) -> None:
-        """End what joined a container that has ended: where containers share pids the kernel does not."""
-        for pid, process in self.joined.items():
-            if process.container == key:
-                os.kill(pid, signal.SIGKILL)
 
     def _hung_up(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
