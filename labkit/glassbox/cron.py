@@ -107,10 +107,18 @@ def parse(text: str) -> Schedule | Every:
 
 def every(text: str) -> Every:
     duration = text.removeprefix("@every ")
+    try:
+        return Every(max(1, int(seconds(duration))))
+    except ValueError as error:
+        raise ValueError(f"failed to parse duration {text}: {error}") from error
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds that Go's "1h30m" or "15.063s" means. Raises ValueError in Go's words."""
     parts = DURATION.findall(duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
-        raise ValueError(f'failed to parse duration {text}: time: invalid duration "{duration}"')
-    return Every(max(1, int(sum(float(number) * UNITS[unit] for number, unit in parts))))
+        raise ValueError(f'time: invalid duration "{duration}"')
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 
 def field(text: str, least: int, greatest: int, names: dict[str, int]) -> Field:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from labkit.glassbox import clock, objects, quantity
+from labkit.glassbox import clock, cron, objects, quantity
 from labkit.glassbox.controllers import pods as podutil
 
 TOLERANCE = 0.1
@@ -59,15 +59,6 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Groups:
-    """The names of pods by what their measurements are worth."""
-
-    ready: set[str]
-    unready: set[str]
-    missing: set[str]
-
-
-@dataclass(frozen=True)
 class Question:
     """Of which resource, of which container ("" for all), and what the target is."""
 
@@ -80,19 +71,20 @@ def replicas(
     current: int, pods: list[dict], readings: dict[str, Reading], asked_for: Question, now: float
 ) -> tuple[int, Use]:
     """Return how many replicas are wanted, and what is used now. Raises NoMetric."""
-    target, resource = asked_for.target, asked_for.resource
+    target = asked_for.target
     if not pods:
         raise NoMetric("no pods returned by selector while calculating replica count")
-    groups = group(pods, readings, resource, now)
-    values = {name: readings[name].value for name in groups.ready}
+    kinds = {objects.name(pod): kind_of(pod, readings, asked_for.resource, now) for pod in pods}
+    values = {name: readings[name].value for name, kind in kinds.items() if kind == "ready"}
     if not values:
         raise NoMetric("did not receive metrics for targeted pods (pods might be unready)")
-    asked = requests(pods, resource, asked_for.container) if target.percent is not None else {}
+    asked = {objects.name(pod): request(pod, asked_for) for pod in pods} if target.percent is not None else {}
     use = measure(values, asked, target)
-    starting = groups.unready if use.ratio > 1 else set()
-    if not starting and not groups.missing:
+    missing = [name for name, kind in kinds.items() if kind == "missing"]
+    starting = [name for name, kind in kinds.items() if kind == "unready" and use.ratio > 1]
+    if not starting and not missing:
         return current if target.is_met(use.ratio) else math.ceil(use.ratio * len(values)), use
-    guesses = {name: guess(name, asked, target) if use.ratio < 1 else 0 for name in groups.missing}
+    guesses = {name: guess(name, asked, target) if use.ratio < 1 else 0 for name in missing}
     values |= {**(guesses if use.ratio != 1 else {}), **dict.fromkeys(starting, 0)}
     ratio = measure(values, asked, target).ratio
     if target.is_met(ratio) or (use.ratio < 1 < ratio) or (ratio < 1 < use.ratio):
@@ -119,22 +111,16 @@ def measure(values: dict[str, int], asked: dict[str, int], target: Target) -> Us
     return Use(percent / (target.percent or 1), average, percent)
 
 
-def group(pods: list[dict], readings: dict[str, Reading], resource: str, now: float) -> Groups:
-    """Sort the pods; those that go or have failed are in no group."""
-    groups = Groups(set(), set(), set())
-    for pod in pods:
-        name, phase = objects.name(pod), podutil.phase(pod)
-        if objects.is_deleting(pod) or phase == "Failed":
-            continue
-        if phase == "Pending":
-            groups.unready.add(name)
-        elif name not in readings:
-            groups.missing.add(name)
-        elif resource == "cpu" and is_starting(pod, readings[name], now):
-            groups.unready.add(name)
-        else:
-            groups.ready.add(name)
-    return groups
+def kind_of(pod: dict, readings: dict[str, Reading], resource: str, now: float) -> str:
+    """Return what a pod's measurement is worth: ready, unready or missing; "" for one that goes or has failed."""
+    name, phase = objects.name(pod), podutil.phase(pod)
+    if objects.is_deleting(pod) or phase == "Failed":
+        return ""
+    if phase == "Pending":
+        return "unready"
+    if name not in readings:
+        return "missing"
+    return "unready" if resource == "cpu" and is_starting(pod, readings[name], now) else "ready"
 
 
 def is_starting(pod: dict, reading: Reading, now: float) -> bool:
@@ -148,20 +134,17 @@ def is_starting(pod: dict, reading: Reading, now: float) -> bool:
     return unready and start + INITIAL_READINESS > since  # it has never been ready
 
 
-def requests(pods: list[dict], resource: str, container: str) -> dict[str, int]:
-    """Return what each pod, or its container of that name, asks for, in thousandths. Raises NoMetric."""
-    return {objects.name(pod): request(pod, resource, container) for pod in pods}
-
-
-def request(pod: dict, resource: str, container: str) -> int:
+def request(pod: dict, asked_for: Question) -> int:
+    """Return what the pod, or its container of that name, asks for, in thousandths. Raises NoMetric."""
     total = 0
     sidecars = [each for each in pod["spec"].get("initContainers") or [] if each.get("restartPolicy") == "Always"]
     for each in [*pod["spec"]["containers"], *sidecars]:
-        if container and each["name"] != container:
+        if asked_for.container not in ("", each["name"]):
             continue
-        asked = ((each.get("resources") or {}).get("requests") or {}).get(resource)
+        asked = ((each.get("resources") or {}).get("requests") or {}).get(asked_for.resource)
         if asked is None:
-            raise NoMetric(f"missing request for {resource} in container {each['name']} of Pod {objects.name(pod)}")
+            where = f"container {each['name']} of Pod {objects.name(pod)}"
+            raise NoMetric(f"missing request for {asked_for.resource} in {where}")
         total += quantity.millicores(asked)
     return total
 
@@ -176,6 +159,6 @@ def readings_of(metrics: list[dict], resource: str, container: str) -> dict[str,
         values = [used[container]] if container else list(used.values())
         if None not in values:
             total = sum(quantity.parse(value) * 1000 for value in values)
-            window = float(pod["window"].removesuffix("s"))
-            found[objects.name(pod)] = Reading(math.ceil(total), clock.parse(pod["timestamp"]), window)
+            at, window = clock.parse(pod["timestamp"]), cron.seconds(pod["window"])
+            found[objects.name(pod)] = Reading(math.ceil(total), at, window)
     return found
