@@ -7,7 +7,7 @@ from labkit.glassbox.controllers.statefulset_plan import plan, status_of
 from tests import components
 from tests.components import become_ready, client, controllers, events, names, workload
 from tests.embedded import eventually
-from tests.live import fresh_namespace
+from tests.live import fresh_namespace, logs
 
 NOW = 1767225600.0  # 2026-01-01T00:00:00Z
 
@@ -372,3 +372,30 @@ def test_pods_that_were_left_behind_are_taken_over_by_a_set_of_the_same_name_as_
         assert {each["metadata"]["uid"] for each in after} == before
         assert {each["metadata"]["ownerReferences"][0]["uid"] for each in after} == {sts["metadata"]["uid"]}
         assert list(revisions(api, namespace)) == [1]
+
+
+def test_a_pod_that_comes_back_finds_the_data_of_the_one_before(cluster):
+    with fresh_namespace(cluster) as namespace:
+        api, born = client(cluster), "test -f /data/born || date +%s%N > /data/born; cat /data/born; sleep 1000"
+        made = workload("StatefulSet", "web", namespace, 1, command=("sh", "-c", born))
+        made["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+        made["spec"]["volumeClaimTemplates"] = [CLAIM]
+        api.create("statefulsets", made)
+        cluster.kubectl("-n", namespace, "rollout", "status", "sts/web", "--timeout=30s")
+        told = eventually(lambda: logs(cluster, namespace, "web-0"))
+        cluster.kubectl("-n", namespace, "delete", "pod/web-0")
+        cluster.kubectl("-n", namespace, "rollout", "status", "sts/web", "--timeout=30s")
+        assert eventually(lambda: logs(cluster, namespace, "web-0", check=False).stdout) == told
+
+
+def test_claims_go_with_their_set_or_with_the_pods_that_are_too_many_where_the_policy_says_so(cluster):
+    with fresh_namespace(cluster) as namespace:
+        api, policy = client(cluster), {"whenDeleted": "Delete", "whenScaled": "Delete"}
+        spec = {"persistentVolumeClaimRetentionPolicy": policy, "podManagementPolicy": "Parallel"}
+        make(api, namespace, 2, volumeClaimTemplates=[CLAIM], **spec)
+        cluster.kubectl("-n", namespace, "rollout", "status", "sts/web", "--timeout=30s")
+        cluster.kubectl("-n", namespace, "scale", "sts/web", "--replicas=1")
+        claims = lambda: names(api.list("persistentvolumeclaims", namespace)["items"])  # noqa: E731
+        eventually(lambda: claims() == {"data-web-0"})
+        cluster.kubectl("-n", namespace, "delete", "sts/web")
+        eventually(lambda: claims() == set())

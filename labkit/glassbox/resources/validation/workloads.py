@@ -101,7 +101,17 @@ def statefulset(obj: dict) -> Iterator[Cause]:
         yield from names.check(names.dns_label, "spec.serviceName", spec["serviceName"])
     for index, each in enumerate(spec.get("volumeClaimTemplates") or []):
         yield from claim(each.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")
-    yield from selector_and_template(spec, "StatefulSet", "statefulset")
+    yield from selector_and_template({**spec, "template": with_claims(spec)}, "StatefulSet", "statefulset")
+
+
+def with_claims(spec: dict) -> dict:
+    """Return the template with the volumes that its pods get of the claim templates, which its mounts may name."""
+    given = spec.get("template") or {}
+    claims = [(each.get("metadata") or {}).get("name", "") for each in spec.get("volumeClaimTemplates") or []]
+    pod = given.get("spec") or {}
+    volumes = [each for each in pod.get("volumes") or [] if each.get("name") not in claims]
+    volumes += [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    return {**given, "spec": {**pod, "volumes": volumes}} if claims else given
 
 
 def statefulset_strategy(given: dict, path: str) -> Iterator[Cause]:
