@@ -141,19 +141,16 @@ def range_of(text: str, least: int, greatest: int, names: dict[str, int]) -> tup
     step = number(steps[0]) if steps else 1
     if steps and not last:
         end = greatest
-    check(text, start, end, step, least, greatest)
+    faults = (
+        (start < least, f"beginning of range ({start}) below minimum ({least})"),
+        (end > greatest, f"end of range ({end}) above maximum ({greatest})"),
+        (start > end, f"beginning of range ({start}) beyond end of range ({end})"),
+        (step == 0, "step of range should be a positive number"),
+    )
+    for is_so, fault in faults:
+        if is_so:
+            raise ValueError(f"{fault}: {text}")
     return range(start, end + 1, step), everything and step == 1
-
-
-def check(text: str, start: int, end: int, step: int, least: int, greatest: int) -> None:
-    if start < least:
-        raise ValueError(f"beginning of range ({start}) below minimum ({least}): {text}")
-    if end > greatest:
-        raise ValueError(f"end of range ({end}) above maximum ({greatest}): {text}")
-    if start > end:
-        raise ValueError(f"beginning of range ({start}) beyond end of range ({end}): {text}")
-    if step == 0:
-        raise ValueError(f"step of range should be a positive number: {text}")
 
 
 def value(text: str, names: dict[str, int]) -> int:

@@ -3,6 +3,8 @@
 A key comes back when the next start is due. The job's name holds the minute that it was due at, so that no start
 happens twice, whoever dies in between. Of missed starts only the latest is made up for, and only within the deadline.
 
+Left out: events about a schedule or a zone that cannot be read; the API server refuses both.
+
 Upstream: pkg/controller/cronjob/cronjob_controllerv2.go, utils.go
 """
 
@@ -110,31 +112,14 @@ class CronJobController(Controller):
     # -- starting
 
     def start_due(self, cronjob: dict, key: str) -> None:
-        due = self.due(cronjob)
-        if due is None:
-            return
-        if due.next is not None:
-            self.queue.add_after(key, due.next + MARGIN - self.now())
-        if due.missed > MANY:
+        zone = ZoneInfo(cronjob["spec"].get("timeZone") or "UTC")
+        found = due(cronjob, cron.parse(cronjob["spec"]["schedule"]), zone, self.now())
+        if found.next is not None:
+            self.queue.add_after(key, found.next + MARGIN - self.now())
+        if found.missed > MANY:
             self.recorder.event(cronjob, "Warning", "TooManyMissedTimes", TOO_MANY)
-        if due.start is not None and self.may_start(cronjob, due.start):
-            self.launch(cronjob, due.start)
-
-    def due(self, cronjob: dict) -> Due | None:
-        """Return what is due; None, and an event, for a schedule or a zone that cannot be read."""
-        spec = cronjob["spec"]
-        try:
-            zone = ZoneInfo(spec["timeZone"]) if spec.get("timeZone") else UTC
-        except (KeyError, ValueError, OSError):
-            message = f'invalid timeZone: "{spec["timeZone"]}": unknown time zone {spec["timeZone"]}'
-            self.recorder.event(cronjob, "Warning", "UnknownTimeZone", message)
-            return None
-        try:
-            return due(cronjob, cron.parse(spec["schedule"]), zone, self.now())
-        except ValueError as error:
-            message = f'unparseable schedule: "{spec["schedule"]}" : {error}'
-            self.recorder.event(cronjob, "Warning", "UnparseableSchedule", message)
-            return None
+        if found.start is not None and self.may_start(cronjob, found.start):
+            self.launch(cronjob, found.start)
 
     def may_start(self, cronjob: dict, start: float) -> bool:
         spec, active = cronjob["spec"], cronjob["status"].get("active") or []
