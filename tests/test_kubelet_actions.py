@@ -237,6 +237,12 @@ def test_a_changed_image_costs_a_restart_whatever_the_policy_and_without_back_of
     assert (started(todo), todo.start[0].backoff) == ([("web", 4)], 10)
 
 
+def test_a_container_whose_post_start_hook_failed_is_stopped():
+    failed = frozenset({"web"})
+    (stop,) = compute_actions(pod(), actual(container()), 100, Observed(hooked=failed, unhooked=failed)).stop
+    assert stop.message == "FailedPostStartHook"
+
+
 def test_a_post_start_hook_keeps_the_next_container_waiting():
     spec = pod(containers=("web", "next"))
     assert started(compute_actions(spec, actual(container()), 100, Observed(hooked=frozenset({"web"})))) == []

@@ -392,3 +392,21 @@ def test_a_port_that_is_declared_twice_is_worth_a_warning():
 def test_a_deployment_whose_pods_get_no_host_name_is_worth_a_warning():
     (warned,) = REGISTRY.find("deployments").strategy.warnings({"metadata": {"name": "x" * 64}})
     assert warned.endswith("a DNS label is recommended: [must be no more than 63 characters]")
+
+
+@pytest.mark.parametrize(
+    ("container", "told"),
+    [
+        ({"restartPolicy": "Sometimes"},
+         'Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"'),
+        ({"restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [3]}}]},
+         "spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used"),
+        ({"restartPolicy": "Never", "restartPolicyRules": [{"action": "Stop", "exitCodes": {"operator": "In"}}]},
+         'action: Unsupported value: "Stop": supported values: "Restart", "RestartAllContainers"'),
+        ({"restartPolicy": "Never", "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "Equals"}}]},
+         'restartPolicyRules[0].exitCodes.operator: Unsupported value: "Equals": supported values: "In", "NotIn"'),
+    ],
+)  # fmt: skip
+def test_a_container_s_own_restart_policy_and_rules(container, told):
+    (fault,) = pod_faults(container)
+    assert told in fault

@@ -33,7 +33,8 @@ class Observed:
     """What the kubelet knows of a pod's containers and the runtime does not; by container name."""
 
     health: Mapping[str, Health] = field(default_factory=dict)
-    hooked: frozenset[str] = frozenset()  # their postStart hook has not ended
+    hooked: frozenset[str] = frozenset()  # their postStart hook has not ended, or not well
+    unhooked: frozenset[str] = frozenset()  # it has failed
     renewed: frozenset[str] = frozenset()  # stopped to start again, whatever the policy
 
     def of(self, container: Container | None) -> Health:
@@ -175,6 +176,8 @@ def _stop(pod: dict, spec: dict, actual: Actual, observed: Observed) -> Stop | N
         return None
     if is_changed(spec, last):
         return Stop(last, f"Container {last.name} definition changed, will be restarted", renew=True)
+    if last.name in observed.unhooked:
+        return Stop(last, "FailedPostStartHook")
     if not (failed := observed.of(last).failed):
         return None
     again = ", will be restarted" if pods.restarts(pod, spec, 137) else ""

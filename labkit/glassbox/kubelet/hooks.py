@@ -11,14 +11,14 @@ Upstream: pkg/kubelet/lifecycle/handlers.go
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labkit.glassbox import objects
-from labkit.glassbox.clock import Clock
-from labkit.glassbox.kubelet import prober
+from labkit.glassbox.kubelet import pods, prober
 from labkit.glassbox.kubelet.pool import Pool
-from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime
+from labkit.glassbox.kubelet.runtime import Container
+from labkit.glassbox.kubelet.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -42,42 +42,55 @@ class Run:
 class Hooks:
     """The hooks that run, or ran, on one node."""
 
-    def __init__(self, runtime: LinuxRuntime, again: Callable[[str, float], None], time: Clock) -> None:
-        self.runtime, self.again, self.clock = runtime, again, time
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
         self._pool = Pool("hook", MOST)
-        self._started: dict[str, dict[tuple[str, int], Run]] = {}  # uid -> (container, attempt) -> its postStart
+        self._started: dict[str, dict[str, Run]] = {}  # uid -> container id -> its postStart
         self._lock = threading.Lock()
 
-    def post_start(self, pod: dict, container: dict, attempt: int) -> Run | None:
-        """Run a container's postStart hook; None when it has none."""
-        handler = (container.get("lifecycle") or {}).get("postStart")
+    def post_start(self, pod: dict, container: dict) -> bool:
+        """Run the postStart hook of a container that has just started; tell whether it has one."""
+        uid = objects.uid(pod)
+        started = self.around.runtime.inspect(uid).latest(container["name"])
+        run = self.run(pod, container, started, "postStart") if started else None
+        if run is None or started is None:
+            return False
+        with self._lock:
+            self._started.setdefault(uid, {})[started.id] = run
+        return True
+
+    def unfinished(self, pod: dict, containers: Iterable[Container]) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the names of those whose postStart hook still runs, and of those whose hook has failed."""
+        uid, now = objects.uid(pod), self.around.clock.now()
+        with self._lock:
+            runs = dict(self._started.get(uid, {}))
+        found = {each.name: runs[each.id] for each in containers if each.id in runs}
+        for run in found.values():
+            if run.due is not None and run.due > now:
+                self.around.again(uid, run.due - now)
+        going = frozenset(name for name, run in found.items() if not run.is_over(now))
+        return going, frozenset(name for name, run in found.items() if run.error)
+
+    def run(self, pod: dict, container: dict, instance: Container, when: str) -> Run | None:
+        """Begin a hook, if there is one; the pod is synced when it has ended, but for a sleep: its caller sees to that.
+
+        `when` is postStart or preStop.
+        """
+        handler = (container.get("lifecycle") or {}).get(when)
         if not handler:
             return None
-        started = self.runtime.inspect(objects.uid(pod)).latest(container["name"])
-        if started is None:
-            return None
-        run = self.run(pod, container, started, handler)
-        with self._lock:
-            self._started.setdefault(objects.uid(pod), {})[container["name"], attempt] = run
-        return run
-
-    def started(self, uid: str) -> dict[tuple[str, int], Run]:
-        """Return the postStart hooks of a pod's attempts."""
-        with self._lock:
-            return dict(self._started.get(uid, {}))
-
-    def run(self, pod: dict, container: dict, instance: Container, handler: dict) -> Run:
-        """Begin a hook; the pod is synced when it has ended, but for a sleep: its `due` is the caller's to look at."""
-        uid = objects.uid(pod)
         if sleep := handler.get("sleep"):
-            seconds = float(sleep.get("seconds", 0))
-            return Run(due=self.clock.now() + seconds)
+            return Run(due=self.around.clock.now() + float(sleep.get("seconds", 0)))
         run = Run()
 
         def task() -> None:
             run.error = self._carry_out(pod, container, instance, handler)
+            if run.error:
+                name = when[0].upper() + when[1:]
+                path = pods.field_path(pod, instance.name)
+                self.around.warn(pod, f"Failed{name}Hook", f"{name}Hook failed", path)
             run.ended = True
-            self.again(uid, 0)
+            self.around.again(objects.uid(pod), 0)
 
         self._pool.run(task)
         return run
@@ -99,10 +112,12 @@ class Hooks:
 
     def _ask(self, pod: dict, container: dict, instance: Container, handler: dict) -> str:
         if command := handler.get("exec"):
-            outcome = prober.execute(self.runtime, objects.uid(pod), instance, command.get("command") or [], EXEC_TIME)
+            outcome = prober.execute(
+                self.around.runtime, objects.uid(pod), instance, command.get("command") or [], EXEC_TIME
+            )
             return outcome.text or "failed" if outcome.result == prober.FAILURE else ""
         if http := handler.get("httpGet"):
-            sandbox = self.runtime.inspect(objects.uid(pod)).sandbox
+            sandbox = self.around.runtime.inspect(objects.uid(pod)).sandbox
             url = prober.url(http, sandbox.address if sandbox else "", container)
             outcome = prober.get(url, http.get("httpHeaders") or [], HTTP_TIME)
             return "" if outcome.result != prober.FAILURE else outcome.text

@@ -44,7 +44,7 @@ class PodWorker:
         addresses: Addresses,
     ) -> None:
         self.around, self.get_pod, self.addresses = around, get_pod, addresses
-        self.hooks = Hooks(around.runtime, around.again, around.clock)
+        self.hooks = Hooks(around)
         self.probes = Probes(around)
         self.starter = Starter(around, pulls, addresses, self.hooks)
         self.stopper = Stopper(around, self.hooks)
@@ -85,30 +85,12 @@ class PodWorker:
         return recall(pod, self.around.runtime.inspect(objects.uid(pod)), self.around.clock.now())
 
     def observe(self, pod: dict, actual: Actual) -> Observed:
-        """Return what is known of the pod's containers beside what the runtime knows; probes begin here."""
-        uid, now, hooked = objects.uid(pod), self.around.clock.now(), set()
-        hooks, renewed = self.hooks.started(uid), self.stopper.renewed(uid)
-        failed = []
-        for each in running(actual):
-            hook = hooks.get((each.name, each.attempt))
-            if hook and (hook.error or not hook.is_over(now)):
-                hooked.add(each.name)
-            if hook and hook.due is not None and hook.due > now:
-                self.around.again(uid, hook.due - now)
-            if hook and hook.error:
-                failed.append(each)
-        self._end_unhooked(pod, actual, failed)
+        """Return what else is known of a pod's containers than the runtime knows; what is new is probed from now on."""
+        going, failed = self.hooks.unfinished(pod, running(actual))
+        renewed = self.stopper.renewed(objects.uid(pod))
         latest = {name: last for name in actual.containers if (last := actual.latest(name))}
         again = frozenset(name for name, last in latest.items() if last.id in renewed)
-        return Observed(self.probes.watch(pod, actual, hooked), frozenset(hooked), again)
-
-    def _end_unhooked(self, pod: dict, actual: Actual, failed: list) -> None:
-        for each in failed:
-            if self.around.first_time(pod, f"postStart {each.id}"):
-                path = pods.field_path(pod, each.name)
-                self.around.warn(pod, "FailedPostStartHook", "PostStartHook failed", path)
-        stops = [Stop(each, "FailedPostStartHook") for each in failed]
-        self.stopper.stop(pod, actual, stops, pods.grace_seconds(pod))
+        return Observed(self.probes.watch(pod, actual, going | failed), going | failed, failed, again)
 
     # ends
 

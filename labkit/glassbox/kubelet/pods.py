@@ -104,5 +104,7 @@ def _unimplemented(pod: dict) -> Iterator[str]:
     for container in every_container(pod):
         yield from (words for field, words in CONTAINER_FIELDS.items() if container.get(field))
         yield from security.unimplemented(pod, container)
+        actions = [rule.get("action") for rule in container.get("restartPolicyRules") or []]
+        yield from (f"restartPolicyRules: {action}" for action in actions if action != "Restart")
         if not spec.get("hostNetwork"):
             yield from ("hostPort" for port in container.get("ports") or [] if port.get("hostPort"))

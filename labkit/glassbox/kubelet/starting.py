@@ -54,7 +54,7 @@ class Starter:
         for start in todo.start:
             if why := self._start_container(pod, actual, start, made):
                 waiting[start.container["name"]] = why
-            elif self.hooks.post_start(pod, start.container, start.attempt):
+            elif self.hooks.post_start(pod, start.container):
                 break
         return waiting
 

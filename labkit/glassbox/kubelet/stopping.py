@@ -86,15 +86,12 @@ class Stopper:
         message = stop.message or f"Stopping container {name}"
         self.around.tell(pod, "Killing", message, pods.field_path(pod, name))
         ending = Ending(grace, now + grace, renew=stop.renew)
-        handler = (pods.spec_of(pod, name).get("lifecycle") or {}).get("preStop")
-        if handler and grace > 0:
-            ending.hook = self.hooks.run(pod, pods.spec_of(pod, name), stop.container, handler)
+        if grace > 0:
+            ending.hook = self.hooks.run(pod, pods.spec_of(pod, name), stop.container, "preStop")
         return ending
 
     def _go_on(self, pod: dict, container: Container, ending: Ending, its_turn: bool) -> None:
-        now, uid, path = self.around.clock.now(), objects.uid(pod), pods.field_path(pod, container.name)
-        if ending.hook and ending.hook.error and self.around.first_time(pod, f"preStop {container.id}"):
-            self.around.warn(pod, "FailedPreStopHook", "PreStopHook failed", path)
+        now, uid = self.around.clock.now(), objects.uid(pod)
         what = ending.step(now, its_turn)
         if what == "stop":
             self._signal(uid, container, stop_signal(pods.spec_of(pod, container.name)))

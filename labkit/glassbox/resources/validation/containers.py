@@ -17,6 +17,7 @@ from labkit.glassbox.resources.validation.fields import (
     not_found,
     one_of,
     required,
+    too_many,
     unsupported,
 )
 from labkit.glassbox.resources.validation.probes import lifecycle, probe
@@ -25,6 +26,8 @@ from labkit.glassbox.resources.validation.security import container_security
 from labkit.glassbox.resources.validation.volumes import descending_path
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
+RESTART_POLICIES = ("Always", "Never", "OnFailure")
+MAX_RULES, MAX_CODES = 20, 255
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
 PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
@@ -40,6 +43,7 @@ def containers(given: list[dict], volumes: set[str], path: str, host_users: bool
         at = f"{path}[{index}]"
         yield from container(each, volumes, at)
         yield from _unique_name(each, seen, at)
+        yield from restart_policy(each, at)
         yield from lifecycle(each.get("lifecycle"), f"{at}.lifecycle")
         yield from probes(each, at)
     yield from host_ports(given, path)
@@ -53,6 +57,7 @@ def init_containers(given: list[dict], regular: list[dict], volumes: set[str], p
         yield from container(each, volumes, at)
         sidecar = each.get("restartPolicy") == "Always"
         yield from _unique_name(each, seen, at)
+        yield from restart_policy(each, at)
         if sidecar:
             yield from lifecycle(each.get("lifecycle"), f"{at}.lifecycle")
             yield from probes(each, at)
@@ -84,6 +89,25 @@ def ephemeral_containers(given: list[dict], others: list[dict], volumes: set[str
             for field in ("subPath", "subPathExpr"):
                 if mount.get(field):
                     yield forbidden(f"{at}.volumeMounts[{number}].{field}", EPHEMERAL)
+
+
+def restart_policy(given: dict, path: str) -> Iterator[Cause]:
+    """Check a container's own restart policy, and the rules that come before it."""
+    rules = given.get("restartPolicyRules") or []
+    if rules and not given.get("restartPolicy"):
+        yield required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+    yield from one_of(f"{path}.restartPolicy", given.get("restartPolicy"), RESTART_POLICIES)
+    if len(rules) > MAX_RULES:
+        yield too_many(f"{path}.restartPolicyRules", len(rules), MAX_RULES)
+    for index, rule in enumerate(rules):
+        at, codes = f"{path}.restartPolicyRules[{index}]", rule.get("exitCodes")
+        yield from one_of(f"{at}.action", rule.get("action", ""), ("Restart", "RestartAllContainers"))
+        if codes is None:
+            yield required(f"{at}.exitCodes", "must be specified")
+            continue
+        yield from one_of(f"{at}.exitCodes.operator", codes.get("operator", ""), ("In", "NotIn"))
+        if len(codes.get("values") or []) > MAX_CODES:
+            yield too_many(f"{at}.exitCodes.values", len(codes["values"]), MAX_CODES)
 
 
 def _unique_name(given: dict, seen: set[str], path: str) -> Iterator[Cause]:
