@@ -1,5 +1,6 @@
 """Security contexts: what a container may be and do, and what is refused by name."""
 
+import json
 import os
 import re
 import stat
@@ -9,6 +10,8 @@ import pytest
 
 from labkit.glassbox.kubelet import fs_group, seccomp, security
 from labkit.glassbox.kubelet.env import ConfigError
+from tests.live import events, field, fresh_namespace, make
+from tests.live import pod as live_pod
 from tests.test_runtime import in_machine
 
 HEADERS = {
@@ -149,3 +152,20 @@ def test_a_container_runs_confined():
         "NoNewPrivs: 1 Seccomp: 2",
         "no",
     ]
+
+
+def test_a_pod_runs_as_whom_it_asks_and_says_so(cluster):
+    with fresh_namespace(cluster) as namespace:
+        context = {"runAsUser": 1000, "runAsGroup": 3000, "runAsNonRoot": True}
+        make(cluster, namespace, live_pod("user", "sleep 1000", securityContext=context))
+        assert cluster.kubectl("exec", "user", "-n", namespace, "--", "id", "-u").strip() == "1000"
+        told = json.loads(field(cluster, namespace, "user", ".status.containerStatuses[0].user.linux"))
+        assert (told["uid"], told["gid"]) == (1000, 3000)
+
+
+def test_an_image_that_runs_as_root_does_not_start_where_root_is_forbidden(cluster):
+    with fresh_namespace(cluster) as namespace:
+        waiting = "jsonpath={.status.containerStatuses[0].state.waiting.reason}=CreateContainerConfigError"
+        root = live_pod("root", "sleep 1000", securityContext={"runAsNonRoot": True})
+        make(cluster, namespace, root, until=waiting)
+        assert "Error: container has runAsNonRoot and image will run as root (pod: " in events(cluster, namespace)

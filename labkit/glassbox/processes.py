@@ -22,6 +22,7 @@ class Process:
     pid: int
     parent: int
     cpu: float
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,10 @@ def table() -> Table:
 def read(pid: int) -> Process | None:
     """Return one process, None when it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()  # man proc_pid_stat: (3) state is the first of these
+        fields = _content(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # man proc_pid_stat: the first is (3) state
     except OSError:
         return None
-    return Process(pid, int(fields[1]), sum(map(int, fields[11:15])) * TICK)
+    return Process(pid, int(fields[1]), sum(map(int, fields[11:15])) * TICK, int(fields[17]))
 
 
 def descendants(root: int) -> list[Process]:
@@ -66,17 +66,26 @@ def descendants(root: int) -> list[Process]:
         pid = todo.pop()
         if process := read(pid):
             found.append(process)
-            todo += children(pid)
+            todo += children(pid, process.threads)
     return found
 
 
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that live."""
+def children(pid: int, threads: int = 1) -> list[int]:
+    """Return the processes that a process, of so many threads, has started and that live."""
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
-        return [int(each) for tid in threads for each in Path(f"/proc/{pid}/task/{tid}/children").read_text().split()]
+        numbers = os.listdir(f"/proc/{pid}/task") if threads > 1 else [pid]
+        return [int(each) for tid in numbers for each in _content(f"/proc/{pid}/task/{tid}/children").split()]
     except OSError:
         return []
+
+
+def _content(path: str) -> bytes:
+    """Return what a file of /proc says; `open` would take four times as long, and this is done often."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(file, 1 << 16)
+    finally:
+        os.close(file)
 
 
 def cpu(processes: Iterable[Process]) -> float:

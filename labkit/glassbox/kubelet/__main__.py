@@ -12,12 +12,15 @@ import signal
 import sys
 from pathlib import Path
 
+from labkit.glassbox import syscalls
 from labkit.glassbox.client import Client
 from labkit.glassbox.clock import SystemClock
 from labkit.glassbox.kubelet.kubelet import Kubelet, Options
 from labkit.glassbox.kubelet.node_status import PORT
 from labkit.glassbox.kubelet.server import ServerOptions
 from labkit.glassbox.kubelet.zygote import Zygote
+
+VOLUMES_SIZE = "mode=700,size=128m"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     options = options_of(arguments)
     for directory in (options.root_dir, options.run_dir):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    separate(options.run_dir / "volumes")
     zygote = Zygote()  # before the first thread and the first connection
     api = Client.from_kubeconfig(arguments.kubeconfig, user_agent="kubelet/v1.36.2 (linux/glassbox)")
     kubelet = Kubelet(api, zygote, options, SystemClock())
@@ -34,6 +38,13 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signum, lambda *_: kubelet.stop())
     kubelet.run()
     return 0
+
+
+def separate(directory: Path) -> None:
+    """Give the volumes that show API objects a file system of their own: full of secrets, it is nobody else's."""
+    directory.mkdir(exist_ok=True)
+    if not directory.is_mount():
+        syscalls.mount("volumes", str(directory), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, VOLUMES_SIZE)
 
 
 def parser() -> argparse.ArgumentParser:

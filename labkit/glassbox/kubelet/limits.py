@@ -1,14 +1,15 @@
 """Holds containers to their limits of processor time and memory, by counting: no control group is needed.
 
 Stands for what the kernel's cgroups do for a real kubelet. Pause asks (sandbox.py), so limits hold while the kubelet is
-away; only containers with limits are looked at, and one that sleeps no more than twice a second.
+away; only containers with limits are looked at, and one that sleeps once a second.
 
 Processor time is an account: it fills by the limit, what the container used is taken off, and whoever is overdrawn is
 stopped (SIGSTOP) until it is even. Memory is what the processes hold themselves, and what lies in the container's tmpfs
 file systems and memory files; who has too much is killed as a whole.
 
 Invariants: what was stopped is continued or killed; a container that does nothing is not looked at closely.
-Left out: requests as weights between containers, which need a control group.
+Left out: control groups where one may write to them, as root may, and with them requests as weights between containers:
+one way for everybody is simpler. What a container allocates between two looks is beyond its limit until the next.
 
 Upstream: none; kernel/sched/fair.c (bandwidth control) and mm/memcontrol.c are what it stands for
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from labkit.glassbox import processes, quantity
 
-SHORTEST, LONGEST = 0.02, 0.5  # seconds between two looks
+SHORTEST, LONGEST = 0.02, 1.0  # seconds between two looks
 BURST = 0.1  # seconds for which what was not used may be saved, as the kernel's period
 CLOSE_LOOK = 0.25  # seconds between two exact counts of shared memory, which are slow
 Key = tuple[str, int]  # container's name, attempt
