@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required, unsupported
+from labkit.glassbox.resources.validation.fields import every, forbidden, invalid, items, one_of, required, unsupported
 
 SOURCES = {  # type → field
     "ContainerResource": "containerResource",
@@ -35,8 +35,7 @@ def autoscaler(obj: dict) -> Iterator[Cause]:
         yield invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
     yield from reference(spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef", needs_group=True)
     metrics = spec.get("metrics") or []
-    for index, each in enumerate(metrics):
-        yield from metric(each, f"spec.metrics[{index}]")
+    yield from every(metric, metrics, "spec.metrics")
     if least == 0 and not any(each.get("type") in ("Object", "External") for each in metrics):
         yield forbidden("spec.metrics", NO_SCALE_TO_ZERO)
     for way in ("scaleUp", "scaleDown"):
@@ -162,8 +161,8 @@ def rules(given: dict | None, path: str) -> Iterator[Cause]:
     yield from one_of(f"{path}.selectPolicy", given.get("selectPolicy"), ("Disabled", "Max", "Min"))
     if not given.get("policies"):
         yield required(f"{path}.policies", "must specify at least one Policy")
-    for index, each in enumerate(given.get("policies") or []):
-        at, period = f"{path}.policies[{index}]", each.get("periodSeconds", 0)
+    for at, each in items(given.get("policies"), f"{path}.policies"):
+        period = each.get("periodSeconds", 0)
         yield from one_of(f"{at}.type", each.get("type", ""), ("Percent", "Pods"))
         if each.get("value", 0) <= 0:
             yield invalid(f"{at}.value", each.get("value", 0), POSITIVE)

@@ -11,13 +11,14 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.environment import environment
 from labkit.glassbox.resources.validation.fields import (
-    duplicate,
     forbidden,
     invalid,
+    items,
     not_found,
     one_of,
     required,
     too_many,
+    unique,
     unsupported,
 )
 from labkit.glassbox.resources.validation.probes import lifecycle, probe
@@ -39,8 +40,7 @@ def containers(given: list[dict], volumes: set[str], path: str, host_users: bool
         yield required(path)
         return
     seen: set[str] = set()
-    for index, each in enumerate(given):
-        at = f"{path}[{index}]"
+    for at, each in items(given, path):
         yield from container(each, volumes, at)
         yield from _unique_name(each, seen, at)
         yield from restart_policy(each, at)
@@ -52,8 +52,7 @@ def containers(given: list[dict], volumes: set[str], path: str, host_users: bool
 def init_containers(given: list[dict], regular: list[dict], volumes: set[str], path: str) -> Iterator[Cause]:
     """Check the containers that run before the others; a sidecar, restarted always, may have probes."""
     seen = {each.get("name", "") for each in regular}
-    for index, each in enumerate(given):
-        at = f"{path}[{index}]"
+    for index, (at, each) in enumerate(items(given, path)):
         yield from container(each, volumes, at)
         sidecar = each.get("restartPolicy") == "Always"
         yield from _unique_name(each, seen, at)
@@ -76,8 +75,8 @@ def ephemeral_containers(given: list[dict], others: list[dict], volumes: set[str
     """Check the containers that are added to look around with: no services of the pod are theirs."""
     names_of_others = {each.get("name", "") for each in others}
     seen = set(names_of_others)
-    for index, each in enumerate(given):
-        at, target = f"{path}[{index}]", each.get("targetContainerName")
+    for at, each in items(given, path):
+        target = each.get("targetContainerName")
         yield from container(each, volumes, at)
         yield from _unique_name(each, seen, at)
         if target and target not in names_of_others:
@@ -85,10 +84,10 @@ def ephemeral_containers(given: list[dict], others: list[dict], volumes: set[str
         for field in NOT_EPHEMERAL:
             if each.get(field):
                 yield forbidden(f"{at}.{field}", EPHEMERAL)
-        for number, mount in enumerate(each.get("volumeMounts") or []):
+        for where, mount in items(each.get("volumeMounts"), f"{at}.volumeMounts"):
             for field in ("subPath", "subPathExpr"):
                 if mount.get(field):
-                    yield forbidden(f"{at}.volumeMounts[{number}].{field}", EPHEMERAL)
+                    yield forbidden(f"{where}.{field}", EPHEMERAL)
 
 
 def restart_policy(given: dict, path: str) -> Iterator[Cause]:
@@ -111,10 +110,8 @@ def restart_policy(given: dict, path: str) -> Iterator[Cause]:
 
 
 def _unique_name(given: dict, seen: set[str], path: str) -> Iterator[Cause]:
-    name = given.get("name", "")
-    if name and name in seen:
-        yield duplicate(f"{path}.name", name)
-    seen.add(name)
+    if given.get("name"):
+        yield from unique(f"{path}.name", given["name"], seen)
 
 
 def probes(given: dict, path: str) -> Iterator[Cause]:
@@ -124,10 +121,7 @@ def probes(given: dict, path: str) -> Iterator[Cause]:
 
 def container(given: dict, volumes: set[str], path: str) -> Iterator[Cause]:
     """Check what holds for any container."""
-    if not given.get("name"):
-        yield required(f"{path}.name")
-    else:
-        yield from names.check(names.dns_label, f"{path}.name", given["name"])
+    yield from names.needed(names.dns_label, f"{path}.name", given.get("name", ""))
     image = given.get("image", "")
     if not image:
         yield required(f"{path}.image")
@@ -144,43 +138,34 @@ def container(given: dict, volumes: set[str], path: str) -> Iterator[Cause]:
 
 
 def ports(given: list[dict], path: str) -> Iterator[Cause]:
-    seen = set()
-    for index, each in enumerate(given):
-        at, name = f"{path}[{index}]", each.get("name")
-        if name:
+    seen: set[str] = set()
+    for at, each in items(given, path):
+        if name := each.get("name"):
             faults = list(names.check(names.port_name, f"{at}.name", name))
-            yield from faults or ([duplicate(f"{at}.name", name)] if name in seen else [])
-            seen.add(name)
+            yield from faults or unique(f"{at}.name", name, seen)
         if not each.get("containerPort"):
             yield required(f"{at}.containerPort")
         else:
-            yield from names_of_port(each["containerPort"], f"{at}.containerPort")
+            yield from names.check_port(each["containerPort"], f"{at}.containerPort")
         if each.get("hostPort"):
-            yield from names_of_port(each["hostPort"], f"{at}.hostPort")
+            yield from names.check_port(each["hostPort"], f"{at}.hostPort")
         yield from one_of(f"{at}.protocol", each.get("protocol"), PROTOCOLS)
-
-
-def names_of_port(number: int, path: str) -> Iterator[Cause]:
-    for told in names.port(number):
-        yield invalid(path, number, told)
 
 
 def host_ports(given: list[dict], path: str, first: int = 0) -> Iterator[Cause]:
     """Refuse two containers that want the same port of the node."""
-    taken = set()
+    taken: set[str] = set()
     for index, each in enumerate(given, first):
-        for number, port in enumerate(each.get("ports") or []):
+        for at, port in items(each.get("ports"), f"{path}[{index}].ports"):
             if port.get("hostPort"):
                 wanted = f"{port.get('protocol', 'TCP')}/{port.get('hostIP', '')}/{port['hostPort']}"
-                if wanted in taken:
-                    yield duplicate(f"{path}[{index}].ports[{number}].hostPort", wanted)
-                taken.add(wanted)
+                yield from unique(f"{at}.hostPort", wanted, taken)
 
 
 def mounts(given: list[dict], volumes: set[str], path: str) -> Iterator[Cause]:
     paths = set()
-    for index, each in enumerate(given):
-        at, where = f"{path}[{index}]", each.get("mountPath", "")
+    for at, each in items(given, path):
+        where = each.get("mountPath", "")
         if not each.get("name"):
             yield required(f"{at}.name")
         if each.get("name", "") not in volumes:
@@ -199,12 +184,10 @@ def mounts(given: list[dict], volumes: set[str], path: str) -> Iterator[Cause]:
 
 
 def resize_policy(given: list[dict], path: str) -> Iterator[Cause]:
-    seen = set()
+    seen: set[str] = set()
     for each in given:
         resource = each.get("resourceName", "")
-        if resource in seen:
-            yield duplicate(path, resource)
-        seen.add(resource)
+        yield from unique(path, resource, seen)
         if resource not in ("cpu", "memory"):
             yield unsupported(path, resource, ("cpu", "memory"))
         yield from one_of(path, each.get("restartPolicy", ""), ("NotRequired", "RestartContainer"))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import IMMUTABLE, duplicate, invalid, one_of, required
+from labkit.glassbox.resources.validation.fields import IMMUTABLE, every, invalid, items, one_of, required, unique
 
 ADDRESS_TYPES, PROTOCOLS = ("FQDN", "IPv4", "IPv6"), ("SCTP", "TCP", "UDP")
 MOST_ENDPOINTS, MOST_PORTS = 1000, 20000
@@ -22,8 +22,7 @@ def endpoint_slice(obj: dict) -> Iterator[Cause]:
         yield required("addressType")
     else:
         yield from one_of("addressType", kind, ADDRESS_TYPES)
-    for index, each in enumerate(obj.get("endpoints") or []):
-        yield from _endpoint(each, kind, f"endpoints[{index}]")
+    yield from every(_endpoint, obj.get("endpoints"), "endpoints", kind)
     yield from _ports(obj.get("ports") or [], "ports")
 
 
@@ -32,12 +31,11 @@ def same_address_type(obj: dict, old: dict) -> Iterator[Cause]:
         yield invalid("addressType", obj.get("addressType", ""), IMMUTABLE)
 
 
-def _endpoint(given: dict, kind: str, path: str) -> Iterator[Cause]:
+def _endpoint(given: dict, path: str, kind: str) -> Iterator[Cause]:
     addresses = given.get("addresses") or []
     if not addresses:
         yield required(f"{path}.addresses", "must contain at least 1 address")
-    for index, address in enumerate(addresses):
-        at = f"{path}.addresses[{index}]"
+    for at, address in items(addresses, f"{path}.addresses"):
         if kind == "FQDN":
             yield from names.check(names.dns_subdomain, at, address)
         elif kind in ("IPv4", "IPv6"):
@@ -67,29 +65,25 @@ def _address(text: str, path: str, version: int) -> Iterator[Cause]:
 
 
 def _ports(given: list[dict], path: str) -> Iterator[Cause]:
-    seen = set()
-    for index, each in enumerate(given):
-        name, at = each.get("name") or "", f"{path}[{index}]"
+    seen: set[str] = set()
+    for at, each in items(given, path):
+        name = each.get("name") or ""
         if name:
             yield from names.check(names.dns_label, f"{at}.name", name)
-        if name in seen:
-            yield duplicate(f"{at}.name", name)
-        seen.add(name)
+        yield from unique(f"{at}.name", name, seen)
         yield from one_of(f"{at}.protocol", each.get("protocol", "TCP"), PROTOCOLS)
 
 
 def subsets(given: list[dict]) -> Iterator[Cause]:
-    for index, subset in enumerate(given):
-        path = f"subsets[{index}]"
+    for path, subset in items(given, "subsets"):
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             yield required(path, "must specify `addresses` or `notReadyAddresses`")
         for field in ("addresses", "notReadyAddresses"):
-            for number, each in enumerate(subset.get(field) or []):
+            for at, each in items(subset.get(field), f"{path}.{field}"):
                 version = 6 if ":" in each.get("ip", "") else 4
-                yield from _address(each.get("ip", ""), f"{path}.{field}[{number}].ip", version)
+                yield from _address(each.get("ip", ""), f"{at}.ip", version)
         ports = subset.get("ports") or []
-        for number, port in enumerate(ports):
-            yield from _subset_port(port, f"{path}.ports[{number}]", len(ports) > 1)
+        yield from every(_subset_port, ports, f"{path}.ports", len(ports) > 1)
 
 
 def _subset_port(given: dict, path: str, needs_name: bool) -> Iterator[Cause]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import invalid, required, unsupported
+from labkit.glassbox.resources.validation.fields import every, invalid, items, required, unsupported
 
 ENV_FIELDS = (
     "metadata.name",
@@ -36,16 +36,11 @@ CONTAINER_RESOURCES = (
 
 def environment(container: dict, path: str) -> Iterator[Cause]:
     """Check env, then envFrom."""
-    for index, each in enumerate(container.get("env") or []):
-        at = f"{path}.env[{index}]"
-        if not each.get("name"):
-            yield required(f"{at}.name")
-        else:
-            yield from names.check(names.environment_name, f"{at}.name", each["name"])
+    for at, each in items(container.get("env"), f"{path}.env"):
+        yield from names.needed(names.environment_name, f"{at}.name", each.get("name", ""))
         if each.get("valueFrom") is not None:
             yield from value_from(each, f"{at}.valueFrom")
-    for index, each in enumerate(container.get("envFrom") or []):
-        yield from source(each, f"{path}.envFrom[{index}]")
+    yield from every(source, container.get("envFrom"), f"{path}.envFrom")
 
 
 def value_from(variable: dict, path: str) -> Iterator[Cause]:
@@ -91,10 +86,7 @@ def resource_reference(reference: dict, path: str) -> Iterator[Cause]:
 
 def key_reference(reference: dict, path: str) -> Iterator[Cause]:
     yield from names.check(names.dns_subdomain, f"{path}.name", reference.get("name", ""))
-    if not reference.get("key"):
-        yield required(f"{path}.key")
-    else:
-        yield from names.check(names.config_key, f"{path}.key", reference["key"])
+    yield from names.needed(names.config_key, f"{path}.key", reference.get("key", ""))
 
 
 def source(given: dict, path: str) -> Iterator[Cause]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from labkit.glassbox.errors import Cause
@@ -19,6 +19,24 @@ NOT_NEGATIVE = "must be greater than or equal to 0"
 def shown(value: Any) -> str:
     """Return a value as error texts quote it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def items(given: Iterable[Any] | None, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield each item of a list with its path."""
+    return ((f"{path}[{index}]", each) for index, each in enumerate(given or ()))
+
+
+def every(check: Callable[..., Iterable[Cause]], given: Iterable[Any] | None, path: str, *more: Any) -> Iterator[Cause]:
+    """Check each item of a list: check(item, its path, *more)."""
+    for at, each in items(given, path):
+        yield from check(each, at, *more)
+
+
+def unique(path: str, value: Any, seen: set) -> Iterator[Cause]:
+    """Refuse a value that was there before."""
+    if value in seen:
+        yield duplicate(path, value)
+    seen.add(value)
 
 
 def required(path: str, told: str = "") -> Cause:

@@ -14,13 +14,15 @@ from labkit.glassbox import cron
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import (
-    duplicate,
+    every,
     invalid,
+    items,
     not_negative,
     one_of,
     required,
     too_many,
     unchanged,
+    unique,
     unsupported,
 )
 from labkit.glassbox.resources.validation.metadata import label_selector
@@ -86,7 +88,7 @@ def job_spec(spec: dict, path: str) -> Iterator[Cause]:
     if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
         yield required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
     if (manager := spec.get("managedBy")) is not None:
-        yield from _domain_prefixed(manager, f"{path}.managedBy")
+        yield from names.check(names.domain_prefixed_path, f"{path}.managedBy", manager)
     yield from one_of(f"{path}.completionMode", spec.get("completionMode"), ("NonIndexed", "Indexed"))
     yield from (_indexed if is_indexed(spec) else _not_indexed)(spec, path)
     if spec.get("podFailurePolicy") is not None:
@@ -97,14 +99,6 @@ def job_spec(spec: dict, path: str) -> Iterator[Cause]:
     yield from one_of(f"{path}.podReplacementPolicy", spec.get("podReplacementPolicy"), supported)
     yield from template(spec.get("template") or {}, f"{path}.template")
     yield from _restart_policy(spec, f"{path}.template.spec.restartPolicy")
-
-
-def _domain_prefixed(text: str, path: str) -> Iterator[Cause]:
-    domain, slash, rest = text.partition("/")
-    if not (domain and slash and rest):
-        yield invalid(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')
-    else:
-        yield from names.check(names.dns_subdomain, path, domain)
 
 
 def _indexed(spec: dict, path: str) -> Iterator[Cause]:
@@ -140,16 +134,15 @@ def failure_policy(spec: dict, path: str) -> Iterator[Cause]:
         yield too_many(f"{path}.rules", len(rules), MOST_RULES)
     pod = (spec.get("template") or {}).get("spec") or {}
     containers = {each.get("name") for field in ("containers", "initContainers") for each in pod.get(field) or []}
-    for index, rule in enumerate(rules):
-        at, action = f"{path}.rules[{index}]", rule.get("action", "")
+    for at, rule in items(rules, f"{path}.rules"):
+        action = rule.get("action", "")
         if action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
             yield invalid(f"{at}.action", action, "requires the backoffLimitPerIndex to be set")
         yield from one_of(f"{at}.action", action, ACTIONS)
         codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions") or []
         if codes is not None:
             yield from _exit_codes(codes, containers, f"{at}.onExitCodes")
-        for number, each in enumerate(conditions):
-            yield from _condition(each, f"{at}.onPodConditions[{number}]")
+        yield from every(_condition, conditions, f"{at}.onPodConditions")
         if (codes is not None) == bool(conditions):
             told = "specifying both OnExitCodes and OnPodConditions is not supported"
             told = told if conditions else "specifying one of OnExitCodes and OnPodConditions is required"
@@ -166,11 +159,11 @@ def _exit_codes(given: dict, containers: set, path: str) -> Iterator[Cause]:
         yield invalid(f"{path}.values", values, "at least one value is required")
     elif len(values) > MOST_CODES:
         yield too_many(f"{path}.values", len(values), MOST_CODES)
-    for index, value in enumerate(values):
+    seen: set[int] = set()
+    for at, value in items(values, f"{path}.values"):
         if operator == "In" and value == 0:
-            yield invalid(f"{path}.values[{index}]", value, "must not be 0 for the In operator")
-        if value in values[:index]:
-            yield duplicate(f"{path}.values[{index}]", value)
+            yield invalid(at, value, "must not be 0 for the In operator")
+        yield from unique(at, value, seen)
     if values != sorted(values):
         yield invalid(f"{path}.values", values, "must be ordered")
 
@@ -189,11 +182,10 @@ def success_policy(spec: dict, path: str) -> Iterator[Cause]:
         return
     if not rules:
         yield required(f"{path}.rules", "at least one rules must be specified when the successPolicy is specified")
-    for index, rule in enumerate(rules):
-        yield from _success_rule(rule, spec.get("completions") or 0, f"{path}.rules[{index}]")
+    yield from every(_success_rule, rules, f"{path}.rules", spec.get("completions") or 0)
 
 
-def _success_rule(rule: dict, completions: int, path: str) -> Iterator[Cause]:
+def _success_rule(rule: dict, path: str, completions: int) -> Iterator[Cause]:
     count, indexes = rule.get("succeededCount"), rule.get("succeededIndexes")
     if count is None and indexes is None:
         yield required(path, "at least one of succeededCount or succeededIndexes must be specified")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import forbidden, invalid, required, too_long
+from labkit.glassbox.resources.validation.fields import every, forbidden, invalid, items, required, too_long
 
 ANNOTATIONS_LIMIT = 256 * 1024  # bytes of all keys and values
 STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
@@ -75,11 +75,11 @@ def owner_references(given: list[dict]) -> Iterator[Cause]:
 
 
 def finalizers(given: list[str], path: str = "metadata.finalizers") -> Iterator[Cause]:
-    for index, each in enumerate(given):
+    for at, each in items(given, path):
         yield from names.check(names.qualified_name, path, each)
         if "/" not in each and each not in STANDARD_FINALIZERS and not names.qualified_name(each):
             told = "name is neither a standard finalizer name nor is it fully qualified"
-            yield invalid(f"{path}[{index}]", each, told)
+            yield invalid(at, each, told)
     if "orphan" in given and "foregroundDeletion" in given:
         yield invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set")
 
@@ -87,8 +87,7 @@ def finalizers(given: list[str], path: str = "metadata.finalizers") -> Iterator[
 def label_selector(selector: dict, path: str) -> Iterator[Cause]:
     """Check a LabelSelector's terms."""
     yield from labels(selector.get("matchLabels"), f"{path}.matchLabels")
-    for index, each in enumerate(selector.get("matchExpressions") or []):
-        yield from requirement(each, f"{path}.matchExpressions[{index}]")
+    yield from every(requirement, selector.get("matchExpressions"), f"{path}.matchExpressions")
 
 
 def requirement(term: dict, path: str, comparisons: bool = False) -> Iterator[Cause]:
@@ -108,5 +107,5 @@ def requirement(term: dict, path: str, comparisons: bool = False) -> Iterator[Ca
         yield invalid(f"{path}.operator", operator, "not a valid selector operator")
     yield from names.check(names.qualified_name, f"{path}.key", term.get("key", ""))
     if not comparisons:
-        for index, value in enumerate(values):
-            yield from names.check(names.label_value, f"{path}.values[{index}]", value)
+        for at, value in items(values, f"{path}.values"):
+            yield from names.check(names.label_value, at, value)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation.fields import invalid
+from labkit.glassbox.resources.validation.fields import invalid, required
 
 Rule = Callable[[str], list[str]]
 
@@ -175,6 +175,19 @@ def address(text: str) -> list[str]:
     except ValueError:
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
     return []
+
+
+def needed(rule: Rule, path: str, text: str) -> Iterator[Cause]:
+    """Refuse a name that is missing, or breaks its rule."""
+    if text:
+        yield from check(rule, path, text)
+    else:
+        yield required(path)
+
+
+def check_port(number: int | str, path: str) -> Iterator[Cause]:
+    for told in port(number):
+        yield invalid(path, number, told)
 
 
 def check(rule: Rule, path: str, text: str) -> Iterator[Cause]:

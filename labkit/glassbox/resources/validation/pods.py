@@ -13,12 +13,14 @@ from labkit.glassbox.resources.validation import names, scheduling, security
 from labkit.glassbox.resources.validation.containers import containers, ephemeral_containers, init_containers
 from labkit.glassbox.resources.validation.fields import (
     difference,
-    duplicate,
+    every,
     forbidden,
     in_range,
     invalid,
+    items,
     one_of,
     required,
+    unique,
 )
 from labkit.glassbox.resources.validation.metadata import check_annotations, labels
 from labkit.glassbox.resources.validation.volumes import volumes
@@ -59,11 +61,11 @@ def pod_spec(spec: dict, path: str) -> Iterator[Cause]:
     yield from scheduling.affinity(spec.get("affinity"), f"{path}.affinity")
     yield from _dns_config(spec, f"{path}.dnsConfig")
     yield from _gates(spec, path)
-    yield from scheduling.topology_spread(
-        spec.get("topologySpreadConstraints") or [], f"{path}.topologySpreadConstraints"
+    yield from every(
+        scheduling.topology_spread, spec.get("topologySpreadConstraints"), f"{path}.topologySpreadConstraints"
     )
     yield from _names(spec, path)
-    yield from scheduling.tolerations(spec.get("tolerations") or [], f"{path}.tolerations")
+    yield from every(scheduling.toleration, spec.get("tolerations"), f"{path}.tolerations")
     yield from _host_aliases(spec.get("hostAliases") or [], f"{path}.hostAliases")
     yield from security.operating_system(spec, path)
 
@@ -71,11 +73,11 @@ def pod_spec(spec: dict, path: str) -> Iterator[Cause]:
 def _host_network_ports(spec: dict, path: str) -> Iterator[Cause]:
     if not spec.get("hostNetwork"):
         return
-    for index, each in enumerate(spec.get("containers") or []):
-        for number, port in enumerate(each.get("ports") or []):
+    for at, each in items(spec.get("containers"), f"{path}.containers"):
+        for where, port in items(each.get("ports"), f"{at}.ports"):
             if port.get("hostPort") != port.get("containerPort"):
-                at = f"{path}.containers[{index}].ports[{number}].containerPort"
-                yield invalid(at, port.get("containerPort"), "must match `hostPort` when `hostNetwork` is true")
+                told = "must match `hostPort` when `hostNetwork` is true"
+                yield invalid(f"{where}.containerPort", port.get("containerPort"), told)
 
 
 def _names(spec: dict, path: str) -> Iterator[Cause]:
@@ -97,35 +99,31 @@ def _dns_config(spec: dict, path: str) -> Iterator[Cause]:
     servers, searches = config.get("nameservers") or [], config.get("searches") or []
     if len(servers) > 3:
         yield invalid(f"{path}.nameservers", servers, "must not have more than 3 nameservers")
-    for index, each in enumerate(servers):
-        yield from names.check(names.address, f"{path}.nameservers[{index}]", each)
+    for at, each in items(servers, f"{path}.nameservers"):
+        yield from names.check(names.address, at, each)
     if len(searches) > 32:
         yield invalid(f"{path}.searches", searches, "must not have more than 32 search paths")
-    for index, each in enumerate(searches):
-        yield from names.check(names.search_domain, f"{path}.searches[{index}]", each.removesuffix("."))
-    for index, each in enumerate(config.get("options") or []):
+    for at, each in items(searches, f"{path}.searches"):
+        yield from names.check(names.search_domain, at, each.removesuffix("."))
+    for at, each in items(config.get("options"), f"{path}.options"):
         if not each.get("name"):
-            yield required(f"{path}.options[{index}]", "must not be empty")
+            yield required(at, "must not be empty")
 
 
 def _gates(spec: dict, path: str) -> Iterator[Cause]:
-    for index, each in enumerate(spec.get("readinessGates") or []):
-        at = f"{path}.readinessGates[{index}].conditionType"
-        yield from names.check(names.qualified_name, at, each.get("conditionType", ""))
-    seen = set()
-    for index, each in enumerate(spec.get("schedulingGates") or []):
-        at, name = f"{path}.schedulingGates[{index}]", each.get("name", "")
-        yield from names.check(names.qualified_name, at, name)
-        if name in seen:
-            yield duplicate(at, name)
-        seen.add(name)
+    for at, each in items(spec.get("readinessGates"), f"{path}.readinessGates"):
+        yield from names.check(names.qualified_name, f"{at}.conditionType", each.get("conditionType", ""))
+    seen: set[str] = set()
+    for at, each in items(spec.get("schedulingGates"), f"{path}.schedulingGates"):
+        yield from names.check(names.qualified_name, at, each.get("name", ""))
+        yield from unique(at, each.get("name", ""), seen)
 
 
 def _host_aliases(given: list[dict], path: str) -> Iterator[Cause]:
-    for index, each in enumerate(given):
-        yield from names.check(names.address, f"{path}[{index}].ip", each.get("ip", ""))
-        for number, name in enumerate(each.get("hostnames") or []):
-            yield from names.check(names.dns_subdomain, f"{path}[{index}].hostnames[{number}]", name)
+    for at, each in items(given, path):
+        yield from names.check(names.address, f"{at}.ip", each.get("ip", ""))
+        for where, name in items(each.get("hostnames"), f"{at}.hostnames"):
+            yield from names.check(names.dns_subdomain, where, name)
 
 
 def new_pod(pod: dict) -> Iterator[Cause]:
@@ -140,8 +138,8 @@ def new_pod(pod: dict) -> Iterator[Cause]:
 
 def pod_status(status: dict) -> Iterator[Cause]:
     """Check what a kubelet reports."""
-    for index, each in enumerate(status.get("conditions") or []):
-        yield from names.check(names.qualified_name, f"status.conditions[{index}].Type", each.get("type", ""))
+    for at, each in items(status.get("conditions"), "status.conditions"):
+        yield from names.check(names.qualified_name, f"{at}.Type", each.get("type", ""))
     if status.get("observedGeneration", 0) < 0:
         yield invalid("status.observedGeneration", status["observedGeneration"], "must be a non-negative integer")
 
@@ -153,9 +151,9 @@ def changed_pod(pod: dict, old: dict) -> Iterator[Cause]:
         if len(new.get(field) or []) != len(held.get(field) or []):
             yield forbidden(f"spec.{field}", "pod updates may not add or remove containers")
             return
-        for index, each in enumerate(new.get(field) or []):
+        for at, each in items(new.get(field), f"spec.{field}"):
             if not each.get("image"):
-                yield required(f"spec.{field}[{index}].image")
+                yield required(f"{at}.image")
     faults = [*_deadline(new, held), *_added_tolerations(new, held)]
     yield from faults
     if not faults and (difference := _other_changes(new, held)):
@@ -171,16 +169,13 @@ def more_ephemeral_containers(pod: dict, old: dict) -> Iterator[Cause]:
         if found is None:
             yield forbidden(path, f'existing ephemeral containers "{held["name"]}" may not be removed\n')
         elif found != held:
-            told = f'existing ephemeral containers "{held["name"]}" may not be changed\n{_difference(held, found)}'
-            yield forbidden(path, told)
+            told = f'existing ephemeral containers "{held["name"]}" may not be changed\n'
+            yield forbidden(path, told + difference(held, found, sort_keys=True))
 
 
 def _deadline(new: dict, held: dict) -> Iterator[Cause]:
-    path, wanted, had = (
-        "spec.activeDeadlineSeconds",
-        new.get("activeDeadlineSeconds"),
-        held.get("activeDeadlineSeconds"),
-    )
+    path = "spec.activeDeadlineSeconds"
+    wanted, had = (each.get("activeDeadlineSeconds") for each in (new, held))
     if wanted is None and had is not None:
         yield invalid(path, None, "must not update from a positive integer to nil value")
     elif wanted is not None:
@@ -196,7 +191,7 @@ def _added_tolerations(new: dict, held: dict) -> Iterator[Cause]:
     given = [bare(each) for each in new.get("tolerations") or []]
     if any(bare(each) not in given for each in held.get("tolerations") or []):
         yield forbidden("spec.tolerations", TOLERATION_CHANGED)
-    yield from scheduling.tolerations(new.get("tolerations") or [], "spec.tolerations")
+    yield from every(scheduling.toleration, new.get("tolerations"), "spec.tolerations")
 
 
 def _other_changes(new: dict, held: dict) -> str:
@@ -216,8 +211,4 @@ def _other_changes(new: dict, held: dict) -> str:
             del munged["schedulingGates"]
     if (held.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
         munged["terminationGracePeriodSeconds"] = held["terminationGracePeriodSeconds"]
-    return _difference(held, munged)
-
-
-def _difference(held: dict, new: dict) -> str:
-    return "" if new == held else difference(held, new, sort_keys=True)
+    return "" if munged == held else difference(held, munged, sort_keys=True)

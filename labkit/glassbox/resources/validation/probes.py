@@ -59,8 +59,7 @@ def _http(given: dict, path: str) -> Iterator[Cause]:
 
 
 def _port(given: dict, path: str) -> Iterator[Cause]:
-    for told in names.port(given.get("port", 0)):
-        yield invalid(f"{path}.port", given.get("port", 0), told)
+    yield from names.check_port(given.get("port", 0), f"{path}.port")
 
 
 def _sleep(given: dict, path: str) -> Iterator[Cause]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import invalid, one_of, required, unsupported
+from labkit.glassbox.resources.validation.fields import every, invalid, items, one_of, required, unsupported
 from labkit.glassbox.resources.validation.metadata import label_selector, requirement
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -31,17 +31,14 @@ def _node_affinity(given: dict, path: str) -> Iterator[Cause]:
         at = f"{path}.{REQUIRED}.nodeSelectorTerms"
         if not needed.get("nodeSelectorTerms"):
             yield required(at, "must have at least one node selector term")
-        for index, term in enumerate(needed.get("nodeSelectorTerms") or []):
-            yield from _node_term(term, f"{at}[{index}]")
-    for index, each in enumerate(given.get(PREFERRED) or []):
-        at = f"{path}.{PREFERRED}[{index}]"
+        yield from every(_node_term, needed.get("nodeSelectorTerms"), at)
+    for at, each in items(given.get(PREFERRED), f"{path}.{PREFERRED}"):
         yield from _weight(each, at)
         yield from _node_term(each.get("preference") or {}, f"{at}.preference")
 
 
 def _node_term(term: dict, path: str) -> Iterator[Cause]:
-    for index, each in enumerate(term.get("matchExpressions") or []):
-        yield from requirement(each, f"{path}.matchExpressions[{index}]", comparisons=True)
+    yield from every(requirement, term.get("matchExpressions"), f"{path}.matchExpressions", True)
 
 
 def _weight(each: dict, path: str) -> Iterator[Cause]:
@@ -50,28 +47,18 @@ def _weight(each: dict, path: str) -> Iterator[Cause]:
 
 
 def _pod_affinity(given: dict, path: str) -> Iterator[Cause]:
-    for index, term in enumerate(given.get(REQUIRED) or []):
-        yield from _pod_term(term, f"{path}.{REQUIRED}[{index}]")
-    for index, each in enumerate(given.get(PREFERRED) or []):
-        at = f"{path}.{PREFERRED}[{index}]"
+    yield from every(_pod_term, given.get(REQUIRED), f"{path}.{REQUIRED}")
+    for at, each in items(given.get(PREFERRED), f"{path}.{PREFERRED}"):
         yield from _weight(each, at)
         yield from _pod_term(each.get("podAffinityTerm") or {}, f"{at}.podAffinityTerm")
 
 
 def _pod_term(term: dict, path: str) -> Iterator[Cause]:
     yield from label_selector(term.get("labelSelector") or {}, f"{path}.labelSelector")
-    if not term.get("topologyKey"):
-        yield required(f"{path}.topologyKey", "can not be empty")
-    else:
-        yield from names.check(names.qualified_name, f"{path}.topologyKey", term["topologyKey"])
+    yield from _topology_key(term, path)
 
 
-def tolerations(given: list[dict], path: str) -> Iterator[Cause]:
-    for index, each in enumerate(given):
-        yield from _toleration(each, f"{path}[{index}]")
-
-
-def _toleration(given: dict, path: str) -> Iterator[Cause]:
+def toleration(given: dict, path: str) -> Iterator[Cause]:
     key, operator, value, effect = (given.get(field, "") for field in ("key", "operator", "value", "effect"))
     if key:
         yield from names.check(names.qualified_name, f"{path}.key", key)
@@ -91,24 +78,25 @@ def _toleration(given: dict, path: str) -> Iterator[Cause]:
         yield from one_of(f"{path}.effect", effect, EFFECTS)
 
 
-def topology_spread(given: list[dict], path: str) -> Iterator[Cause]:
-    for index, each in enumerate(given):
-        at = f"{path}[{index}]"
-        if each.get("maxSkew", 0) <= 0:
-            yield invalid(f"{at}.maxSkew", each.get("maxSkew", 0), "must be greater than zero")
-        if not each.get("topologyKey"):
-            yield required(f"{at}.topologyKey", "can not be empty")
-        else:
-            yield from names.check(names.qualified_name, f"{at}.topologyKey", each["topologyKey"])
-        when = each.get("whenUnsatisfiable", "")
-        yield from one_of(f"{at}.whenUnsatisfiable", when, ("DoNotSchedule", "ScheduleAnyway"))
-        yield from label_selector(each.get("labelSelector") or {}, f"{at}.labelSelector")
+def topology_spread(given: dict, path: str) -> Iterator[Cause]:
+    if given.get("maxSkew", 0) <= 0:
+        yield invalid(f"{path}.maxSkew", given.get("maxSkew", 0), "must be greater than zero")
+    yield from _topology_key(given, path)
+    when = given.get("whenUnsatisfiable", "")
+    yield from one_of(f"{path}.whenUnsatisfiable", when, ("DoNotSchedule", "ScheduleAnyway"))
+    yield from label_selector(given.get("labelSelector") or {}, f"{path}.labelSelector")
+
+
+def _topology_key(given: dict, path: str) -> Iterator[Cause]:
+    if not given.get("topologyKey"):
+        yield required(f"{path}.topologyKey", "can not be empty")
+    else:
+        yield from names.check(names.qualified_name, f"{path}.topologyKey", given["topologyKey"])
 
 
 def taints(given: list[dict], path: str) -> Iterator[Cause]:
     seen = set()
-    for index, each in enumerate(given):
-        at = f"{path}[{index}]"
+    for at, each in items(given, path):
         yield from names.check(names.qualified_name, f"{at}.key", each.get("key", ""))
         yield from names.check(names.label_value, f"{at}.value", each.get("value", ""))
         yield from one_of(f"{at}.effect", each.get("effect", ""), EFFECTS)

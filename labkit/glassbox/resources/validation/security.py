@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation.fields import duplicate, forbidden, in_range, invalid, required
+from labkit.glassbox.resources.validation.fields import forbidden, in_range, invalid, items, required, unique
 
 HIGHEST_ID = 2**31 - 1
 SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
@@ -64,18 +64,16 @@ def pod_security(given: dict, path: str) -> Iterator[Cause]:
     yield from in_range(f"{path}.fsGroup", given.get("fsGroup"), 0, HIGHEST_ID)
     yield from in_range(f"{path}.runAsUser", given.get("runAsUser"), 0, HIGHEST_ID)
     yield from in_range(f"{path}.runAsGroup", given.get("runAsGroup"), 0, HIGHEST_ID)
-    for index, group in enumerate(given.get("supplementalGroups") or []):
-        yield from in_range(f"{path}.supplementalGroups[{index}]", group, 0, HIGHEST_ID)
-    seen = set()
-    for index, each in enumerate(given.get("sysctls") or []):
-        name, at = each.get("name", ""), f"{path}.sysctls[{index}].name"
+    for at, group in items(given.get("supplementalGroups"), f"{path}.supplementalGroups"):
+        yield from in_range(at, group, 0, HIGHEST_ID)
+    seen: set[str] = set()
+    for where, each in items(given.get("sysctls"), f"{path}.sysctls"):
+        name, at = each.get("name", ""), f"{where}.name"
         if not name:
             yield required(at)
         elif len(name) > 253 or not re.fullmatch(SYSCTL, name):
             yield invalid(at, name, f"must have at most 253 characters and match regex ^{SYSCTL}$")
-        elif name in seen:
-            yield duplicate(at, name)
-        seen.add(name)
+        yield from unique(at, name, seen)
 
 
 def operating_system(spec: dict, path: str) -> Iterator[Cause]:

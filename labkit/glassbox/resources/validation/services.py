@@ -9,7 +9,16 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import duplicate, forbidden, invalid, one_of, required
+from labkit.glassbox.resources.validation.fields import (
+    duplicate,
+    every,
+    forbidden,
+    invalid,
+    items,
+    one_of,
+    required,
+    unique,
+)
 from labkit.glassbox.resources.validation.metadata import labels
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -24,8 +33,7 @@ def service(obj: dict) -> Iterator[Cause]:
     if kind == "ExternalName":
         yield from _external_name(spec)
     seen: set[str] = set()
-    for index, each in enumerate(ports):
-        yield from _port(each, len(ports) > 1, seen, f"spec.ports[{index}]")
+    yield from every(_port, ports, "spec.ports", len(ports) > 1, seen)
     yield from labels(spec.get("selector"), "spec.selector")
     yield from one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
     yield from one_of("spec.type", kind, TYPES)
@@ -45,21 +53,17 @@ def _external_name(spec: dict) -> Iterator[Cause]:
         yield required("spec.externalName")
 
 
-def _port(each: dict, named: bool, seen: set[str], path: str) -> Iterator[Cause]:
+def _port(each: dict, path: str, named: bool, seen: set[str]) -> Iterator[Cause]:
     name = each.get("name", "")
     if name:
         yield from names.check(names.dns_label, f"{path}.name", name)
-        if name in seen:
-            yield duplicate(f"{path}.name", name)
-        seen.add(name)
+        yield from unique(f"{path}.name", name, seen)
     elif named:
         yield required(f"{path}.name")
-    for told in names.port(each.get("port", 0)):
-        yield invalid(f"{path}.port", each.get("port", 0), told)
+    yield from names.check_port(each.get("port", 0), f"{path}.port")
     yield from one_of(f"{path}.protocol", each.get("protocol"), ("SCTP", "TCP", "UDP"))
     if (target := each.get("targetPort")) is not None:
-        for told in names.port(target):
-            yield invalid(f"{path}.targetPort", target, told)
+        yield from names.check_port(target, f"{path}.targetPort")
 
 
 def _twice(ports: list[dict]) -> Iterator[Cause]:
@@ -83,8 +87,7 @@ def kept_address(obj: dict, old: dict) -> Iterator[Cause]:
 
 def status(given: dict) -> Iterator[Cause]:
     """Check the addresses that a load balancer was given."""
-    for index, each in enumerate((given.get("loadBalancer") or {}).get("ingress") or []):
-        at = f"status.loadBalancer.ingress[{index}]"
+    for at, each in items((given.get("loadBalancer") or {}).get("ingress"), "status.loadBalancer.ingress"):
         if each.get("ip"):
             faults = list(names.check(names.address, f"{at}.ip", each["ip"]))
             yield from faults

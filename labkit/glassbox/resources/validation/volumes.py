@@ -13,7 +13,7 @@ from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import claims, names
 from labkit.glassbox.resources.validation.environment import VOLUME_FIELDS, field_reference, resource_reference
-from labkit.glassbox.resources.validation.fields import duplicate, forbidden, invalid, one_of, required
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, items, one_of, required, unique
 
 HOST_PATHS = (
     "",
@@ -30,17 +30,13 @@ MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 
 
 def volumes(given: list[dict], path: str) -> Iterator[Cause]:
-    seen = set()
-    for index, each in enumerate(given):
-        at, name = f"{path}[{index}]", each.get("name", "")
+    seen: set[str] = set()
+    for at, each in items(given, path):
+        name = each.get("name", "")
         yield from source(each, at)
-        if not name:
-            yield required(f"{at}.name")
-        else:
-            yield from names.check(names.dns_label, f"{at}.name", name)
-        if name and name in seen:
-            yield duplicate(f"{at}.name", name)
-        seen.add(name)
+        yield from names.needed(names.dns_label, f"{at}.name", name)
+        if name:
+            yield from unique(f"{at}.name", name, seen)
 
 
 def source(volume: dict, path: str) -> Iterator[Cause]:
@@ -83,8 +79,7 @@ def _mode(given: dict, path: str, field: str = "defaultMode") -> Iterator[Cause]
 
 
 def _items(given: dict, path: str) -> Iterator[Cause]:
-    for index, each in enumerate(given.get("items") or []):
-        at = f"{path}.items[{index}]"
+    for at, each in items(given.get("items"), f"{path}.items"):
         if not each.get("key"):
             yield required(f"{at}.key")
         yield from _file(each, at)
@@ -114,8 +109,7 @@ def _config_map(given: dict, path: str) -> Iterator[Cause]:
 
 def _downward_api(given: dict, path: str) -> Iterator[Cause]:
     yield from _mode(given, path)
-    for index, each in enumerate(given.get("items") or []):
-        at = f"{path}.items[{index}]"
+    for at, each in items(given.get("items"), f"{path}.items"):
         yield from _file(each, at)
         if each.get("fieldRef"):
             yield from field_reference(each["fieldRef"], VOLUME_FIELDS, f"{at}.fieldRef")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import items
 
 # node labels that have newer names
 OLD_LABELS = {
@@ -46,16 +47,16 @@ def _pod(spec: dict, meta: dict, prefix: str) -> Iterator[str]:
         if key.startswith(SECCOMP):
             told = 'non-functional in v1.27+; use the "seccompProfile" field instead'
             yield f"{prefix}metadata.annotations[{key}]: {told}"
-    for index, each in enumerate(spec.get("topologySpreadConstraints") or []):
+    for at, each in items(spec.get("topologySpreadConstraints"), f"{prefix}spec.topologySpreadConstraints"):
         if each.get("labelSelector") is None:
             told = "a null labelSelector results in matching no pod"
-            yield f"{prefix}spec.topologySpreadConstraints[{index}].labelSelector: {told}"
-    for index, each in enumerate(spec.get("imagePullSecrets") or []):
+            yield f"{at}.labelSelector: {told}"
+    for at, each in items(spec.get("imagePullSecrets"), f"{prefix}spec.imagePullSecrets"):
         if not each.get("name"):
-            yield f'{prefix}spec.imagePullSecrets[{index}].name: invalid empty name ""'
+            yield f'{at}.name: invalid empty name ""'
     for field in ("initContainers", "containers"):
-        for index, each in enumerate(spec.get(field) or []):
-            yield from _container(each, f"{prefix}spec.{field}[{index}]")
+        for at, each in items(spec.get(field), f"{prefix}spec.{field}"):
+            yield from _container(each, at)
 
 
 def _container(given: dict, path: str) -> Iterator[str]:

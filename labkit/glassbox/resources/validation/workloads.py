@@ -13,6 +13,7 @@ from labkit.glassbox.resources.validation.claims import claim
 from labkit.glassbox.resources.validation.fields import (
     forbidden,
     invalid,
+    items,
     not_negative,
     one_of,
     required,
@@ -99,8 +100,8 @@ def statefulset(obj: dict) -> Iterator[Cause]:
     yield from numbers(spec.get("ordinals") or {}, "start", path="spec.ordinals")
     if spec.get("serviceName"):
         yield from names.check(names.dns_label, "spec.serviceName", spec["serviceName"])
-    for index, each in enumerate(spec.get("volumeClaimTemplates") or []):
-        yield from claim(each.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")
+    for at, each in items(spec.get("volumeClaimTemplates"), "spec.volumeClaimTemplates"):
+        yield from claim(each.get("spec") or {}, f"{at}.spec")
     yield from selector_and_template({**spec, "template": with_claims(spec)}, "StatefulSet", "statefulset")
 
 
