@@ -19,7 +19,7 @@ from copy import deepcopy
 from labkit.glassbox import clock, objects
 from labkit.glassbox.controllers import job_plan, job_pods
 from labkit.glassbox.controllers import pods as podutil
-from labkit.glassbox.controllers.claims import claim
+from labkit.glassbox.controllers.claims import claim, selects
 from labkit.glassbox.controllers.job_plan import Round, Streak, Verdict
 from labkit.glassbox.controllers.job_pods import is_indexed, is_tracked
 from labkit.glassbox.controllers.pod_owner import LOOK_AGAIN, PodOwnerController
@@ -111,12 +111,17 @@ class JobController(PodOwnerController):
                 raise
 
     def free_strays(self, key: str, job: dict | None) -> None:
-        """Let go of the pods of a job that has gone or ended: nobody will count them."""
+        """Let go of pods that nobody will count: their job has gone or ended, or they have lost it."""
         namespace, _, name = key.partition("/")
         for pod in filter(is_tracked, self.cache["pods"].list(namespace)):
-            owner = objects.controller_of(pod) or {}
-            counted = job is not None and not is_finished(job) and owner.get("uid") == objects.uid(job)
-            if (owner.get("kind"), owner.get("name")) == ("Job", name) and not counted:
+            owner = objects.controller_of(pod)
+            if owner is None:
+                jobs = self.cache["jobs"].list(namespace)
+                stray = not any(selects(each, pod) for each in jobs if not is_finished(each))
+            else:
+                counted = job is not None and not is_finished(job) and owner["uid"] == objects.uid(job)
+                stray = (owner["kind"], owner["name"]) == ("Job", name) and not counted
+            if stray:
                 self.free(key, pod)
 
     # -- the status
