@@ -19,6 +19,7 @@ class EmbeddedCluster:
         self.root = home / "clusters" / name
         self.kubeconfig = self.root / "kubeconfig"
         self.namespaces = set()  # of all machines that ever ran
+        self.pins = []  # open files on them: their numbers are not given to others meanwhile
 
     def __enter__(self):
         up = self.up()
@@ -27,12 +28,20 @@ class EmbeddedCluster:
 
     def __exit__(self, *_):
         self.down()
+        self.unpin()
+
+    def unpin(self):
+        """Let go of the namespaces of the machines that ran."""
+        while self.pins:
+            os.close(self.pins.pop())
 
     def up(self, *options):
         done = self.labkit("up", "--name", self.name, *options)
         if done.returncode == 0:
             first = (self.root / "machine.pid").read_text()
-            self.namespaces |= {os.readlink(f"/proc/{first}/ns/{kind}") for kind in ("pid", "net", "mnt")}
+            paths = [f"/proc/{first}/ns/{kind}" for kind in ("pid", "net", "mnt")]
+            self.pins += [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in paths]
+            self.namespaces |= {os.readlink(path) for path in paths}
         return done
 
     def down(self, *options):

@@ -19,7 +19,12 @@ from labkit.glassbox.client import Client
 from tests.embedded import EmbeddedCluster, eventually, inhabited_namespaces, processes_of
 
 pytestmark = pytest.mark.cluster
-COMPONENTS = ["api-server", "controller-manager", "scheduler", "kubelet@node1", "kubelet@node2"]
+COMPONENTS = [
+    "api-server",
+    "controller-manager",
+    "scheduler",
+    *(f"{each}@node{number}" for each in ("kubelet", "kube-proxy") for number in (1, 2)),
+]
 
 
 def settings(throwaway):
@@ -33,6 +38,7 @@ def nothing_left(throwaway):
     throwaway.down()
     assert processes_of(throwaway.home) == []
     assert not throwaway.namespaces & inhabited_namespaces()
+    throwaway.unpin()
 
 
 def test_components_start_in_the_order_of_the_architecture_slide(tmp_path):
@@ -51,7 +57,7 @@ def test_up_then_status_then_down(throwaway, nothing_left):
     up = throwaway.up()
     assert up.returncode == 0, up.stderr + throwaway.logs()
     assert "✓ node1, node2 Ready" in up.stdout
-    assert [c["state"] for c in throwaway.status()["components"]] == ["running"] * 5
+    assert [c["state"] for c in throwaway.status()["components"]] == ["running"] * len(COMPONENTS)
     assert "✓ cluster test stopped" in throwaway.down().stdout
     assert throwaway.labkit("status").stdout == "test: stopped\n"
 

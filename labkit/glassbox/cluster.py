@@ -25,6 +25,7 @@ SERVICE_CIDR = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"  # of the Service `kubernetes`
 DNS_ADDRESS = "10.96.0.10"  # of the Service `kube-dns`
 API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "api-server", "controller-manager", "scheduler"
+KUBE_PROXY = "kube-proxy"
 MASTERS, NODES = "system:masters", "system:nodes"
 ADMIN = "kubernetes-admin"
 
@@ -118,6 +119,7 @@ def boot_order(files: Layout, nodes: list[NodeNetwork], listen_fds: list[int]) -
         controller_manager(files),
         scheduler(files),
         *[kubelet(files, node) for node in nodes],
+        *[kube_proxy(files, node) for node in nodes],
     ]
 
 
@@ -176,6 +178,18 @@ def kubelet(files: Layout, node: NodeNetwork) -> Component:
     return Component(f"kubelet@{node.name}", "labkit.glassbox.kubelet.__main__", _flags(flags), node.name)
 
 
+def kube_proxy(files: Layout, node: NodeNetwork) -> Component:
+    """Makes the services' virtual addresses work on one node."""
+    flags: dict[str, object] = {
+        "--kubeconfig": files.component_kubeconfig(KUBE_PROXY),
+        "--hostname-override": node.name,
+        "--node-ip": node.address,
+        "--cluster-cidr": network.POD_RANGE,
+        "--service-cluster-ip-range": SERVICE_CIDR,
+    }
+    return Component(f"{KUBE_PROXY}@{node.name}", "labkit.glassbox.kube_proxy.__main__", _flags(flags), node.name)
+
+
 def certificates(nodes: list[NodeNetwork]) -> list[pki.Leaf]:
     """Return what certificates a cluster needs."""
     service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
@@ -193,6 +207,7 @@ def users(nodes: list[NodeNetwork]) -> dict[str, pki.User]:
         "": pki.User(ADMIN, (MASTERS,)),
         CONTROLLER_MANAGER: pki.User("system:kube-controller-manager", (MASTERS,)),
         SCHEDULER: pki.User("system:kube-scheduler", (MASTERS,)),
+        KUBE_PROXY: pki.User("system:kube-proxy", (MASTERS,)),
         **{f"kubelet-{n.name}": pki.User(f"system:node:{n.name}", (NODES, MASTERS)) for n in nodes},
     }
 

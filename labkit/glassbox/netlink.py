@@ -27,7 +27,8 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC = 1, 4, 5, 7
 IFF_UP = 1
 SIOCGIFINDEX = 0x8933
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST, RTNH_F_ONLINK = 254, 4, 1, 4
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
+RT_TABLE_LOCAL, RTN_LOCAL = 255, 2
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, mask of flags to change
@@ -86,6 +87,16 @@ class Netlink:
         body += _attribute(RTA_OIF, struct.pack("=I", self.index(link)))
         body += _attribute(RTA_GATEWAY, socket.inet_aton(via)) if via else b""
         body += _attribute(RTA_PREFSRC, socket.inet_aton(source)) if source else b""
+        self._ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+    def add_local_route(self, destination: str) -> None:
+        """Take what is sent to "10.96.0.0/16" for this host itself, though no link has these addresses."""
+        network = ipaddress.IPv4Network(destination)
+        body = _ROUTE.pack(
+            socket.AF_INET, network.prefixlen, 0, 0, RT_TABLE_LOCAL, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL, 0
+        )
+        body += _attribute(RTA_DST, network.network_address.packed)
+        body += _attribute(RTA_OIF, struct.pack("=I", self.index("lo")))
         self._ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
     def index(self, name: str) -> int:

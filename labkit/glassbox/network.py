@@ -26,6 +26,7 @@ from labkit.glassbox.netlink import RT_SCOPE_LINK, Netlink
 
 NETNS_DIR = Path("/run/glassbox/netns")
 FABRIC_ADDRESS = "172.30.0.1"
+POD_RANGE = "10.244.0.0/16"
 POD_GATEWAY = "169.254.1.1"  # link-local: the same on every node, never seen beyond a pod's own link
 # As containerd does: a pod's ports are its own.
 PARAMETERS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 0"}

@@ -146,7 +146,8 @@ class Kubelet:
         old = node.get("status") or {}
         now = self.clock.now()
         status = node_status.status_of(self.options.node_name, self.options.node_ip, self.host, old, now)
-        self.api.patch("nodes", self.options.node_name, None, {"status": status}, kind="merge", subresource="status")
+        patch = {"status": status}  # strategic: other components have conditions of their own
+        self.api.patch("nodes", self.options.node_name, None, patch, kind="strategic", subresource="status")
 
     def renew_lease(self) -> None:
         """Tell the control plane that this node lives."""

@@ -76,8 +76,10 @@ def node_object(name: str, pod_cidr: str, labels: dict[str, str]) -> dict:
 def status_of(name: str, address: str, host: Host, old: dict, now: float) -> dict:
     """Return the node's status at `now`; `old` is the status it had."""
     resources = allocatable(host)
-    conditions = old.get("conditions") or []
-    for condition in _conditions(host):
+    mine = _conditions(host)
+    kinds = {each["type"] for each in mine}
+    conditions = [each for each in old.get("conditions") or [] if each["type"] in kinds]
+    for condition in mine:
         dated = {**condition, "lastHeartbeatTime": clock.rfc3339(now)}
         conditions = objects.set_condition(conditions, dated, now)
     return {
@@ -127,12 +129,6 @@ def threshold(host: Host, resource: str) -> tuple[int, int]:
 def _conditions(host: Host) -> list[dict]:
     memory, disk = pressures(host)
     return [
-        _condition(
-            "ServiceRoutingUnavailable",
-            True,
-            "NoKubeProxy",
-            "no kube-proxy runs on this node: nothing routes to Service addresses",
-        ),
         _condition(
             "ResourceLimitsByAccounting",
             True,

@@ -1,0 +1,59 @@
+"""Keeps the node's table as the service ports want it.
+
+The table is made anew when the proxy starts, in the transaction that fills it, so that nothing is lost meanwhile; after
+that only what changed is sent. Connections that are open go on: the kernel remembers them.
+
+Upstream: pkg/proxy/nftables/proxier.go (syncProxyRules)
+"""
+
+from __future__ import annotations
+
+import logging
+
+from labkit.glassbox.kube_proxy import conntrack, nft
+from labkit.glassbox.kube_proxy.rules import Node, Ruleset, base, ruleset, transaction
+from labkit.glassbox.kube_proxy.services import ServicePort
+
+log = logging.getLogger(__name__)
+
+
+class NftablesProxier:
+    """Proxies by the kernel."""
+
+    reason = "NftablesProxier"
+    message = "services are routed by nftables; list the rules with: nft list table ip kube-proxy"
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.held: Ruleset | None = None  # None: what the table holds is not known
+        self.ports: list[ServicePort] = []
+
+    def sync(self, ports: list[ServicePort]) -> None:
+        """Bring the table to the service ports. Raises NftError."""
+        wanted = ruleset(ports, self.node)
+        commands = transaction(self.held or Ruleset(), wanted)
+        if self.held is None:
+            commands = f"{base(self.node)}\n{commands}"
+        if commands:
+            try:
+                nft.run(commands + "\n")
+            except nft.NftError:
+                self.held = None  # begin anew
+                raise
+        self.held = wanted
+        conntrack.forget(stale_flows(self.ports, ports))
+        self.ports = ports
+
+    def close(self) -> None:
+        """Leave the rules: the node's traffic goes on while the proxy is away."""
+
+
+def stale_flows(old: list[ServicePort], new: list[ServicePort]) -> set[tuple[str, str, int]]:
+    """Return the UDP flows to end, as (virtual address, endpoint, its port): UDP has no end of its own to wait for."""
+    return _flows(old) - _flows(new)
+
+
+def _flows(ports: list[ServicePort]) -> set[tuple[str, str, int]]:
+    return {
+        (port.address, each.address, each.port) for port in ports if port.protocol == "udp" for each in port.endpoints
+    }
