@@ -64,6 +64,15 @@ def run_to_running(cluster: Cluster, number: int) -> float:
     return elapsed
 
 
+def exec_round_trip(cluster: Cluster, runs: int) -> float:
+    """Seconds that `kubectl exec` of a command that does nothing takes."""
+    cluster.kubectl("run", "target", "--image=busybox:1.36", "--", "sleep", "3600")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/target", "--timeout=60s")
+    elapsed = median(cluster.timed(["exec", "target", "--", "true"]) for _ in range(3 * runs))
+    cluster.kubectl("delete", "pod", "target", "--now")
+    return elapsed
+
+
 def replicas_to_ready(cluster: Cluster, number: int, replicas: int) -> float:
     name = f"many-{number}"
     cluster.kubectl("create", "deployment", name, "--image=busybox:1.36", "--replicas=0", "--", "sleep", "3600")
@@ -102,10 +111,12 @@ def measure_running(cluster: Cluster, runs: int) -> list[tuple[str, str]]:
     time.sleep(5)
     memory, cpu = idle(cluster)
     one = median(run_to_running(cluster, number) for number in range(runs))
+    execs = exec_round_trip(cluster, runs)
     many = median(replicas_to_ready(cluster, number, 50) for number in range(runs))
     loads = [asyncio.run(api_load.measure(cluster.kubeconfig, f"bench-{number}")) for number in range(runs)]
     return [
         ("`kubectl run` to Running", f"{one:.2f} s"),
+        ("`kubectl exec` of `true`", f"{execs:.2f} s"),
         ("Deployment of 50 to all Ready", f"{many:.1f} s"),
         ("idle memory of all processes (PSS)", f"{memory:.0f} MiB"),
         ("idle CPU of all processes", f"{cpu:.2f} % of a core"),

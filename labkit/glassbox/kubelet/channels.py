@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
-NAMES = {STDOUT: "stdout", STDERR: "stderr"}
+NUMBERS = {"stdout": STDOUT, "stderr": STDERR}
 CHUNK = 32 * 1024  # bytes
 
 

@@ -35,7 +35,6 @@ class Output:
         self.fd, self.stream, self.log, self.loop, self.grew, self.ended = fd, stream, log, loop, grew, ended
         self.readers: dict[int, bytes] = {}  # attached pipes, and what each has yet to take
         self.open = True
-        os.set_blocking(fd, False)
         loop.on(fd, self.pump)
 
     def attach(self, pipe: int) -> None:

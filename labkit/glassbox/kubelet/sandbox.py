@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from labkit.glassbox.kubelet import container, limits
+from labkit.glassbox.kubelet.files import OUTPUTS, Files
 from labkit.glassbox.kubelet.log_writer import LogWriter
 from labkit.glassbox.kubelet.logs import LogOptions, LogReader
 from labkit.glassbox.kubelet.output import CHUNK, Output
@@ -158,10 +159,9 @@ class Pause:
         outputs = self.outputs.get(key)
         if not outputs:
             raise container.StartError(container.STOPPED)
-        for stream, pipe in zip(request["streams"], request["files"], strict=True):
-            if stream in outputs:
-                outputs[stream].attach(os.dup(pipe))
-            # else it is closed as the container has closed it
+        for stream, file in zip(OUTPUTS, request["files"], strict=True):
+            if stream in outputs:  # else the container has closed it
+                outputs[stream].attach(os.dup(file))
         config = json.loads((self._directory(key) / "config.json").read_text())
         given = [outputs["stdout"].fd] if config["tty"] else [self.inputs[key]] if key in self.inputs else []
         socket.send_fds(connection, [json.dumps({"tty": config["tty"]}).encode()], given)
@@ -225,16 +225,17 @@ class Pause:
         os.kill(pid, signal.SIGKILL)
         self._close(self.joined.pop(pid).connection)
 
-    def _take(self, key: Key, files: "Files", log: LogWriter) -> None:
+    def _take(self, key: Key, files: Files, log: LogWriter) -> None:
         """Take what a container writes until it closes it; it may have ended by now."""
-        outputs, stdin = files.ours()
-        if stdin is not None:
-            self.inputs[key] = stdin
+        files.hand_over()
+        files.receive_terminal()
+        if files.input is not None and files.terminal is None:
+            self.inputs[key] = files.input
         self.outputs[key] = {
             stream: Output(fd, stream, log, self, partial(self._grew, key), partial(self._output_ended, key))
-            for stream, fd in outputs.items()
+            for stream, fd in files.outputs.items()
         }
-        if not outputs:  # it came to nothing before it had a terminal
+        if not files.outputs:  # it came to nothing before it had a terminal
             self._log_ended(key, log)
 
     def _grew(self, key: Key) -> None:
@@ -302,32 +303,6 @@ class Pause:
 
     def _directory(self, key: Key) -> Path:
         return self.directory / "containers" / key[0] / str(key[1])
-
-
-class Files:
-    """What a container is started with: pipes, or a socket for its terminal, and our ends of them."""
-
-    def __init__(self, stdin: bool, tty: bool) -> None:
-        self.console: socket.socket | None = None
-        self.input, self.output = None, {}
-        if tty:
-            self.console, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self.theirs = [theirs.detach()]
-            return
-        reading, self.input = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), None)
-        pipes = {stream: os.pipe() for stream in ("stdout", "stderr")}
-        self.output = {stream: ours for stream, (ours, _) in pipes.items()}
-        self.theirs = [reading, *(theirs for _, theirs in pipes.values())]
-
-    def ours(self) -> tuple[dict[str, int], int | None]:
-        """Return outputs by name, and the input if there is one, when the container has what is its own."""
-        for each in self.theirs:
-            os.close(each)
-        if self.console:
-            with self.console:
-                _, given, _, _ = socket.recv_fds(self.console, CHUNK, 1)
-            self.output = {"stdout": given[0]} if given else {}
-        return self.output, self.input
 
 
 def end_all_in(root: int) -> None:

@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.glassbox.kubelet.files import Files
+
 ANSWER_TIME = 30  # seconds; pause answers in milliseconds unless the machine is stuck
 MAX_OUTPUT = 16 * 1024 * 1024  # bytes that are kept of a command's output
 MESSAGE = 65536  # bytes; as much as a pipe holds
@@ -80,18 +82,19 @@ def exec_request(container: str, attempt: int, args: Sequence[str], env: dict[st
     return {"do": "exec", "container": container, "attempt": attempt, "args": [*args], "env": env or {}}
 
 
-def attach_request(container: str, attempt: int, streams: list[str], stdin: bool) -> dict:
-    """Return the request to copy outputs of a container to the pipes that go along, and for its input if wanted."""
-    return {"do": "attach", "container": container, "attempt": attempt, "streams": streams, "stdin": stdin}
+def attach_request(container: str, attempt: int, stdin: bool) -> dict:
+    """Return the request to copy a container's outputs to two files that go along, and for its input if wanted."""
+    return {"do": "attach", "container": container, "attempt": attempt, "stdin": stdin}
 
 
-def attached(process: socket.socket) -> list[int]:
-    """Return the input, or the terminal, that the answer to an attach brings. Raises OSError."""
-    answer, files, _, _ = socket.recv_fds(process, MESSAGE, 1)
+def attached(process: socket.socket, files: Files) -> None:
+    """Take the input, or the terminal, that the answer to an attach brings. Raises OSError."""
+    answer, given, _, _ = socket.recv_fds(process, MESSAGE, 1)
     told: dict = json.loads(answer) if answer else {"error": "the pod's sandbox is gone"}
     if "error" in told:
-        raise OSError(f"error attaching to container: {told['error']}")
-    return files
+        raise OSError(told["error"])
+    for fd in given:
+        files.take_terminal(fd) if told["tty"] else files.take_input(fd)
 
 
 def exit_code(answer: bytes) -> int:

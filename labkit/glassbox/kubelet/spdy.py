@@ -20,6 +20,7 @@ FIN = 1  # flag: the last frame of its side of the stream
 CONTROL = 0x80030000  # the control bit and version 3
 ID = 0x7FFFFFFF
 PROTOCOL_ERROR, REFUSED_STREAM, CANCEL = 1, 3, 5  # why a stream is reset
+MAX_FRAME = 1 << 20  # bytes; none of kubectl's comes near
 MAX_HEADERS = 64 * 1024  # bytes of a header block
 
 WORDS = (
@@ -76,6 +77,8 @@ class Decoder:
         while len(self._buffer) >= 8:
             first, sizes = struct.unpack_from(">II", self._buffer)
             end = 8 + (sizes & 0xFFFFFF)
+            if end > MAX_FRAME:
+                raise ProtocolError(f"a frame of {end} bytes")
             if len(self._buffer) < end:
                 return
             body, self._buffer = self._buffer[8:end], self._buffer[end:]

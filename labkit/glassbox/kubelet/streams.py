@@ -9,22 +9,34 @@ Left out: SPDY (kubectl falls back to it only where WebSockets fail), base64 cha
 Upstream: pkg/kubelet/server/server.go (getExec, getAttach), k8s.io/streaming pkg/remotecommand
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from labkit.glassbox import errors
 from labkit.glassbox.kubelet import channels, shim
 from labkit.glassbox.kubelet.channels import Channels
+from labkit.glassbox.kubelet.conversation import Conversation
+from labkit.glassbox.kubelet.files import Files
 from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime
-from labkit.glassbox.kubelet.stdio import Stdio, Wanted
 
 TERMINAL = {"TERM": "xterm"}
 SUCCESS = {"metadata": {}, "status": "Success"}
 Find = Callable[[str, str, str], tuple[str, Container]]  # (namespace, pod, container) -> uid, what runs
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which streams a client asks for, and what to run."""
+
+    stdin: bool
+    outputs: Sequence[str]
+    tty: bool
+    command: Sequence[str]
 
 
 class NotRunning(Exception):
@@ -60,83 +72,48 @@ class Streams:
         where = request.match_info
         try:
             uid, container = self.find(where["namespace"], where["pod"], where["container"])
-            return await work(client, wanted(request.query, request.query.getall("command", [])), uid, container)
+            return await work(client, wanted(request.query), uid, container)
         except NotRunning as error:
             return errors.internal(f"unable to upgrade connection: {error}").status()
         except (shim.ExecError, OSError) as error:
-            told = errors.internal(str(error))
+            doing = "executing command in" if work == self._exec else "attaching to"
+            told = errors.internal(f"error {doing} container: {error}")
             # The API server speaks v5 with a client, v4 with a kubelet, and tells errors of the one as its own.
             return (errors.internal(told.message) if translated else told).status()
 
     async def _exec(self, client: Channels, asked: Wanted, uid: str, container: Container) -> dict:
-        with ExitStack() as cleanup:
-            files = Stdio.for_exec(asked, cleanup)
+        with closing(Files(asked.stdin, asked.tty, asked.outputs)) as files:
             request = shim.exec_request(container.name, container.attempt, asked.command, TERMINAL if asked.tty else {})
-            with files.theirs() as theirs:
-                process = cleanup.enter_context(self.runtime.begin(uid, request, theirs))
-            process.setblocking(False)
-            await files.receive_terminal(asked)
-            await conversation(client, files, channels.readable(process.fileno()))
-            try:
+            with self.runtime.begin(uid, request, files.theirs) as process:
+                files.hand_over()
+                if files.console:
+                    await channels.readable(files.console.fileno())
+                    files.receive_terminal()
+                conversation = Conversation(client, files, asked.stdin)
+                await conversation.until(channels.readable(process.fileno()))
                 code = shim.exit_code(process.recv(shim.MESSAGE))
-            except shim.ExecError as error:
-                raise shim.ExecError(f"error executing command in container: {error}") from None
-            for channel in files.outputs:
-                if rest := files.last(channel):
-                    await client.send(channel, rest)
+                await conversation.last_words()
         return exited(code, asked.command)
 
     async def _attach(self, client: Channels, asked: Wanted, uid: str, container: Container) -> dict:
-        with ExitStack() as cleanup:
-            files = Stdio.for_attach(asked, cleanup)
-            streams = [channels.NAMES[channel] for channel in files.outputs]
-            request = shim.attach_request(container.name, container.attempt, streams, asked.stdin)
-            with files.theirs() as theirs:
-                process = cleanup.enter_context(self.runtime.begin(uid, request, theirs))
-            await channels.readable(process.fileno())
-            files.take_input(shim.attached(process), asked)
-            await conversation(client, files)
+        with closing(Files(False, False, asked.outputs)) as files:
+            request = shim.attach_request(container.name, container.attempt, asked.stdin)
+            with self.runtime.begin(uid, request, files.theirs[1:]) as process:
+                files.hand_over()
+                await channels.readable(process.fileno())
+                shim.attached(process, files)
+                await Conversation(client, files, asked.stdin).until()
         return SUCCESS
 
 
-async def conversation(client: Channels, files: Stdio, end: Awaitable[None] | None = None) -> None:
-    """Copy both ways until the `end`, or that of the output. Raises ConnectionError when the client hangs up before."""
-    feeding = asyncio.create_task(_feed(client, files))
-    copying = [asyncio.create_task(_copy(client, channel, fd)) for channel, fd in files.outputs.items()]
-    ending = asyncio.ensure_future(end) if end else asyncio.gather(*copying)
-    try:
-        await asyncio.wait([feeding, ending], return_when=asyncio.FIRST_COMPLETED)
-        if not ending.done():
-            raise ConnectionResetError("the client has hung up")
-        ending.result()
-    finally:
-        for task in (feeding, ending, *copying):
-            task.cancel()
-        await asyncio.gather(feeding, ending, *copying, return_exceptions=True)
-
-
-async def _feed(client: Channels, files: Stdio) -> None:
-    async for channel, data in client:
-        if channel == channels.STDIN:
-            await files.write(data)
-        elif channel == channels.RESIZE:
-            files.resize(data)
-        elif channel == channels.CLOSE and data[:1] == bytes((channels.STDIN,)):
-            files.close_input()
-
-
-async def _copy(client: Channels, channel: int, fd: int) -> None:
-    while data := await channels.read(fd):
-        await client.send(channel, data)
-
-
-def wanted(query: Mapping[str, str], command: list[str]) -> Wanted:
+def wanted(query: MultiMapping[str]) -> Wanted:
     """Read the query of a request, which names the streams as kubelets do."""
     on = {name for name, value in query.items() if value in ("1", "true")}
-    return Wanted("input" in on, "output" in on, "error" in on and "tty" not in on, "tty" in on, tuple(command))
+    outputs = [name for name, asked in (("stdout", "output"), ("stderr", "error")) if asked in on]
+    return Wanted("input" in on, outputs, "tty" in on, tuple(query.getall("command", [])))
 
 
-def exited(code: int, command: tuple[str, ...]) -> dict:
+def exited(code: int, command: Sequence[str]) -> dict:
     """Return the Status that tells an exit code."""
     if code == 0:
         return SUCCESS
