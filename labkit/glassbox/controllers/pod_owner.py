@@ -1,4 +1,4 @@
-"""What replica sets, stateful sets and daemon sets do alike: they watch their pods and never act on an old copy.
+"""What replica sets, stateful sets, daemon sets and jobs do alike: they watch their pods and never act on an old copy.
 
 The copy of the pods may be behind this controller's own writes; acting on it again would make a pod twice. So a key
 waits until the copy has seen what the last round created and deleted.
