@@ -17,7 +17,7 @@ from labkit.glassbox.resources import REGISTRY
 from tests.recordings import matches
 
 COMMANDS_NOT_SERVED = {
-    "auth", "certificate", "token",
+    "can-i", "reconcile", "certificate",
     "top", "--server-side", "--force-conflicts", "--show-managed-fields", "--prune",
     "--as", "--as-group",
 }  # fmt: skip
@@ -71,8 +71,9 @@ def parse(text: str) -> tuple[str, list[Step]]:
 
 
 def trimmed(lines: list[str]) -> list[str]:
-    """Drop the padding of columns, which follows from the width of other values, and empty lines at the end."""
+    """Drop the padding of columns (it follows from the width of other values), drawn names, empty lines at the end."""
     lines = [re.sub(r"(?<=\S)[ \t]+|(?<=^ {16}) +", " ", line).rstrip() for line in lines]
+    lines = [re.sub(r"(?<=kube-api-access-)[a-z0-9]{5}", "<id>", line) for line in lines]
     while lines and not lines[-1]:
         lines.pop()
     return lines

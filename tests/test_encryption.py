@@ -148,3 +148,22 @@ def test_a_running_server_takes_up_the_file_and_keeps_the_old_one_when_the_next_
         500,
         'Internal error occurred: unable to transform key "/registry/secrets/default/after": no matching prefix found',
     )
+
+
+@pytest.mark.cluster
+def test_a_secret_is_found_in_the_cluster_s_directory_before_and_not_after(throwaway):
+    assert throwaway.up("--nodes", "1").returncode == 0
+    throwaway.kubectl("create", "secret", "generic", "safe", f"--from-literal=password={PASSWORD.decode()}")
+    encoded = base64.b64encode(PASSWORD)
+
+    def found():
+        return any(encoded in path.read_bytes() for path in throwaway.root.rglob("*") if path.is_file())
+
+    assert found()
+    config = configuration(("secretbox", "key1", ZEROS), "identity")
+    (throwaway.root / "encryption-config.yaml").write_text(config)
+    eventually(lambda: "reloaded the encryption configuration" in throwaway.logs())
+    secrets = throwaway.kubectl("get", "secrets", "-A", "-o", "json")
+    throwaway.kubectl("replace", "-f", "-", input=secrets)
+    eventually(lambda: not found())
+    assert throwaway.kubectl("get", "secret", "safe", "-o", "jsonpath={.data.password}") == encoded.decode()

@@ -22,6 +22,7 @@ from labkit.glassbox.resources.storage_class import default_of
 
 COMPLETED, BY_CONTROLLER = "pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+RESYNC = 15.0  # seconds after which a claim that waits is told again for what
 PROVISIONERS = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
 LOST = "Bound claim has lost {}. Data on the volume is lost!"
 FIRST_CONSUMER = "waiting for first consumer to be created before binding"
@@ -169,6 +170,7 @@ class PersistentVolumeController(Controller):
         step = plan_claim(claim, by_name(self.cache["persistentvolumes"].list()), classes)
         if step.reason:
             self.recorder.event(claim, step.type, step.reason, step.message)
+            self.queue.add_after(f"claim {objects.key(claim)}", RESYNC)
         if step.provisioner and PROVISIONERS[0] not in objects.annotations(claim):
             self.patch(claim, {"metadata": {"annotations": dict.fromkeys(PROVISIONERS, step.provisioner)}})
         elif step.bind:
