@@ -92,13 +92,18 @@ def kubeconfig(directory: Path, *, server: str, cluster: str, user: str) -> str:
 
 
 def write_private(path: Path, content: str | bytes) -> None:
-    """Write a file whole, readable by its owner alone: others see the old content or the new, never a part."""
+    """Write a file whole, readable by its owner alone: others see the old content or the new, never a part.
+
+    What root writes belongs to whom the directory belongs: the machine, which is not root's (unprivileged.py).
+    """
     data = content.encode() if isinstance(content, str) else content
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
             file.write(data)
+            if os.geteuid() == 0:
+                os.fchown(fd, path.parent.stat().st_uid, path.parent.stat().st_gid)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ Upstream: none; rootless mode of container engines, /etc/subuid
 """
 
 import os
+import stat
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,10 +45,11 @@ def enter(namespaces: int, first: int | None) -> None:
 
 
 def give(directory: Path, owner: int) -> None:
-    """Give what root owns in a directory, links never followed, to the machine's root."""
+    """Give what root owns in a directory to the machine's root; links are not followed, nor what has a second name."""
     for parent, folders, files in os.walk(directory):
         for path in [parent, *(os.path.join(parent, name) for name in (*folders, *files))]:
-            if os.lstat(path).st_uid == 0:
+            found = os.lstat(path)
+            if found.st_uid == 0 and (found.st_nlink == 1 or stat.S_ISDIR(found.st_mode)):
                 os.lchown(path, owner, owner)
 
 
