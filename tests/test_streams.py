@@ -76,6 +76,10 @@ def test_a_command_that_is_not_there(execute):
     )
 
 
+def test_a_command_may_be_long(execute):
+    assert execute("box", "-c", "c0", "--", "sh", "-c", "echo ok #" + 30_000 * "x").stdout == "ok\n"
+
+
 def test_a_container_that_has_ended_cannot_be_joined(execute):
     told = execute("box", "-c", "init", "--", "true").stderr
     assert told == 'error: Internal error occurred: unable to upgrade connection: container not found ("init")\n'

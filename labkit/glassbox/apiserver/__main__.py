@@ -40,6 +40,7 @@ HTTP: dict[str, Any] = {
     "handler_cancellation": True,
     "access_log": None,
     "keepalive_timeout": 600.0,
+    "max_line_size": 64 * 1024,  # a command for pods/exec is part of the URL
 }
 GRACE_SECONDS = 2.0  # what open requests are given when the server stops
 

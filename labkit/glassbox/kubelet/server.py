@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -28,6 +29,7 @@ from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime, Sandbox
 from labkit.glassbox.kubelet.stats import Stats
 from labkit.glassbox.kubelet.streams import NotRunning, Streams
 
+MAX_LINE = 64 * 1024  # bytes of a request's first line, of which a command is part
 MASTERS = "system:masters"
 
 
@@ -77,7 +79,8 @@ class Server:
         app.router.add_get("/exec/{namespace}/{pod}/{container}", streams.exec)
         app.router.add_get("/attach/{namespace}/{pod}/{container}", streams.attach)
         app.router.add_get("/portForward/{namespace}/{pod}", PortForward(self._sandbox).serve)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, handler_cancellation=True)
+        options: dict[str, Any] = {"access_log": None, "handle_signals": False, "handler_cancellation": True}
+        runner = web.AppRunner(app, **options, max_line_size=MAX_LINE)
         await runner.setup()
         await web.TCPSite(runner, self.options.address, self.options.port, ssl_context=tls(self.options)).start()
 
