@@ -1,9 +1,13 @@
 """Pods that take too much of the disk, or of a node that runs short, are evicted in upstream's words."""
 
+from types import SimpleNamespace
+
 import yaml
 
 from labkit.glassbox.kubelet import eviction, node_status
 from labkit.glassbox.kubelet.eviction import Use
+from labkit.glassbox.kubelet.runtime import Actual, Container
+from labkit.glassbox.kubelet.stats import Sample, Usage
 from tests.live import events, field, fresh_namespace, pod, wait
 
 MIB = 2**20
@@ -70,3 +74,29 @@ def test_a_pod_that_overfills_its_volume_is_evicted(cluster):
         assert told in events(cluster, namespace)
         reason = field(cluster, namespace, "filler", ".status.conditions[?(@.type=='DisruptionTarget')].reason")
         assert reason == "TerminationByKubelet"
+
+
+class Silence:
+    """Takes whatever it is told."""
+
+    def __getattr__(self, name):
+        return lambda *args, **named: None
+
+
+def test_a_node_short_of_memory_evicts_one_pod_and_waits_for_what_that_frees():
+    clock = SimpleNamespace(now=lambda: 100.0)
+    around = SimpleNamespace(clock=clock, warn=Silence().warn, api=Silence())
+    greedy, modest = asking("greedy"), asking("modest")
+    system = asking("system", priority=eviction.CRITICAL)
+    for each in (greedy, modest, system):
+        each["metadata"]["uid"] = each["metadata"]["namespace"] = each["metadata"]["name"]
+    container = {name: Container("web", 0, name, "", "", "") for name in ("greedy", "modest", "system")}
+    actual = {name: Actual(containers={"web": (found,)}) for name, found in container.items()}
+    usage = {name: Usage(0.0, size * MIB) for name, size in (("greedy", 9), ("modest", 3), ("system", 99))}
+    stats = SimpleNamespace(sample=lambda: (Sample(100.0, Usage(0, 0), usage, usage), actual))
+    condemned = []
+    evictor = eviction.Evictor(around, lambda: [modest, greedy, system], stats, lambda uid, why: condemned.append(uid))
+    short = node_status.Host(1, 2**30, 50 * MIB, 2**40, 2**39, "", "", "", "")
+    evictor.relieve(short)
+    evictor.relieve(short)
+    assert condemned == ["greedy"]

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 
@@ -95,33 +94,30 @@ def cpu(processes: Iterable[Process]) -> float:
 
 def proportional_memory(pid: int) -> int:
     """Return a process's memory in bytes, each shared page divided by those that share it."""
+    return _proportions(pid).get("Pss:", 0)
+
+
+def shares(pid: int) -> tuple[int, int]:
+    """Return a process's part, in bytes, of anonymous memory and of memory that is shared by name."""
+    found = _proportions(pid)
+    return found.get("Pss_Anon:", 0), found.get("Pss_Shmem:", 0)
+
+
+def _proportions(pid: int) -> dict[str, int]:
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        lines = _content(f"/proc/{pid}/smaps_rollup").decode().splitlines()
     except OSError:
-        pass  # it ended meanwhile
-    return 0
+        return {}
+    return {name: int(size) * 1024 for name, size, *_ in map(str.split, lines) if name.startswith("Pss")}
 
 
 def own_memory(pid: int) -> int:
     """Return the memory, in bytes, that belongs to no file on a disk; shared pages count in full."""
     try:
-        with open(f"/proc/{pid}/status", "rb") as status:
-            lines = status.read().splitlines()
+        lines = _content(f"/proc/{pid}/status").splitlines()
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith((b"RssAnon:", b"RssShmem:"))) * 1024
-
-
-def shares(pid: int) -> tuple[int, int]:
-    """Return a process's part, in bytes, of anonymous memory and of memory that is shared by name."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0, 0
-    parts = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss_")}
-    return parts.get("Pss_Anon:", 0), parts.get("Pss_Shmem:", 0)
 
 
 def memory_files(pids: Iterable[int]) -> int:

@@ -67,12 +67,10 @@ def plan(pod: dict, container: dict, *, single: bool) -> Security:
     """Return what a container's contexts ask for; `single` as `has_one_id` tells. Raises ConfigError."""
     context = effective(pod, container)
     _check_not_root(pod, container, context)
-    gid = context.get("runAsGroup") or 0
-    extra = [context.get("fsGroup"), *(context.get("supplementalGroups") or [])]
     return Security(
         uid=context.get("runAsUser") or 0,
-        gid=gid,
-        groups=() if single else tuple(dict.fromkeys([gid, *(each for each in extra if each is not None)])),
+        gid=context.get("runAsGroup") or 0,
+        groups=() if single else tuple(_groups(context)),
         capabilities=capabilities(context.get("capabilities") or {}),
         no_new_privileges=context.get("allowPrivilegeEscalation") is not True,
         seccomp=(context.get("seccompProfile") or {}).get("type") != "Unconfined",
@@ -155,10 +153,13 @@ def _check_not_root(pod: dict, container: dict, context: dict) -> None:
 def user_of(pod: dict, container: dict) -> dict:
     """Return the container's user as a pod's status shows it."""
     context = effective(pod, container)
-    gid = context.get("runAsGroup") or 0
-    groups = [context.get("fsGroup"), *(context.get("supplementalGroups") or [])]
-    listed = [*dict.fromkeys([gid, *(each for each in groups if each is not None)])]
-    return {"linux": {"uid": context.get("runAsUser") or 0, "gid": gid, "supplementalGroups": listed}}
+    ids = {"uid": context.get("runAsUser") or 0, "gid": context.get("runAsGroup") or 0}
+    return {"linux": {**ids, "supplementalGroups": _groups(context)}}
+
+
+def _groups(context: dict) -> list[int]:
+    named = [context.get("runAsGroup") or 0, context.get("fsGroup"), *(context.get("supplementalGroups") or [])]
+    return list(dict.fromkeys(each for each in named if each is not None))
 
 
 def sysctls(pod: dict) -> dict[str, str]:
