@@ -11,7 +11,7 @@ Upstream: pkg/kubelet/lifecycle/handlers.go
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labkit.glassbox import objects
@@ -59,12 +59,14 @@ class Hooks:
             self._started.setdefault(uid, {})[started.id] = run
         return True
 
-    def unfinished(self, pod: dict, containers: Iterable[Container]) -> tuple[frozenset[str], frozenset[str]]:
+    def unfinished(self, pod: dict, containers: Sequence[Container]) -> tuple[frozenset[str], frozenset[str]]:
         """Return the names of those whose postStart hook still runs, and of those whose hook has failed."""
         uid, now = objects.uid(pod), self.around.clock.now()
         with self._lock:
-            runs = dict(self._started.get(uid, {}))
-        found = {each.name: runs[each.id] for each in containers if each.id in runs}
+            runs = self._started.pop(uid, {})
+            found = {each.name: runs[each.id] for each in containers if each.id in runs}
+            if found:  # what has ended since needs no hook any more
+                self._started[uid] = {each.id: runs[each.id] for each in containers if each.id in runs}
         for run in found.values():
             if run.due is not None and run.due > now:
                 self.around.again(uid, run.due - now)

@@ -64,7 +64,9 @@ class Stopper:
     def stop(self, pod: dict, actual: Actual, stops: Iterable[Stop], grace: int) -> None:
         """Bring the endings of these containers a step on; `grace` (seconds) is theirs unless they say otherwise."""
         now, uid = self.around.clock.now(), objects.uid(pod)
-        endings = self._endings.setdefault(uid, {})
+        known = {each.id for attempts in actual.containers.values() for each in attempts}
+        endings = {id: each for id, each in self._endings.get(uid, {}).items() if id in known}
+        self._endings[uid] = endings
         for each in stops:
             seconds = grace if each.grace is None else each.grace
             ending = endings.get(each.container.id)
