@@ -12,8 +12,9 @@ from labkit.glassbox import objects
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.kubelet import pods
 from labkit.glassbox.kubelet.actions import Observed
+from labkit.glassbox.kubelet.conditions import OWN_CONDITIONS
 from labkit.glassbox.kubelet.runtime import Actual
-from labkit.glassbox.kubelet.status import OWN_CONDITIONS, Verdict, Waiting, status_of
+from labkit.glassbox.kubelet.status import Verdict, Waiting, status_of
 from labkit.glassbox.kubelet.surroundings import Surroundings
 
 

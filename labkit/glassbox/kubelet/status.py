@@ -13,12 +13,12 @@ Upstream: pkg/kubelet/kubelet_pods.go (generateAPIPodStatus), pkg/kubelet/status
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from labkit.glassbox import clock, objects
+from labkit.glassbox import clock
 from labkit.glassbox.kubelet import actions, pods, security
 from labkit.glassbox.kubelet.actions import NOTHING, Observed
+from labkit.glassbox.kubelet.conditions import conditions_of
 from labkit.glassbox.kubelet.runtime import Actual, Container
 
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 WHOLE_POD = ("observedGeneration", "phase", "reason", "message")
 MAX_MESSAGES = 12 * 1024  # characters of termination messages, all containers' together
 
@@ -59,17 +59,15 @@ def status_of(
         for every in (pods.init_containers(pod), pods.containers(pod), pods.ephemeral_containers(pod))
     )
     ended = None if actions.running(actual) else verdict
-    phase = phase_of(pod, inits, mains, started)
+    phase = "Failed" if ended else phase_of(pod, inits, mains, started)
     if pods.is_finished(pod):
         phase = old["phase"]
-    elif ended:
-        phase = "Failed"
     elif phase in ("Succeeded", "Failed") and actions.running(actual):
         phase = "Running"  # its sidecars are still to end
     status = {
         "observedGeneration": pod["metadata"].get("generation", 1),
         "phase": phase,
-        "conditions": _conditions(pod, actual, [*inits, *mains], phase, started, now),
+        "conditions": conditions_of(pod, actual, [*inits, *mains], phase, started, now),
         "hostIP": node_ip,
         "hostIPs": [{"ip": node_ip}],
         "startTime": old.get("startTime") or clock.rfc3339(now),
@@ -176,60 +174,3 @@ def _state(container: Container, pod: dict) -> dict:
         "containerID": f"glassbox://{container.id}",
     }
     return {"terminated": {key: value for key, value in ended.items() if value != ""}}
-
-
-def _conditions(pod: dict, actual: Actual, statuses: list[dict], phase: str, started: bool, now: float) -> list[dict]:
-    sandbox = actual.sandbox is not None and actual.sandbox.ready
-    ended = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase, "")
-    all_ready = (False, ended, "") if ended else _containers_ready(pod, statuses)
-    found = {
-        "PodReadyToStartContainers": (sandbox, "", ""),
-        "Initialized": _initialized(pod, statuses, phase, started),
-        "Ready": _gates_open(pod) if all_ready[0] else all_ready,
-        "ContainersReady": all_ready,
-        "PodScheduled": (True, "", ""),
-    }
-    generation = pod["metadata"].get("generation", 1)
-    conditions = list((pod.get("status") or {}).get("conditions") or [])
-    for kind, values in found.items():
-        conditions = objects.set_condition(conditions, _condition(kind, *values, generation), now)
-    order = [*found, *(each["type"] for each in conditions)]
-    return sorted(conditions, key=lambda each: order.index(each["type"]))
-
-
-def _containers_ready(pod: dict, statuses: list[dict]) -> tuple[bool, str, str]:
-    inits = {each["name"] for each in pods.init_containers(pod) if not pods.is_sidecar(each)}
-    unready = [each["name"] for each in statuses if not each["ready"] and each["name"] not in inits]
-    return not unready, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
-
-
-def _initialized(pod: dict, statuses: list[dict], phase: str, started: bool) -> tuple[bool, str, str]:
-    if started:
-        return True, "PodCompleted" if phase == "Succeeded" else "", ""
-    sidecars = {each["name"] for each in pods.init_containers(pod) if pods.is_sidecar(each)}
-    inits = statuses[: len(pods.init_containers(pod))]
-    open_ = [each["name"] for each in inits if not each["started" if each["name"] in sidecars else "ready"]]
-    return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(open_)}]"
-
-
-def _gates_open(pod: dict) -> tuple[bool, str, str]:
-    closed = []
-    for kind in (each["conditionType"] for each in pod["spec"].get("readinessGates") or []):
-        condition = objects.condition(pod, kind)
-        if condition is None:
-            closed.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
-        elif condition["status"] != "True":
-            closed.append(f'the status of pod readiness gate "{kind}" is not "True", but {condition["status"]}')
-    return not closed, "ReadinessGatesNotReady", ", ".join(closed)
-
-
-def _condition(kind: str, holds: bool, reason: str, message: str, generation: int) -> dict:
-    condition = {
-        "type": kind,
-        "observedGeneration": generation,
-        "status": str(holds),
-        "lastProbeTime": None,
-    }
-    keep_reason = not holds or reason == "PodCompleted"
-    why = {"reason": reason, "message": message} if keep_reason else {}
-    return condition | {key: value for key, value in why.items() if value}
