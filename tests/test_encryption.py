@@ -167,3 +167,10 @@ def test_a_secret_is_found_in_the_cluster_s_directory_before_and_not_after(throw
     throwaway.kubectl("replace", "-f", "-", input=secrets)
     eventually(lambda: not found())
     assert throwaway.kubectl("get", "secret", "safe", "-o", "jsonpath={.data.password}") == encoded.decode()
+
+
+def test_a_server_does_not_start_with_a_configuration_that_it_cannot_use(own_api_server):
+    own_api_server.stop()
+    own_api_server.encryption_config.write_text(configuration(("aescbc", "key1", "c2hvcnQ=")))
+    with pytest.raises(AssertionError, match="secret is not of the expected length, got 5, expected one of"):
+        own_api_server.start()

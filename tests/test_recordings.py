@@ -5,6 +5,7 @@ differs.
 """
 
 import base64
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -41,8 +42,11 @@ def differences(cluster, path: Path) -> dict[str, str]:
     replay = recordings.Replay(server["server"], credentials, pool)
     found = {}
     for exchange in recordings.load(path):
-        asked = exchange["request"].get("auth", "") in credentials
-        if asked and (difference := replay.difference(exchange)):
+        who = exchange["request"].get("auth", "")
+        if who not in credentials and (account := re.fullmatch(r"service account (\w+)", who)):
+            token = cluster.kubectl("create", "token", account[1], "-n", f"golden-{path.stem[:2]}").strip()
+            credentials[who] = {"Authorization": f"Bearer {token}"}
+        if who in credentials and (difference := replay.difference(exchange)):
             found[exchange["name"]] = difference
     return found
 

@@ -18,6 +18,7 @@ from labkit.glassbox.resources.persistent_volume import FINALIZER, PROVISIONED_B
 from labkit.glassbox.resources.storage_class import IS_DEFAULT, PROVISIONER
 
 DIRECTORY = "/var/lib/glassbox/volumes"
+RETRY = 15.0  # seconds
 MODES = {"ReadWriteOnce", "ReadWriteOncePod"}
 ONE_NODE = "NodePath only supports ReadWriteOnce and ReadWriteOncePod (1.22+) access modes"
 CLASS = "standard"
@@ -52,10 +53,11 @@ class HostPathProvisioner(Controller):
         kind = self.class_of(claim) if claim and is_wanted(claim) else None
         if claim is None or kind is None or self.cache["persistentvolumes"].get(name_for(claim)):
             return None
-        if why := refusal(claim):
+        node = objects.annotations(claim).get(SELECTED_NODE) or self.any_node()
+        if why := refusal(claim) or ("" if node else "no node is ready"):
+            self.queue.add_after(key, RETRY)
             told = f'failed to provision volume with StorageClass "{objects.name(kind)}": {why}'
             return self.recorder.event(claim, "Warning", "ProvisioningFailed", told)
-        node = objects.annotations(claim).get(SELECTED_NODE) or self.any_node()
         told = f'External provisioner is provisioning volume for claim "{objects.key(claim)}"'
         self.recorder.event(claim, "Normal", "Provisioning", told)
         self.create("persistentvolumes", volume_for(claim, kind, node))
@@ -70,9 +72,9 @@ class HostPathProvisioner(Controller):
         return self.cache["storageclasses"].get(claim["spec"].get("storageClassName") or "")
 
     def any_node(self) -> str:
-        """Return where data may lie that no pod has chosen a place for: the first node that is ready."""
-        nodes = self.cache["nodes"].list()
-        return min(objects.name(each) for each in nodes if objects.is_true(each, "Ready"))
+        """Return where data may lie that no pod has chosen a place for: the first node that is ready, "" for none."""
+        ready = (each for each in self.cache["nodes"].list() if objects.is_true(each, "Ready"))
+        return min(map(objects.name, ready), default="")
 
     def create(self, resource: str, obj: dict) -> None:
         try:
