@@ -37,6 +37,7 @@ SYSTEM_FIELDS = (
     "namespace",
     "generateName",
 )
+REFUSED_CHANGES = ("uid", "deletionTimestamp")
 DROPPED = ("selfLink", "managedFields", "clusterName")
 
 
@@ -216,9 +217,9 @@ def check_version(resource: Resource, row: Row, meta: dict) -> None:
 
 
 def keep_system_metadata(meta: dict, old: dict) -> None:
-    """Carry over what clients may not change; an uid that a patch changed stays, to be refused."""
+    """Carry over what clients may not change; what of it is refused when it has changed stays, for that."""
     for field in SYSTEM_FIELDS:
-        if field == "uid" and meta.get("uid"):
+        if field in REFUSED_CHANGES and meta.get(field):
             continue
         if field in old:
             meta[field] = old[field]
@@ -230,9 +231,10 @@ def keep_system_metadata(meta: dict, old: dict) -> None:
 
 def _metadata_faults(meta: dict, old: dict) -> list[Cause]:
     causes = []
-    if meta["uid"] != old["uid"]:
-        fault = Cause("FieldValueInvalid", f'Invalid value: "{meta["uid"]}": field is immutable', "metadata.uid")
-        causes += [fault, fault]  # upstream's validation finds it twice
+    for field in REFUSED_CHANGES:
+        if meta.get(field) != old.get(field):
+            told = f'Invalid value: "{meta[field]}": field is immutable'
+            causes += [Cause("FieldValueInvalid", told, f"metadata.{field}")] * 2  # upstream's validation looks twice
     new = [each for each in meta.get("finalizers") or [] if each not in (old.get("finalizers") or [])]
     if "deletionTimestamp" in old and new:
         listed = ", ".join(f'"{each}"' for each in sorted(new))

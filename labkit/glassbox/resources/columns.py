@@ -106,3 +106,8 @@ READY = Column(
     description="Number of the pod with ready state",
 )
 TEMPLATE = (*of_template(), of_selector())
+REPLICAS = (
+    number("Desired", "spec.replicas"),
+    number("Current", "status.replicas"),
+    number("Ready", "status.readyReplicas"),
+)

@@ -5,7 +5,7 @@ Upstream: pkg/registry/apps/replicaset/strategy.go
 
 from __future__ import annotations
 
-from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, number
+from labkit.glassbox.resources.columns import AGE, NAME, REPLICAS, TEMPLATE
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import workloads
@@ -31,9 +31,7 @@ REPLICASETS = Resource(
     subresources=("scale", "status"),
     columns=(
         NAME,
-        number("Desired", "spec.replicas"),
-        number("Current", "status.replicas"),
-        number("Ready", "status.readyReplicas"),
+        *REPLICAS,
         AGE,
         *TEMPLATE,
     ),

@@ -5,7 +5,7 @@ Upstream: pkg/registry/core/replicationcontroller/strategy.go
 
 from __future__ import annotations
 
-from labkit.glassbox.resources.columns import AGE, NAME, format_labels, number, of_selector, of_template
+from labkit.glassbox.resources.columns import AGE, NAME, REPLICAS, format_labels, of_selector, of_template
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import workloads
@@ -38,9 +38,7 @@ REPLICATION_CONTROLLERS = Resource(
     subresources=("scale", "status"),
     columns=(
         NAME,
-        number("Desired", "spec.replicas"),
-        number("Current", "status.replicas"),
-        number("Ready", "status.readyReplicas"),
+        *REPLICAS,
         AGE,
         *of_template(),
         of_selector(form=format_labels),

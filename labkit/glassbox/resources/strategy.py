@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import metadata, names, warnings
-from labkit.glassbox.resources.validation.fields import unchanged
+from labkit.glassbox.resources.validation.fields import status_counts, unchanged
 
 
 class Strategy:
@@ -92,7 +92,7 @@ class Strategy:
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         """Return every cause for refusing this status."""
-        return []
+        return list(status_counts(obj.get("status") or {}))
 
     def warnings(self, obj: dict) -> list[str]:
         """Return what a client is told in Warning headers although the write succeeds."""

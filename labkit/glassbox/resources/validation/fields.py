@@ -88,6 +88,18 @@ def in_range(path: str, value: int | None, low: int, high: int) -> Iterator[Caus
         yield invalid(path, value, f"must be between {low} and {high}, inclusive")
 
 
+def status_counts(status: dict) -> Iterator[Cause]:
+    """Refuse counts below zero, and more replicas of a sort than there are."""
+    for field, value in status.items():
+        if isinstance(value, int):
+            yield from not_negative(f"status.{field}", value)
+    for field in ("fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "availableReplicas"):
+        if "replicas" in status and status.get(field, 0) > status["replicas"]:
+            yield invalid(f"status.{field}", status[field], "cannot be greater than status.replicas")
+    if status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
+        yield invalid("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
+
+
 def difference(old: Any, new: Any, **options: Any) -> str:
     """Return what differs between two values, as a unified diff of their JSON."""
     before, after = (json.dumps(each, indent=1, **options).splitlines() for each in (old, new))
