@@ -23,13 +23,12 @@ from pathlib import Path
 
 from labkit.glassbox import syscalls
 from labkit.glassbox.netlink import RT_SCOPE_LINK, Netlink
+from labkit.glassbox.user_namespace import has_one_id
 
 NETNS_DIR = Path("/run/glassbox/netns")
 FABRIC_ADDRESS = "172.30.0.1"
 POD_RANGE = "10.244.0.0/16"
 POD_GATEWAY = "169.254.1.1"  # link-local: the same on every node, never seen beyond a pod's own link
-# As containerd does: a pod's ports are its own.
-PARAMETERS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 0"}
 MAX_NODES = 200  # 172.30.0.(10+i) and 10.244.i.0/24 must both exist
 
 
@@ -92,7 +91,7 @@ def attach_pod(pid: int, address: str, link: str, sysctls: Mapping[str, str] | N
             node.add_route(f"{address}/32", link, source=node_address)
             with syscalls.inside_netns(netns.fileno()), Netlink() as pod:
                 _set_up_pod(pod, address)
-                for name, value in (PARAMETERS | dict(sysctls or {})).items():
+                for name, value in (_parameters() | dict(sysctls or {})).items():
                     _set(name.replace(".", "/"), value)
         except (OSError, ValueError):
             node.delete_link(link)
@@ -114,6 +113,12 @@ def _set_up_pod(pod: Netlink, address: str) -> None:
     pod.set_up("eth0")
     pod.add_address("eth0", f"{address}/32")
     pod.add_route("0.0.0.0/0", "eth0", via=POD_GATEWAY)
+
+
+def _parameters() -> dict[str, str]:
+    """Return what containerd sets: a pod's ports are its own, and every group may ping."""
+    groups = "0 0" if has_one_id() else "0 65535"
+    return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": groups}
 
 
 def _join(fabric: Netlink, node: NodeNetwork) -> None:
