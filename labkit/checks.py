@@ -238,9 +238,9 @@ def show(value: Any) -> str:
 def _is_untried(item: Item, seen: Seen, objects: list[Object]) -> bool:
     if item.answer:
         return False
-    if item.untried is not None:
-        return compare(item.untried["operator"], item.untried.get("value"), seen, "all")
-    return not objects
+    if not objects:
+        return True
+    return item.untried is not None and compare(item.untried["operator"], item.untried.get("value"), seen, "all")
 
 
 def _finding(item: Item, state: State, found: str, left: float = 0.0) -> Finding:

@@ -1,12 +1,15 @@
 """Fixtures that several test modules share."""
 
+import os
 import uuid
 
 import pytest
 
+from labkit import Lab
 from labkit.glassbox.kubelet import interpreters
 from tests.api_server import ApiServer
 from tests.embedded import EmbeddedCluster
+from tests.lessons import manifests
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +17,19 @@ def cluster(tmp_path_factory):
     """A running embedded cluster of two nodes, for the whole session; tests use namespaces of their own."""
     with EmbeddedCluster(tmp_path_factory.mktemp("labkit")) as running:
         yield running
+
+
+@pytest.fixture
+def lab(request, cluster, tmp_path, monkeypatch):
+    """A lesson's namespace of its own; the module's LESSON says which, and kubectl() of tests.lessons speaks to it."""
+    lesson = getattr(request.module, "LESSON", "") or request.getfixturevalue("lesson")
+    for name in ("KUBECONFIG", "PATH", "LABKIT_KUBECTL"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
+    monkeypatch.chdir(manifests(lesson))
+    lab = Lab(cluster=str(cluster.kubeconfig), namespace=f"test-{lesson}-{uuid.uuid4().hex[:8]}", lesson=lesson)
+    yield lab
+    lab.cleanup()
 
 
 @pytest.fixture
