@@ -48,6 +48,15 @@ def test_what_is_new_gone_or_changed_since_an_earlier_picture_is_marked():
     ]
 
 
+def test_what_is_new_comes_after_what_stayed_whatever_its_name():
+    now = web(pod("0"), pod("a"), pod("b"))
+    assert twin(now, since=THREE)[3:] == [
+        "     ├─ 2 × Pod · Running, ready",
+        "+    ├─ Pod web-0 · Running, ready",
+        "-    └─ Pod web-c · Running, ready",
+    ]
+
+
 def test_a_pod_that_lost_its_owner_has_changed():
     released = Graph(THREE.nodes, tuple(edge for edge in THREE.edges if edge != ("r", "c")))
     assert twin(released, since=THREE)[-1] == "~ Pod web-c · Running, ready"

@@ -15,7 +15,7 @@ from functools import cached_property
 
 MOST = 12  # nodes in a picture
 SAME, NEW, GONE, CHANGED = "", "new", "gone", "changed"
-MARKS = {SAME: " ", NEW: "+", GONE: "-", CHANGED: "~"}
+MARKS = {SAME: " ", CHANGED: "~", NEW: "+", GONE: "-"}
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,12 @@ def below(graph: Graph, titles: Collection[str]) -> Graph:
 
 
 def compare(before: Graph, after: Graph) -> Graph:
-    """Mark what is new, gone (it stays in the graph) or changed: its note, or what it hangs on."""
+    """Mark what is new, gone (it stays in the graph) or changed: its note, or what it hangs on.
+
+    A herd's nodes come in the order of their marks: their names, made up, would give another order at every run.
+    """
     marked = [replace(node, change=_change(node, before, after)) for node in after.nodes]
+    marked.sort(key=lambda node: list(MARKS).index(node.change) if node.herd else 0)
     gone = [replace(node, change=GONE) for node in before.nodes if node.key not in after.named]
     left = {node.key for node in gone}
     return Graph((*marked, *gone), (*after.edges, *(edge for edge in before.edges if left & set(edge))))
