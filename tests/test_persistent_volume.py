@@ -3,9 +3,10 @@
 import pytest
 
 from labkit.glassbox.controllers.host_path_provisioner import ONE_NODE, refusal, volume_for
-from labkit.glassbox.controllers.persistent_volume import Step, plan_claim, plan_volume
+from labkit.glassbox.controllers.persistent_volume import BY_CONTROLLER, Step, is_left_over, plan_claim, plan_volume
 from labkit.glassbox.controllers.storage_protection import uses
-from labkit.glassbox.kubelet.volumes.token import is_young
+from labkit.glassbox.kubelet.volumes.sources import Sources
+from labkit.glassbox.kubelet.volumes.token import is_young, token
 from tests.test_volume_match import claim, volume
 
 CLASSES = {
@@ -100,6 +101,13 @@ def test_a_volume_s_phase_follows_from_its_claim(reference, owner, phase):
     assert plan_volume(volume(phase="Pending", reference=reference), owner) == phase
 
 
+@pytest.mark.parametrize(("bound_to", "left_over"), [("pv", False), (None, False), ("another", True)])
+def test_a_volume_chosen_for_a_claim_that_got_another_is_free_again(bound_to, left_over):
+    chosen = volume(reference=MINE)
+    chosen["metadata"]["annotations"] = {BY_CONTROLLER: "yes"}
+    assert is_left_over(chosen, claim(volumeName=bound_to)) == left_over
+
+
 def test_the_standard_class_makes_volumes_for_one_node_alone():
     assert refusal(claim(accessModes=["ReadWriteMany"])) == ONE_NODE
     wants = claim()
@@ -125,6 +133,22 @@ def test_a_pod_uses_its_claims_from_when_it_has_a_node(node, used):
 def test_a_token_is_renewed_after_four_fifths_of_its_life_or_a_day(age, seconds, young):
     token = b"e30.eyJpYXQiOjEwMDB9.x"  # {"iat":1000}
     assert is_young(token, seconds, 1000 + age) == young
+
+
+def test_a_token_for_a_file_is_asked_for_once_and_bound_to_the_pod(tmp_path):
+    asked = []
+
+    def request_token(account, request):
+        asked.append((account, request["spec"]))
+        return {"status": {"token": "e30.eyJpYXQiOjEwMDB9.x"}}
+
+    pod = {"metadata": {"name": "p", "uid": "u"}, "spec": {"serviceAccountName": "robot"}}
+    sources = Sources({}, lambda resource, name: {}, request_token, tmp_path, now=1001)
+    file = tmp_path / "token"
+    for _ in range(2):
+        file.write_bytes(token(pod, {"path": "token", "expirationSeconds": 600, "audience": "vault"}, file, sources))
+    bound = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": "u"}
+    assert asked == [("robot", {"audiences": ["vault"], "expirationSeconds": 600, "boundObjectRef": bound})]
 
 
 def test_what_is_no_token_is_renewed():

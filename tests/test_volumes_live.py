@@ -69,16 +69,17 @@ def test_a_claim_in_use_waits_for_its_pod_before_it_goes(cluster, namespace):
     cluster.kubectl("wait", "--for=delete", "pvc/data", "-n", namespace, "--timeout=20s")
 
 
-def test_a_static_volume_is_bound_by_class_and_size_and_released_with_its_claim(cluster, namespace):
+def test_a_static_volume_is_bound_by_class_and_size_and_not_deleted_while_it_is(cluster, namespace):
     spec = {"storageClassName": namespace, "capacity": {"storage": "2Gi"}, "accessModes": ["ReadWriteOnce"]}
     spec["hostPath"] = {"path": f"/{namespace}"}
     volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": spec}
     make(cluster, namespace, volume, claim(size="1Gi", storageClassName=namespace))
     cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "-n", namespace, "--timeout=20s")
     assert of(cluster, namespace, "pvc", "data", ".status.capacity.storage") == "2Gi"
+    cluster.kubectl("delete", "pv", namespace, "--wait=false")
+    assert "kubernetes.io/pv-protection" in of(cluster, namespace, "pv", namespace, ".metadata.finalizers")
     cluster.kubectl("delete", "pvc", "data", "-n", namespace)
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Released", f"pv/{namespace}", "--timeout=20s")
-    cluster.kubectl("delete", "pv", namespace)
+    cluster.kubectl("wait", "--for=delete", f"pv/{namespace}", "--timeout=20s")
 
 
 def test_a_claim_that_cannot_be_served_says_why(cluster, namespace):
@@ -153,6 +154,21 @@ def test_a_changed_configmap_reaches_a_running_pod(cluster, namespace):
     eventually(lambda: "new" in logs(cluster, namespace, "shows", "--tail=1"))
 
 
+def test_what_a_pod_was_shown_stays_when_the_configmap_is_deleted(cluster, namespace):
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"word": "kept\n"}}
+    again = pod("again", "until [ -e /now/die ]; do sleep 0.1; done")
+    again["spec"]["volumes"] = [{"name": "config", "configMap": {"name": "config"}}, {"name": "now", "emptyDir": {}}]
+    mounting(mounting(again, "config", "/config"), "now", "/now")
+    again["spec"]["containers"][0]["command"][2] += "; rm /now/die; cat /config/word"
+    make(cluster, namespace, config, again)
+    cluster.kubectl("delete", "configmap", "config", "-n", namespace)
+    eventually(lambda: 'volume "config" : configmap "config" not found' in events(cluster, namespace))
+    cluster.kubectl("exec", "again", "-n", namespace, "--", "touch", "/now/die")
+    wait(cluster, namespace, "again", "jsonpath={.status.containerStatuses[0].restartCount}=1")
+    wait(cluster, namespace, "again", "condition=Ready")
+    assert logs(cluster, namespace, "again", "-p") == "kept\n"
+
+
 def test_a_pod_waits_for_its_secret_and_starts_when_it_comes(cluster, namespace):
     waits = pod("waits", f"cat /secret/key; {FOREVER}", volumes=[{"name": "s", "secret": {"secretName": "late"}}])
     cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(mounting(waits, "s", "/secret")))
@@ -197,12 +213,13 @@ def test_kubectl_creates_a_token_and_asks_with_it_as_its_account(cluster, namesp
     assert f'User "system:serviceaccount:{namespace}:default" cannot list resource "pods"' in refused.stderr
 
 
-def test_a_token_secret_is_filled_and_good_as_long_as_it_is_there(cluster, namespace):
+def test_a_token_secret_is_filled_and_goes_with_its_account(cluster, namespace):
     annotations = {"kubernetes.io/service-account.name": "default"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "old-way", "annotations": annotations}}
     make(cluster, namespace, {**secret, "type": "kubernetes.io/service-account-token"})
     encoded = eventually(lambda: of(cluster, namespace, "secret", "old-way", ".data.token"))
     token = base64.b64decode(encoded).decode()
     assert review(cluster, token)["authenticated"]
-    cluster.kubectl("delete", "secret", "old-way", "-n", namespace)
+    cluster.kubectl("delete", "serviceaccount", "default", "-n", namespace)
+    cluster.kubectl("wait", "--for=delete", "secret/old-way", "-n", namespace, "--timeout=20s")
     assert "invalidated" in review(cluster, token)["error"]

@@ -123,6 +123,12 @@ def plan_volume(volume: dict, claim: dict | None) -> str:
     return "Bound" if claim["spec"].get("volumeName") == objects.name(volume) else phase
 
 
+def is_left_over(volume: dict, claim: dict | None) -> bool:
+    """Tell whether the controller had chosen this volume for a claim that has got another since."""
+    taken = claim is not None and claim["spec"].get("volumeName") not in (None, "", objects.name(volume))
+    return taken and BY_CONTROLLER in objects.annotations(volume)
+
+
 class PersistentVolumeController(Controller):
     """Brings claims and volumes together."""
 
@@ -199,6 +205,10 @@ class PersistentVolumeController(Controller):
     def sync_volume(self, volume: dict) -> None:
         reference = volume["spec"].get("claimRef") or {}
         claim = self.find_claim(reference) if reference.get("uid") else None
+        if is_left_over(volume, claim):
+            volume = self.patch(
+                volume, {"metadata": {"annotations": {BY_CONTROLLER: None}}, "spec": {"claimRef": None}}
+            )
         phase = plan_volume(volume, claim)
         volume = self.set_phase(volume, phase)
         if phase == "Released" and not objects.is_deleting(volume):

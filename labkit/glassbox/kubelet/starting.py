@@ -7,6 +7,7 @@ Upstream: pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer), kub
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from labkit.glassbox import objects, quantity
@@ -39,10 +40,11 @@ class Starter:
             self.around.again(uid, todo.again_after)
         if not todo.start and not volumes.is_live(pod):
             return waiting
+        warn = partial(self.around.warn, pod, "FailedMount")
         try:
-            made = volumes.prepare(pod, self.around.places(uid), self.around.sources(pod, actual))
+            made = volumes.prepare(pod, self.around.places(uid), self.around.sources(pod, actual), warn)
         except ConfigError as error:
-            self.around.warn(pod, "FailedMount", str(error))
+            warn(str(error))
             self.around.again(uid, RETRY)
             return waiting
         fs_group.own(pod, made.values(), single=has_one_id())

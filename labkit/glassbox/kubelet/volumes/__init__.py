@@ -13,7 +13,7 @@ Upstream: pkg/volume/emptydir, pkg/kubelet/volumemanager
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from labkit.glassbox import quantity, syscalls
 from labkit.glassbox.kubelet.env import ConfigError, expand
 from labkit.glassbox.kubelet.rootfs import Mount
 from labkit.glassbox.kubelet.volumes import claim, host_path
-from labkit.glassbox.kubelet.volumes.atomic_writer import publish
+from labkit.glassbox.kubelet.volumes.atomic_writer import DATA, publish
 from labkit.glassbox.kubelet.volumes.projected import KINDS, contents
 from labkit.glassbox.kubelet.volumes.sources import Sources
 
@@ -45,8 +45,11 @@ def places(root_dir: Path, run_dir: Path, uid: str) -> Places:
     return Places(root_dir / "pods" / uid / "volumes", run_dir / "volumes" / uid)
 
 
-def prepare(pod: dict, where: Places, sources: Sources) -> dict[str, Path]:
-    """Make, or bring up to date, all volumes of a pod; return their directories by name. Raises ConfigError."""
+def prepare(pod: dict, where: Places, sources: Sources, warn: Callable[[str], None]) -> dict[str, Path]:
+    """Make, or bring up to date, all volumes of a pod; return their directories by name. Raises ConfigError.
+
+    What was shown once stays as it was when the API has it no more; `warn` is told why.
+    """
     made = {}
     for volume in pod["spec"].get("volumes") or []:
         name = volume["name"]
@@ -55,7 +58,11 @@ def prepare(pod: dict, where: Places, sources: Sources) -> dict[str, Path]:
         except claim.NotBound:
             raise
         except (ConfigError, OSError) as error:
-            raise ConfigError(f'MountVolume.SetUp failed for volume "{name}" : {error}') from None
+            why = f'MountVolume.SetUp failed for volume "{name}" : {error}'
+            if not (where.memory / name / DATA).exists():
+                raise ConfigError(why) from None
+            made[name] = where.memory / name
+            warn(why)
     return made
 
 
