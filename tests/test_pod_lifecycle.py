@@ -283,6 +283,15 @@ def test_an_image_of_the_cluster_s_own_runs_what_was_declared(cluster, namespace
     assert logs(cluster, namespace, "greets") == "hello from a file"
 
 
+def test_an_image_that_must_not_be_pulled_and_is_not_there_is_waited_for_without_haste(cluster, namespace):
+    never = pod("never", FOREVER, node="node1")
+    never["spec"]["containers"][0] |= {"image": "nosuch", "imagePullPolicy": "Never"}
+    make(cluster, namespace, never, until=f"{WAITING}ErrImageNeverPull")
+    told = 'Container image "nosuch" is not present with pull policy of Never'
+    assert field(cluster, namespace, "never", f"{STATUS}.state.waiting.message") == told
+    eventually(lambda: {told, "Error: ErrImageNeverPull"} <= set(events(cluster, namespace).splitlines()))
+
+
 # killed components
 
 

@@ -1,5 +1,7 @@
 """What probes, hooks and sidecars do to pods on a running cluster, seen through kubectl."""
 
+import os
+import signal
 import time
 
 import pytest
@@ -105,6 +107,19 @@ def test_a_readiness_gate_is_opened_from_outside(cluster, namespace):
     cluster.kubectl("patch", "pod", "gated", "-n", namespace, "--subresource=status", "-p", opened)
     wait(cluster, namespace, "gated", "condition=Ready")
     assert field(cluster, namespace, "gated", ".status.conditions[?(@.type=='example.com/in')].status") == "True"
+
+
+def test_a_kubelet_that_starts_again_leaves_ready_what_was_ready(cluster, namespace):
+    rarely = {"tcpSocket": {"port": 8080}, "periodSeconds": 60}
+    made = with_(pod("steady", f"{SERVE} wait", node="node1"), readinessProbe=rarely, startupProbe=rarely)
+    make(cluster, namespace, made)
+    since = "{.status.conditions[?(@.type=='Ready')].lastTransitionTime}{.status.containerStatuses[0]}"
+    before = cluster.kubectl("get", "pod", "steady", "-n", namespace, "-o", f"jsonpath={since}")
+    killed = cluster.component("kubelet@node1")["pid"]
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: cluster.component("kubelet@node1")["pid"] not in (0, killed))
+    make(cluster, namespace, pod("after", FOREVER, node="node1"))
+    assert cluster.kubectl("get", "pod", "steady", "-n", namespace, "-o", f"jsonpath={since}") == before
 
 
 # hooks

@@ -241,6 +241,19 @@ def test_a_stopped_pod_leaves_no_process_mount_or_link():
     )
 
 
+def test_a_stopped_pod_does_not_take_the_link_of_who_has_its_address_now():
+    assert (
+        in_machine("""
+        sandbox()
+        runtime.stop_sandbox("pod-1")
+        sandbox("pod-2")
+        runtime.stop_sandbox("pod-1")
+        print([link for _, link in socket.if_nameindex()])
+    """)
+        == "['lo', 'pod1-2']"
+    )
+
+
 def test_a_volumes_link_leads_nowhere_outside_the_container():
     assert (
         in_machine("""

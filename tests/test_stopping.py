@@ -32,6 +32,13 @@ def test_a_sleeping_hook_ends_by_the_clock():
     assert [ending.step(now, True) for now in (100, 101.9, 102)] == ["", "", "stop"]
 
 
+def test_a_sidecar_whose_hook_has_slept_waits_for_its_turn_without_haste():
+    ending = Ending(grace=30, deadline=130, hook=Run(due=102))
+    assert ending.next(100) == 102
+    assert ending.step(103, its_turn=False) == ""
+    assert ending.next(103) == 130
+
+
 def test_a_second_shorter_grace_counts_from_its_own_beginning():
     ending = Ending(grace=30, deadline=130)
     ending.step(100, True)

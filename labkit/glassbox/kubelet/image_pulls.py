@@ -66,8 +66,8 @@ class ImagePulls:
         last = self._failures.get((objects.uid(pod), container["name"]))
         if last is None:
             return 0.0
-        now = self.clock.now()
-        return max((last.due if last.told else last.at + SHOWN) - now, 0.0)
+        showing = last.error.reason == "ErrImagePull" and not last.told
+        return max((last.at + SHOWN if showing else last.due) - self.clock.now(), 0.0)
 
     def forget(self, uid: str) -> None:
         """Forget the attempts of a pod."""

@@ -121,7 +121,8 @@ class Kubelet:
     def find_pods(self) -> None:
         """Take note of the addresses that sandboxes of an earlier kubelet hold."""
         for uid in self.runtime.list():
-            if (sandbox := self.runtime.inspect(uid).sandbox) and not sandbox.host_network:
+            sandbox = self.runtime.inspect(uid).sandbox
+            if sandbox and not sandbox.host_network and not sandbox.detached:
                 self.addresses.take(uid, sandbox.address)
 
     # the node

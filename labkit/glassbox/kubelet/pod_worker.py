@@ -157,7 +157,10 @@ class PodWorker:
         except ApiError as error:
             if error.code not in (404, 409):  # 409: another pod has the name by now
                 raise
-        self.forget(uid)
+        if not pod["metadata"].get("finalizers"):
+            return self.forget(uid)
+        self._taken.pop(uid, None)  # it is still there to be looked at, and takes no room
+        return self.addresses.release(uid)
 
     def stop(self, pod: dict, actual: Actual) -> None:
         """End what is left of a pod that has ended; its logs stay until it is deleted."""

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -51,6 +51,7 @@ class Sandbox:
     pid: int = 0
     created_at: float = 0.0  # seconds since the epoch
     ready: bool = False  # its pause process lives
+    detached: bool = False  # its link is gone, and its address may be another pod's by now
     sysctls: dict[str, str] = field(default_factory=dict)
 
 
@@ -204,8 +205,10 @@ class LinuxRuntime:
         with suppress(OSError), connect(self.pods / uid / SOCKET) as pause:
             pause.send(json.dumps({"do": "exit"}).encode())
             pause.recv(1)  # end of file
-        if (sandbox := self._sandbox(uid)) and not sandbox.host_network:
+        sandbox = self._sandbox(uid)
+        if sandbox and not sandbox.host_network and not sandbox.detached:
             network.detach_pod(link_name(sandbox.address))
+            _replace(self.pods / uid / "sandbox.json", asdict(replace(sandbox, detached=True)))
 
     def remove(self, uid: str) -> None:
         """Forget a pod that was stopped."""

@@ -40,6 +40,11 @@ class Ending:
         if grace < self.grace:
             self.grace, self.deadline = grace, min(self.deadline, now + grace)
 
+    def next(self, now: float) -> float:
+        """Return when to look at it again, if nothing else happens."""
+        slept = self.hook.due if self.hook and self.hook.due and self.hook.due > now else self.deadline
+        return max(min(slept, self.deadline), now)
+
     def step(self, now: float, its_turn: bool) -> str:
         """Return what to do now, stop or kill, or nothing; time has then gone on for this ending."""
         busy = self.hook is not None and not self.hook.is_over(now)
@@ -101,8 +106,7 @@ class Stopper:
         if what == "kill":
             self._signal(uid, container, signal.SIGKILL)
         if not ending.killed:
-            slept = ending.hook.due if ending.hook and not ending.signalled else None
-            self.around.again(uid, max(min(slept or ending.deadline, ending.deadline) - now, 0))
+            self.around.again(uid, ending.next(now) - now)
 
     def _signal(self, uid: str, container: Container, signum: int) -> None:
         self.around.runtime.signal_container(uid, container.name, container.attempt, signum)
