@@ -81,3 +81,38 @@ def test_a_budget_is_not_overwritten_blindly(api_server, namespace):
     api_server.request("POST", path, body)
     code, refusal = api_server.request("PUT", f"{path}/b", body)
     assert (code, refusal["details"]["causes"][0]["field"]) == (422, "metadata.resourceVersion")
+
+
+def test_a_job_cannot_be_replaced_by_what_it_was_made_from(api_server, namespace):
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    body = {"metadata": {"name": "j"}, "spec": {"template": {"spec": POD}}}
+    api_server.request("POST", path, body)
+    _, refusal = api_server.request("PUT", f"{path}/j", body)
+    assert {each["field"] for each in refusal["details"]["causes"]} == {
+        "spec.selector",
+        "spec.template.metadata.labels",
+        "spec.template.metadata",
+    }
+
+
+def test_of_a_stateful_set_only_some_fields_change(api_server, namespace):
+    path = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
+    labels = {"app": "db"}
+    template = {"metadata": {"labels": labels}, "spec": {**POD, "restartPolicy": "Always"}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    api_server.request("POST", path, {"metadata": {"name": "s"}, "spec": spec})
+    spec["podManagementPolicy"] = "Parallel"
+    _, refusal = api_server.request("PUT", f"{path}/s", {"metadata": {"name": "s"}, "spec": spec})
+    assert "updates to statefulset spec for fields other than 'replicas', 'ordinals'," in refusal["message"]
+
+
+def test_a_daemon_set_counts_the_changes_of_its_template(api_server, namespace):
+    path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
+    labels = {"app": "agent"}
+    template = {"metadata": {"labels": labels}, "spec": {**POD, "restartPolicy": "Always"}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    api_server.request("POST", path, {"metadata": {"name": "d"}, "spec": spec})
+    patch = {"spec": {"template": {"metadata": {"annotations": {"a": "b"}}}}}
+    _, changed = api_server.request("PATCH", f"{path}/d", patch, content_type="application/merge-patch+json")
+    assert changed["metadata"]["annotations"] == {"deprecated.daemonset.template.generation": "2"}
+    assert changed["metadata"]["generation"] == 2

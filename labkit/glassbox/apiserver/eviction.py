@@ -5,8 +5,6 @@ allow a disruption; it is charged for it at once, and the pod noted in status.di
 is measured against what is left before the disruption controller has looked. An unready pod that the budget can spare
 is not charged: it did not count as healthy.
 
-Left out: policy/v1beta1 bodies.
-
 Upstream: pkg/registry/core/pod/storage/eviction.go
 """
 
@@ -35,6 +33,7 @@ EVICTION = Resource(
     plural="evictions",
     strategy=Strategy(),
 )
+OLD_EVICTION = with_changes(EVICTION, version="v1beta1")  # older clients send it; nothing else is left of that version
 REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 MOST_DISRUPTED = 2000  # pods that one budget keeps track of
@@ -43,7 +42,8 @@ MOST_DISRUPTED = 2000  # pods that one budget keeps track of
 def evict(request: Request, api: Api) -> Answer:
     """Delete a pod if its budget allows it. Raises ApiError 400, 403, 404, 409, 429, 500."""
     request.check_options("CreateOptions")
-    options = delete_options(request, decode(request, EVICTION))
+    sent = decode(request, OLD_EVICTION if b"policy/v1beta1" in request.body else EVICTION)
+    options = delete_options(request, sent)
     row = read(api.store, request.resource, request.route.namespace, request.route.name)
     pod = orjson.loads(row.value)
     if not goes_freely(pod):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from labkit.glassbox import cron
 from labkit.glassbox.errors import Cause
@@ -60,8 +59,12 @@ def job(obj: dict) -> Iterator[Cause]:
 def _generated(spec: dict, meta: dict) -> Iterator[Cause]:
     """Refuse another selector than that which each job is given."""
     labels, at = labels_of(spec.get("template") or {}) or {}, "spec.template.metadata.labels"
+    if spec.get("selector") is None:
+        return
     for key, value in ((OLD_UID, meta["uid"]), (OLD_NAME, meta.get("name", "")), (NAME, meta.get("name", ""))):
-        if labels.get(key) != value:
+        if key not in labels:
+            yield required(f"{at}[{key}]", f"must be '{value}'")
+        elif labels[key] != value:
             yield invalid(f"{at}[{key}]", labels, f"must be '{value}'")
     if spec.get("selector") != {"matchLabels": {UID: meta["uid"]}}:
         yield invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated")
@@ -69,13 +72,11 @@ def _generated(spec: dict, meta: dict) -> Iterator[Cause]:
 
 def selecting_spec(spec: dict) -> Iterator[Cause]:
     yield from job_spec(spec, "spec")
-    selector = spec.get("selector")
-    if selector is None:
-        yield required("spec.selector")
-    elif faults := list(label_selector(selector, "spec.selector")):
-        yield from faults
-    elif not is_matched(selector, spec.get("template") or {}):
-        yield invalid("spec.template.metadata.labels", labels_of(spec.get("template") or {}), MATCHES_NOT)
+    selector, given = spec.get("selector"), spec.get("template") or {}
+    faults = [required("spec.selector")] if selector is None else list(label_selector(selector, "spec.selector"))
+    yield from faults
+    if selector is None or (not faults and not is_matched(selector, given)):
+        yield invalid("spec.template.metadata.labels", labels_of(given), MATCHES_NOT)
 
 
 def is_indexed(spec: dict) -> bool:
@@ -262,9 +263,11 @@ def _zone(name: str) -> Iterator[Cause]:
     elif name.lower() == "local":
         yield invalid("spec.timeZone", name, NO_TIME_ZONE)
     else:
+        from zoneinfo import ZoneInfo
+
         try:
             ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+        except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
             yield invalid("spec.timeZone", name, f"unknown time zone {name}")
 
 
