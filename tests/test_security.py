@@ -118,7 +118,7 @@ def test_an_fs_group_owns_the_volume_and_what_will_come(tmp_path):
     (tmp_path / "file").touch(mode=0o600)
     (tmp_path / "link").symlink_to("/etc/passwd")
     gid = os.getegid()
-    fs_group.own({"spec": {"securityContext": {"fsGroup": gid}}}, [tmp_path], single=False)
+    fs_group.own({"spec": {"securityContext": {"fsGroup": gid}}}, {"v": tmp_path}, ["v"], single=False)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o660
     assert tmp_path.stat().st_mode & stat.S_ISGID
 

@@ -7,35 +7,42 @@ Upstream: pkg/volume/volume_linux.go
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-WRITE = 0o660
+WRITE, READ = 0o660, 0o440
 DIRECTORY = stat.S_ISGID | 0o110  # what is made in it later is the group's too
 
 
-def own(pod: dict, directories: Iterable[Path], *, single: bool) -> None:
-    """Give the directories of a pod's volumes to its fsGroup, if it has one. Raises OSError."""
+def own(pod: dict, made: Mapping[str, Path], written: Collection[str], *, single: bool) -> None:
+    """Give volumes, by their names, to the pod's fsGroup, if it has one; `written` are those that it may write to.
+
+    What a hostPath shows is not the pod's. Raises OSError.
+    """
     context = pod["spec"].get("securityContext") or {}
     if (gid := context.get("fsGroup")) is None or single:
         return
-    for directory in directories:
+    hosts = {each["name"] for each in pod["spec"].get("volumes") or [] if "hostPath" in each}
+    for name, directory in made.items():
         top = directory.stat()
-        if context.get("fsGroupChangePolicy") == "OnRootMismatch" and top.st_gid == gid and top.st_mode & stat.S_ISGID:
+        settled = top.st_gid == gid and top.st_mode & stat.S_ISGID
+        if name in hosts or (settled and context.get("fsGroupChangePolicy") == "OnRootMismatch"):
             continue
-        for path in _everything(directory):
-            _give(path, gid)
+        _give(str(directory), None, gid, mode := WRITE if name in written else READ)
+        for _, folders, files, parent in os.fwalk(directory):
+            for entry in (*folders, *files):
+                _give(entry, parent, gid, mode)
 
 
-def _everything(directory: Path) -> Iterable[str]:
-    yield str(directory)
-    for parent, folders, files in os.walk(directory):
-        yield from (os.path.join(parent, name) for name in (*folders, *files))
-
-
-def _give(path: str, gid: int) -> None:
-    """Change one entry; a link is given away, and never followed."""
-    found = os.lstat(path)
-    os.lchown(path, -1, gid)
-    if not stat.S_ISLNK(found.st_mode):
-        os.chmod(path, stat.S_IMODE(found.st_mode) | WRITE | (DIRECTORY if stat.S_ISDIR(found.st_mode) else 0))
+def _give(name: str, parent: int | None, gid: int, mode: int) -> None:
+    """Change one entry of an open directory: whatever a pod puts in its place meanwhile, no link is followed."""
+    with suppress(FileNotFoundError):
+        entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            found, opened = os.fstat(entry), f"/proc/self/fd/{entry}"
+            if not stat.S_ISLNK(found.st_mode):
+                os.chown(opened, -1, gid)
+                os.chmod(opened, stat.S_IMODE(found.st_mode) | mode | (DIRECTORY if stat.S_ISDIR(found.st_mode) else 0))
+        finally:
+            os.close(entry)

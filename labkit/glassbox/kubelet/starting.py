@@ -47,7 +47,7 @@ class Starter:
             warn(str(error))
             self.around.again(uid, RETRY)
             return waiting
-        fs_group.own(pod, made.values(), single=has_one_id())
+        self._give_volumes(pod, made, bool(todo.start))
         if todo.new_sandbox:
             actual = self._new_sandbox(pod, actual)
             if actual.sandbox is None:
@@ -59,6 +59,12 @@ class Starter:
             elif self.hooks.post_start(pod, start.container):
                 break
         return waiting
+
+    def _give_volumes(self, pod: dict, made: dict[str, Path], starting: bool) -> None:
+        """Give the pod's group its volumes: what it writes to before it starts, what shows the API after a change."""
+        shown = {each["name"] for each in pod["spec"].get("volumes") or [] if volumes.shows_api(each)}
+        due = {name: place for name, place in made.items() if starting or name in shown}
+        fs_group.own(pod, due, made.keys() - shown, single=has_one_id())
 
     def forget(self, uid: str) -> None:
         """Give back what a pod that is gone had of the node."""

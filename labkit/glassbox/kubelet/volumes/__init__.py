@@ -164,8 +164,9 @@ def _empty_directory(source: dict, name: str, where: Places) -> Path:
 
 
 def _open_directory(directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o777)
+    if not directory.exists():  # else its pod's group may have it by now
+        directory.mkdir(parents=True)
+        directory.chmod(0o777)
     return directory
 
 
