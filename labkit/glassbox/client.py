@@ -169,6 +169,17 @@ class Client:
             options["propagationPolicy"] = propagation_policy
         return self._request("DELETE", _path(resource, namespace, name), options)
 
+    def remove_finalizer(self, resource: str, obj: dict, finalizer: str) -> None:
+        """Take a finalizer off an object as it was read; one that is gone needs that no more. Raises ApiError 409."""
+        meta = obj["metadata"]
+        kept = [each for each in meta.get("finalizers") or [] if each != finalizer]
+        change = {"resourceVersion": meta["resourceVersion"], "finalizers": kept or None}
+        try:
+            self.patch(resource, meta["name"], meta.get("namespace"), {"metadata": change})
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
     # -- the wire
 
     def _request(self, method: str, path: str, body=None, content_type: str = "application/json") -> dict:

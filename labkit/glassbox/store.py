@@ -197,7 +197,7 @@ class Store:
         row = Row(revision, key, current.created if current else revision, expect, deleted, expires, value)
         mark = self.at_rest.mark(key)
         if self.marks.get(key, b"") != mark:
-            self._seal_history(key)
+            self._seal_history(key, mark)
         self.db.execute(
             "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?)",
             (revision, key, row.created, expect, int(deleted), expires, now, self._sealed(key, value)),
@@ -225,10 +225,12 @@ class Store:
         data = self.at_rest.seal(key, value)
         return data if data.startswith(MARK) else data.decode()
 
-    def _seal_history(self, key: str) -> None:
+    def _seal_history(self, key: str, mark: bytes) -> None:
         """Seal what the file has of a key as it is sealed from now on; what cannot be opened stays."""
         found = self.db.execute("SELECT revision, value FROM revisions WHERE key = ?", (key,)).fetchall()
         for revision, data in found:
+            if mark_of(data) == mark:
+                continue  # of an earlier life of the key
             try:
                 sealed = self._sealed(key, self._opened(key, data))
             except Unreadable:

@@ -129,12 +129,12 @@ class GarbageCollector(Controller):
         """Let a waiting owner go once no dependent blocks it; its dependents' own keys delete them."""
         blocking = [each for _, each in self.dependents(owner) if blocks(each, owner)]
         if not blocking:
-            self.remove_finalizer(resource, owner, FOREGROUND)
+            self.api.remove_finalizer(full(resource), owner, FOREGROUND)
 
     def orphan(self, resource: str, owner: dict) -> None:
         for kind, dependent in self.dependents(owner):
             self.drop_references(kind, dependent, [objects.uid(owner)])
-        self.remove_finalizer(resource, owner, ORPHAN)
+        self.api.remove_finalizer(full(resource), owner, ORPHAN)
 
     # -- writes
 
@@ -155,14 +155,6 @@ class GarbageCollector(Controller):
         kept = [each for each in objects.owners(obj) if each["uid"] not in uids]
         # The resource version is a precondition: the list is replaced as it was read.
         metadata = {"resourceVersion": obj["metadata"]["resourceVersion"], "ownerReferences": kept or None}
-        self._patch(resource, obj, metadata)
-
-    def remove_finalizer(self, resource: str, obj: dict, finalizer: str) -> None:
-        kept = [each for each in obj["metadata"]["finalizers"] if each != finalizer]
-        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"], "finalizers": kept or None}
-        self._patch(resource, obj, metadata)
-
-    def _patch(self, resource: str, obj: dict, metadata: dict) -> None:
         try:
             self.api.patch(full(resource), objects.name(obj), objects.namespace(obj), {"metadata": metadata})
         except ApiError as error:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from labkit.glassbox import objects
 from labkit.glassbox.controller import Controller
 from labkit.glassbox.controllers.garbage_collector import is_waiting
-from labkit.glassbox.errors import ApiError
 
 OF_CLAIMS, OF_VOLUMES = "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"
 
@@ -36,11 +35,11 @@ class StorageProtectionController(Controller):
         if kind == "claim":
             claim = self.cache["persistentvolumeclaims"].get(name)
             if claim and is_waiting(claim, OF_CLAIMS) and not self.is_used(claim):
-                self.release("persistentvolumeclaims", claim, OF_CLAIMS)
+                self.api.remove_finalizer("persistentvolumeclaims", claim, OF_CLAIMS)
         else:
             volume = self.cache["persistentvolumes"].get(name)
             if volume and is_waiting(volume, OF_VOLUMES) and (volume.get("status") or {}).get("phase") != "Bound":
-                self.release("persistentvolumes", volume, OF_VOLUMES)
+                self.api.remove_finalizer("persistentvolumes", volume, OF_VOLUMES)
 
     def is_used(self, claim: dict) -> bool:
         """Tell whether a scheduled pod uses the claim: first by the copy, then, as it may be behind, by the API."""
@@ -48,15 +47,6 @@ class StorageProtectionController(Controller):
         if any(uses(pod, claim) for pod in self.cache["pods"].list(namespace)):
             return True
         return any(uses(pod, claim) for pod in self.api.list("pods", namespace)["items"])
-
-    def release(self, resource: str, obj: dict, finalizer: str) -> None:
-        kept = [each for each in obj["metadata"]["finalizers"] if each != finalizer]
-        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"], "finalizers": kept or None}
-        try:
-            self.api.patch(resource, objects.name(obj), objects.namespace(obj), {"metadata": metadata})
-        except ApiError as error:
-            if error.code != 404:
-                raise
 
 
 def uses(pod: dict, claim: dict) -> bool:

@@ -29,7 +29,7 @@ from labkit.glassbox.kubelet.volumes.sources import Sources
 MEMORY_SIZE = "64Mi"  # of an emptyDir in memory that names no limit
 OWN = ("configMap", "secret", "downwardAPI", "projected")  # kinds that show what the API knows
 IMPLEMENTED = ("emptyDir", *OWN, "hostPath", "persistentVolumeClaim", "ephemeral")
-LEAST_USED = 10  # a token is looked at this often in its life
+LOOKS = 10  # at a token, in its life
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def is_live(pod: dict) -> bool:
 def refresh_after(pod: dict) -> float | None:
     """Return after how many seconds the pod's tokens are to be looked at again; all else is told by the API."""
     lives = [each.get("expirationSeconds", 3600) for each in _projections(pod, "serviceAccountToken")]
-    return min(lives) / LEAST_USED if lives else None
+    return min(lives) / LOOKS if lives else None
 
 
 def _projections(pod: dict, kind: str) -> Iterator[dict]:

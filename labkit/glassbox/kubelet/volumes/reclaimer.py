@@ -61,17 +61,14 @@ class VolumeReclaimer(Controller):
             raise
 
     def let_go(self, volume: dict) -> None:
-        name, meta = objects.name(volume), volume["metadata"]
-        kept = [each for each in meta.get("finalizers") or [] if each != FINALIZER]
-        try:
-            if not objects.is_deleting(volume):
-                self.api.delete("persistentvolumes", name, uid=objects.uid(volume))
-            self.api.patch(
-                "persistentvolumes", name, None, {"metadata": {"uid": meta["uid"], "finalizers": kept or None}}
-            )
+        if objects.is_deleting(volume):
+            return self.api.remove_finalizer("persistentvolumes", volume, FINALIZER)
+        try:  # its end comes back here, for the finalizer
+            self.api.delete("persistentvolumes", objects.name(volume), uid=objects.uid(volume))
         except ApiError as error:
-            if error.code not in (404, 409):  # it is gone, or another; what is left is looked at again
+            if error.code not in (404, 409):  # it is gone, or another
                 raise
+        return None
 
 
 def is_over(volume: dict) -> bool:
