@@ -121,16 +121,8 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
     CORE + "NodeStatus": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": {}},
     CORE + "NodeSystemInfo": dict.fromkeys(
         (
-            "machineID",
-            "systemUUID",
-            "bootID",
-            "kernelVersion",
-            "osImage",
-            "containerRuntimeVersion",
-            "kubeletVersion",
-            "kubeProxyVersion",
-            "operatingSystem",
-            "architecture",
+            *("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion"),
+            *("kubeletVersion", "kubeProxyVersion", "operatingSystem", "architecture"),
         ),
         "",
     ),

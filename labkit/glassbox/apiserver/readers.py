@@ -22,47 +22,14 @@ from labkit.glassbox.apiserver.definitions import definition, reference, short_n
 
 LIMITS = {"int32": 2**31, "int64": 2**63}
 # Fields that Go holds by value and leaves out at 0 or false; all other optional numbers and booleans are pointers.
-BY_VALUE = frozenset(
-    [
-        "hostNetwork",
-        "hostPID",
-        "hostIPC",
-        "stdin",
-        "stdinOnce",
-        "tty",
-        "readOnly",
-        "paused",
-        "unschedulable",
-        "publishNotReadyAddresses",
-        "hostPort",
-        "nodePort",
-        "minReadySeconds",
-        "initialDelaySeconds",
-        "timeoutSeconds",
-        "periodSeconds",
-        "successThreshold",
-        "failureThreshold",
-        "observedGeneration",
-        "readyReplicas",
-        "availableReplicas",
-        "updatedReplicas",
-        "unavailableReplicas",
-        "fullyLabeledReplicas",
-        "currentReplicas",
-        "updatedNumberScheduled",
-        "numberAvailable",
-        "numberUnavailable",
-        "active",
-        "succeeded",
-        "failed",
-        "globalDefault",
-        "generation",
-        "count",
-        "healthCheckNodePort",
-        "signal",
-        "sizeBytes",
-    ]
-)
+BY_VALUE = {
+    *("hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly", "paused", "unschedulable"),
+    *("publishNotReadyAddresses", "hostPort", "nodePort", "minReadySeconds", "initialDelaySeconds"),
+    *("timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold", "observedGeneration"),
+    *("readyReplicas", "availableReplicas", "updatedReplicas", "unavailableReplicas", "fullyLabeledReplicas"),
+    *("currentReplicas", "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "active", "succeeded"),
+    *("failed", "globalDefault", "generation", "count", "healthCheckNodePort", "signal", "sizeBytes"),
+}
 # Optional strings that are pointers, or that Go writes even when they are empty.
 KEPT_EMPTY = frozenset(["storageClassName", "reportingComponent", "reportingInstance", "service", "holderIdentity"])
 

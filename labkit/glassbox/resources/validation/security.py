@@ -15,26 +15,11 @@ HIGHEST_ID = 2**31 - 1
 SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 # The fields of the API server's own struct, in its order: its error text shows them all.
 GO_FIELDS = (
-    "capabilities",
-    "privileged",
-    "SELinuxOptions",
-    "windowsOptions",
-    "runAsUser",
-    "runAsGroup",
-    "runAsNonRoot",
-    "readOnlyRootFilesystem",
-    "allowPrivilegeEscalation",
-    "procMount",
-    "seccompProfile",
-    "appArmorProfile",
+    *("capabilities", "privileged", "SELinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot"),
+    *("readOnlyRootFilesystem", "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile"),
 )
 LINUX_ONLY = (
-    "seLinuxOptions",
-    "fsGroup",
-    "fsGroupChangePolicy",
-    "sysctls",
-    "runAsUser",
-    "runAsGroup",
+    *("seLinuxOptions", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser", "runAsGroup"),
     "supplementalGroups",
 )
 
