@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 import yaml
 
 from labkit.glassbox.kubelet import eviction, node_status
@@ -59,6 +60,11 @@ def test_the_message_names_what_was_short_and_who_used_it():
 def test_a_node_is_short_of_what_falls_below_its_threshold():
     host = node_status.Host(1, 2**30, 99 * MIB, 2**40, 2**31, "", "", "", "")
     assert node_status.pressures(host) == (True, False)
+
+
+@pytest.mark.parametrize(("memory", "seconds"), [(2**40, 10.0), (100 * MIB + 2 * 2**30, 1.0), (0, 0.5)])
+def test_the_less_is_left_the_sooner_it_is_looked_at(memory, seconds):
+    assert eviction.patience(node_status.Host(1, 2**40, memory, 2**50, 2**49, "", "", "", "")) == seconds
 
 
 def test_a_pod_that_overfills_its_volume_is_evicted(cluster):

@@ -1,8 +1,8 @@
 """Ends pods that take more of the disk than they may, and, when the node itself runs short, those that cost it most.
 
-Two questions, asked at different times. Every ten seconds: does a pod exceed a limit of its own, an emptyDir's
-sizeLimit or ephemeral-storage? Every second: has the node memory and disk left? If not, one pod at a time goes: those
-that use more than they asked for first, then by priority, then by how much more they use.
+Two questions. Every ten seconds: does a pod exceed a limit of its own, an emptyDir's sizeLimit or ephemeral-storage?
+And as soon as it could have changed: has the node memory and disk left? If not, one pod at a time goes: those that use
+more than they asked for first, then by priority, then by how much more they use.
 
 Invariants: a pod critical to the system is never evicted; what is evicted stays Failed, and its reason says why.
 Nothing is measured of pods without such limits while the node has enough.
@@ -27,7 +27,8 @@ from labkit.glassbox.kubelet.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
-PRESSURE_EVERY, LIMITS_EVERY = 1.0, 10.0  # seconds between two looks
+SHORTEST, LONGEST = 0.5, 10.0  # seconds between two looks
+FASTEST = 2 * 2**30  # bytes a second that pods can fill, about
 SETTLE = 5.0  # seconds after an eviction before the next: what the first freed must show
 CRITICAL = 2_000_000_000  # the priority from which on a pod is the system's
 GRACE = 1  # seconds; a pod that starves the others has no more
@@ -53,12 +54,14 @@ class Evictor:
 
     def run(self, stopping: threading.Event) -> None:
         """Look until told to stop."""
-        due = 0.0
-        while not stopping.wait(PRESSURE_EVERY):
+        due, pause = 0.0, SHORTEST
+        while not stopping.wait(pause):
             try:
-                self.relieve(node_status.read_host(self.around.node.root_dir))
+                host = node_status.read_host(self.around.node.root_dir)
+                self.relieve(host)
+                pause = patience(host)
                 if (now := self.around.clock.now()) >= due:
-                    due = now + LIMITS_EVERY
+                    due = now + LONGEST
                     self.hold_limits()
             except Exception as error:
                 log.warning("eviction: %s", error)
@@ -123,6 +126,14 @@ class Evictor:
             written = processes.used(f"/proc/{last.pid}/root") if last and last.running else 0
             containers[name] = written + on_disk(self.around.log_directory(pod) / name)
         return volumes, containers
+
+
+def patience(host: node_status.Host) -> float:
+    """Return for how many seconds a node cannot become short of anything: pure."""
+    left = (
+        available - least for least, available in (node_status.threshold(host, each) for each in ("memory", STORAGE))
+    )
+    return max(SHORTEST, min(LONGEST, min(left) / FASTEST))
 
 
 def has_storage_limits(pod: dict) -> bool:
