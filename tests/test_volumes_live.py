@@ -223,3 +223,18 @@ def test_a_token_secret_is_filled_and_goes_with_its_account(cluster, namespace):
     cluster.kubectl("delete", "serviceaccount", "default", "-n", namespace)
     cluster.kubectl("wait", "--for=delete", "secret/old-way", "-n", namespace, "--timeout=20s")
     assert "invalidated" in review(cluster, token)["error"]
+
+
+def test_a_class_may_bind_at_once_and_keep_what_is_released(cluster, namespace):
+    kind = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": namespace}}
+    how = {"provisioner": "glassbox.labkit/host-path", "reclaimPolicy": "Retain", "volumeBindingMode": "Immediate"}
+    make(cluster, namespace, {**kind, **how}, claim(storageClassName=namespace))
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "-n", namespace, "--timeout=20s")
+    volume = of(cluster, namespace, "pvc", "data", ".spec.volumeName")
+    make(cluster, namespace, on_claim("writer", f"echo kept > /data/file; {FOREVER}"))
+    cluster.kubectl("delete", "pod/writer", "pvc/data", "-n", namespace)
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Released", f"pv/{volume}", "--timeout=20s")
+    [place] = disks(cluster, volume)
+    assert (place / "file").read_text() == "kept\n"
+    cluster.kubectl("delete", f"pv/{volume}", f"sc/{namespace}")
+    assert (place / "file").exists()
