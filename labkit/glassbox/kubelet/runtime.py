@@ -309,7 +309,6 @@ class Watches:
                 return True
             self._connections[uid] = connection
             self._selector.register(connection, selectors.EVENT_READ, uid)
-        self._changed(uid)  # what happened before is not told
         return True
 
     def forget(self, uid: str) -> None:

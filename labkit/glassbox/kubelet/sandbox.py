@@ -179,6 +179,7 @@ class Pause:
         """Keep the connection, to tell it of every change."""
         connection.setblocking(False)
         self.watchers.append(connection)
+        _send(connection, {})  # of what changed since it asked it was not told
         self._forget_when_closed(connection, self.watchers)
 
     def follow(self, connection: socket.socket, request: dict) -> dict | None:
@@ -189,6 +190,7 @@ class Pause:
         connection.setblocking(False)
         followers = self.followers.setdefault(key, [])
         followers.append(connection)
+        _send(connection, {})  # the log may have grown since it looked
         self._forget_when_closed(connection, followers)
         return None
 
