@@ -21,7 +21,9 @@ MIB = 2**20
 
 def test_limits_are_read_from_the_container():
     container = {"resources": {"limits": {"cpu": "250m", "memory": "64Mi"}, "requests": {"memory": "1Gi"}}}
-    assert limits.plan(container, "Burstable", 4 * 2**30, ["/shm"]) == limits.Limits(0.25, 64 * MIB, 750, ("/shm",))
+    pod = {"spec": {"resources": {"limits": {"cpu": "2", "memory": "1Gi"}}}, "status": {"qosClass": "Burstable"}}
+    assert limits.plan(pod, container, 4 * 2**30, ["/shm"]) == limits.Limits(0.25, 64 * MIB, 750, ("/shm",))
+    assert limits.plan(pod, {}, 4 * 2**30, []) == limits.Limits(2.0, 2**30, 999)
 
 
 @pytest.mark.parametrize(

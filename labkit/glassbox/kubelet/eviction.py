@@ -21,6 +21,7 @@ from pathlib import Path
 from labkit.glassbox import clock, objects, processes, quantity
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.kubelet import node_status, pods
+from labkit.glassbox.kubelet.limits import amounts
 from labkit.glassbox.kubelet.stats import Stats
 from labkit.glassbox.kubelet.status import Verdict
 from labkit.glassbox.kubelet.surroundings import Surroundings
@@ -138,7 +139,7 @@ def patience(host: node_status.Host) -> float:
 
 def has_storage_limits(pod: dict) -> bool:
     """Tell whether a pod sets a limit to what it may write."""
-    limited = (each for each in pods.every_container(pod) if STORAGE in _amounts(each, "limits"))
+    limited = (each for each in pods.every_container(pod) if STORAGE in amounts(each, "limits"))
     return any(True for _ in limited) or any(limit for limit in _empty_directories(pod).values())
 
 
@@ -147,7 +148,7 @@ def exceeded(pod: dict, volumes: dict[str, int], containers: dict[str, int]) -> 
     for name, limit in _empty_directories(pod).items():
         if limit and volumes.get(name, 0) > quantity.bytes_of(limit):
             return f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
-    limits = {each["name"]: _amounts(each, "limits").get(STORAGE) for each in pods.containers(pod)}
+    limits = {each["name"]: amounts(each, "limits").get(STORAGE) for each in pods.containers(pod)}
     if all(limits.values()):
         total = sum(quantity.bytes_of(limit) for limit in limits.values() if limit)
         if sum(volumes.values()) + sum(containers.values()) > total:
@@ -162,7 +163,7 @@ def rank(uses: list[Use], resource: str) -> list[Use]:
     """Order pods by who goes first: pure."""
 
     def key(use: Use) -> tuple[bool, int, int]:
-        asked = sum(quantity.bytes_of(_amounts(each, "requests").get(resource, 0)) for each in pods.containers(use.pod))
+        asked = sum(quantity.bytes_of(amounts(each, "requests").get(resource, 0)) for each in pods.containers(use.pod))
         return use.total <= asked, use.pod["spec"].get("priority") or 0, asked - use.total
 
     return sorted(uses, key=key)
@@ -173,7 +174,7 @@ def pressure(use: Use, resource: str, threshold: int, available: int) -> str:
     words = [f"The node was low on resource: {resource}. "]
     words.append(f"Threshold quantity: {_text(threshold)}, available: {_text(available)}. ")
     for each in pods.containers(use.pod):
-        name, asked = each["name"], _amounts(each, "requests").get(resource, "0")
+        name, asked = each["name"], amounts(each, "requests").get(resource, "0")
         used = use.containers.get(name, 0)
         if used > quantity.bytes_of(asked):
             told = f"Container {name} was using {_text(used)}, request is {asked}"
@@ -201,10 +202,6 @@ def _empty_directories(pod: dict) -> dict[str, str | None]:
     """Return the pod's emptyDirs on disk, each with its limit."""
     every = {each["name"]: each["emptyDir"] for each in pod["spec"].get("volumes") or [] if "emptyDir" in each}
     return {name: found.get("sizeLimit") for name, found in every.items() if found.get("medium") != "Memory"}
-
-
-def _amounts(container: dict, kind: str) -> dict[str, str]:
-    return (container.get("resources") or {}).get(kind) or {}
 
 
 def _text(size: int) -> str:

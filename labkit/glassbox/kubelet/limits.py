@@ -9,7 +9,8 @@ file systems and memory files; who has too much is killed as a whole.
 
 Invariants: what was stopped is continued or killed; a container that does nothing is not looked at closely.
 Left out: control groups where one may write to them, as root may, and with them requests as weights between containers:
-one way for everybody is simpler. What a container allocates between two looks is beyond its limit until the next.
+one way for everybody is simpler. The containers of a pod that has limits of its own are held to them one by one. What a
+container allocates between two looks is beyond its limit until the next.
 
 Upstream: none; kernel/sched/fair.c (bandwidth control) and mm/memcontrol.c are what it stands for
 """
@@ -44,10 +45,10 @@ class Limits:
         return asdict(self)
 
 
-def plan(container: dict, qos: str, capacity: int, file_systems: Iterable[str], own: Iterable[str] = ()) -> Limits:
-    """Return a container's limits; `capacity` is the node's memory in bytes. Pure."""
-    resources = container.get("resources") or {}
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+def plan(pod: dict, container: dict, capacity: int, file_systems: Iterable[str], own: Iterable[str] = ()) -> Limits:
+    """Return a container's limits, its pod's where it has none; `capacity` is the node's memory in bytes. Pure."""
+    limits, requests = (amounts(pod["spec"], kind) | amounts(container, kind) for kind in ("limits", "requests"))
+    qos = (pod.get("status") or {}).get("qosClass", "BestEffort")
     return Limits(
         cpu=quantity.millicores(limits.get("cpu", 0)) / 1000,
         memory=quantity.bytes_of(limits.get("memory", 0)),
@@ -55,6 +56,11 @@ def plan(container: dict, qos: str, capacity: int, file_systems: Iterable[str], 
         file_systems=tuple(file_systems),
         own=("/", *own),
     )
+
+
+def amounts(holder: dict, kind: str) -> dict[str, str]:
+    """Return the limits or requests of a container, or of a pod's spec."""
+    return (holder.get("resources") or {}).get(kind) or {}
 
 
 def oom_score_adj(qos: str, request: int, capacity: int) -> int:

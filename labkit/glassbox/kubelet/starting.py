@@ -145,9 +145,8 @@ class Starter:
 
     def _limits(self, pod: dict, container: dict, shared: list[str], steps: list[rootfs.Step]) -> limits.Limits:
         capacity = quantity.bytes_of(self.around.node.allocatable["memory"])
-        qos = (pod.get("status") or {}).get("qosClass", "BestEffort")
         own = [target for kind, target, *_ in steps if kind == "tmpfs"]
-        return limits.plan(container, qos, capacity, shared, own)
+        return limits.plan(pod, container, capacity, shared, own)
 
     def _memory(self, pod: dict, container: dict, made: dict[str, Path]) -> list[str]:
         return [str(made[name]) for name in volumes.in_memory(pod, container)]
