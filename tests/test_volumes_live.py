@@ -200,6 +200,12 @@ def test_a_pod_finds_a_token_that_names_it_and_ends_with_it(cluster, namespace):
     assert review(cluster, token)["error"] == ("[invalid bearer token, service account token has been invalidated]")
 
 
+def test_a_token_in_a_pod_with_a_group_is_for_nobody_else(cluster, namespace):
+    shows = pod("shows", f"ls -lL {TOKEN}/token; {FOREVER}", securityContext={"fsGroup": 2000})
+    make(cluster, namespace, shows)
+    assert eventually(lambda: logs(cluster, namespace, "shows"))[7:10] == "---"
+
+
 def review(cluster, token):
     wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
     return json.loads(cluster.kubectl("create", "-o", "json", "-f", "-", input=json.dumps(wanted)))["status"]

@@ -13,6 +13,7 @@ from labkit.glassbox.kubelet.volumes.atomic_writer import DATA, Files
 from labkit.glassbox.kubelet.volumes.sources import Sources
 from labkit.glassbox.kubelet.volumes.token import token
 
+PRIVATE = 0o600
 KINDS = ("configMap", "secret", "downwardAPI", "serviceAccountToken")
 
 
@@ -30,7 +31,9 @@ def _source(pod: dict, source: dict, mode: int | None, directory: Path, sources:
     if downward := source.get("downwardAPI"):
         return _downward(pod, downward, mode, sources)
     if wanted := source.get("serviceAccountToken"):
-        return {wanted["path"]: (token(pod, wanted, directory / DATA / wanted["path"], sources), mode or 0o644)}
+        grouped = (pod["spec"].get("securityContext") or {}).get("fsGroup") is not None
+        mode = PRIVATE if grouped else mode or 0o644  # the group is given it next
+        return {wanted["path"]: (token(pod, wanted, directory / DATA / wanted["path"], sources), mode)}
     for field, resource in (("configMap", "configmaps"), ("secret", "secrets")):
         if reference := source.get(field):
             found = env.fetch(sources.lookup, resource, reference)
