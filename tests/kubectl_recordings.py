@@ -19,7 +19,6 @@ from tests.recordings import matches
 COMMANDS_NOT_SERVED = {
     "can-i", "reconcile", "certificate",
     "top", "--server-side", "--force-conflicts", "--show-managed-fields", "--prune",
-    "--as", "--as-group",
 }  # fmt: skip
 KINDS = {
     "jobs": "job", "cronjobs": "cronjob cj", "statefulsets": "statefulset sts", "daemonsets": "daemonset ds",

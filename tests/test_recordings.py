@@ -37,13 +37,14 @@ def differences(cluster, path: Path) -> dict[str, str]:
     credentials = {
         "": {"Authorization": f"Bearer {user['token']}"},
         "anonymous": {},
+        "admin impersonating": {"Authorization": f"Bearer {user['token']}"},
         "wrong token": {"Authorization": "Bearer wrong"},
     }
     replay = recordings.Replay(server["server"], credentials, pool)
     found = {}
     for exchange in recordings.load(path):
         who = exchange["request"].get("auth", "")
-        if who not in credentials and (account := re.fullmatch(r"service account (\w+)", who)):
+        if who not in credentials and (account := re.match(r"service account (\w+)", who)):
             token = cluster.kubectl("create", "token", account[1], "-n", f"golden-{path.stem[:2]}").strip()
             credentials[who] = {"Authorization": f"Bearer {token}"}
         if who in credentials and (difference := replay.difference(exchange)):

@@ -6,6 +6,10 @@ import json
 import pytest
 
 from labkit.glassbox import pki, tokens
+from labkit.glassbox.apiserver.auth import User
+from labkit.glassbox.apiserver.impersonation import acting
+from labkit.glassbox.apiserver.routes import parse
+from labkit.glassbox.errors import ApiError
 from labkit.glassbox.tokens import BadToken, SigningKey
 
 
@@ -72,3 +76,23 @@ def test_another_cluster_s_key_does_not_open_the_door(key, tmp_path):
     other = SigningKey(tmp_path / pki.ACCOUNTS_KEY)
     with pytest.raises(BadToken):
         key.read(other.sign(tokens.claims_of(account(), {}, ["a"], now=1000, seconds=600)))
+
+
+@pytest.mark.parametrize(
+    ("headers", "name", "groups"),
+    [
+        ({}, "admin", ("system:masters",)),
+        ({"Impersonate-User": "jane"}, "jane", ("system:authenticated",)),
+        ({"Impersonate-User": "jane", "Impersonate-Group": "dev"}, "jane", ("dev", "system:authenticated")),
+        ({"Impersonate-User": "system:serviceaccount:a:b"}, "system:serviceaccount:a:b", tokens.groups("a")),
+        ({"Impersonate-User": "system:anonymous"}, "system:anonymous", ("system:unauthenticated",)),
+    ],
+)
+def test_the_administrator_may_act_as_another(headers, name, groups):
+    user = acting(User("admin", groups=("system:masters",)), headers, "/api/v1/pods", parse("GET", "/api/v1/pods"))
+    assert (user.name, user.groups) == (name, groups)
+
+
+def test_nobody_else_may():
+    with pytest.raises(ApiError, match='User "jane" cannot impersonate-on:user-info:list resource "pods"'):
+        acting(User("jane"), {"Impersonate-User": "joe"}, "/api/v1/pods", parse("GET", "/api/v1/pods"))

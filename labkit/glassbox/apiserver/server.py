@@ -17,7 +17,17 @@ from collections.abc import Iterable, Mapping
 from aiohttp import web
 
 from labkit.glassbox import errors
-from labkit.glassbox.apiserver import auth, discovery, handlers, kubelet_proxy, negotiation, proxy, routes, streams
+from labkit.glassbox.apiserver import (
+    auth,
+    discovery,
+    handlers,
+    impersonation,
+    kubelet_proxy,
+    negotiation,
+    proxy,
+    routes,
+    streams,
+)
 from labkit.glassbox.apiserver.metrics import Metrics
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.usage import LastUse
@@ -58,6 +68,7 @@ class Server:
         user = self._authenticate(http)
         route = routes.parse(http.method, path, "watch" in query and routes.is_watch(query))
         self.usage.note(user.name)
+        user = impersonation.acting(user, http.headers, path, route)
         auth.authorize(user, http.method, path, route)
         if route is None or not discovery.is_known_group(path):
             return self._page(http, path)
