@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from labkit.glassbox.kubelet.actions import NOTHING, Observed
+from labkit.glassbox.kubelet.reporting import as_patch
 from labkit.glassbox.kubelet.runtime import Actual
 from labkit.glassbox.kubelet.status import Verdict, Waiting, status_of
 from tests.test_kubelet_actions import DEAD_SANDBOX, actual, container, pod, seen, with_sidecar
@@ -97,6 +98,23 @@ def test_init_containers_are_shown_apart():
     assert found["containerStatuses"][0]["state"] == {"waiting": {"reason": "PodInitializing"}}
     initialized = next(each for each in found["conditions"] if each["type"] == "Initialized")
     assert initialized["message"] == "containers with incomplete status: [one]"
+
+
+def test_a_status_is_written_so_that_others_conditions_stay(namespace, api_server):
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    api_server.request("POST", path, {"metadata": {"name": "web"}, "spec": pod()["spec"]})
+    theirs = [{"type": "example.com/in", "status": "True"}, {"type": "PodScheduled", "status": "True"}]
+    strategic = "application/strategic-merge-patch+json"
+    for change in (
+        {"conditions": theirs},
+        *(as_patch(status(pod(), found)) for found in (Actual(), actual(container()))),
+    ):
+        _, written = api_server.request("PATCH", f"{path}/web/status", {"status": change}, content_type=strategic)
+    shown = written["status"]["conditions"]
+    order = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
+    assert [each["type"] for each in shown if each["type"] in order] == order
+    assert "example.com/in" in [each["type"] for each in shown]
+    assert not [each for each in shown if "reason" in each]
 
 
 def why_not_ready(found):

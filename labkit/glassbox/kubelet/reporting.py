@@ -40,12 +40,10 @@ class Reporter:
         status = status_of(seen, actual, waiting or {}, address, now, observed or Observed(), verdict)
         if status == known or (known is None and status == pod.get("status")):
             return
-        # Two writers of conditions must not undo one another.
-        kind = "strategic" if pod["spec"].get("readinessGates") else "merge"
-        patch = {"metadata": {"uid": uid}, "status": status}
+        patch = {"metadata": {"uid": uid}, "status": as_patch(status)}
         name, namespace = objects.name(pod), objects.namespace(pod)
         try:
-            self.around.api.patch("pods", name, namespace, patch, kind=kind, subresource="status")
+            self.around.api.patch("pods", name, namespace, patch, kind="strategic", subresource="status")
         except ApiError as error:
             if error.code not in (404, 409):  # gone, or another pod of the same name
                 raise
@@ -54,6 +52,20 @@ class Reporter:
     def forget(self, uid: str) -> None:
         """Forget a pod."""
         self._reported.pop(uid, None)
+
+
+def as_patch(status: dict) -> dict:
+    """Return the strategic patch that makes a pod's status this one, and leaves others' conditions alone."""
+    own = [each for each in status.get("conditions") or [] if each["type"] in OWN_CONDITIONS]
+    patch = {
+        **status,
+        "conditions": [{"reason": None, "message": None, **each} for each in own],
+        "$setElementOrder/conditions": [{"type": each["type"]} for each in own],
+    }
+    for field in ("podIPs", "hostIPs"):
+        if field in status:
+            patch[field] = [{"$patch": "replace"}, *status[field]]
+    return patch
 
 
 def _merged(known: dict, pod: dict) -> dict:
