@@ -1,5 +1,6 @@
 """Reads an EncryptionConfiguration, and follows its file: a good change is in force within POLL seconds without a
-restart, a bad one is logged and the old one stays. Without the file nothing is encrypted.
+restart, a bad one is logged and the old one stays. Without the file nothing is encrypted; one that is taken away stays
+in force until the next start.
 
 To rotate: put a new key first, then write every object again (kubectl get secrets -A -o json | kubectl replace -f -);
 the store seals an object's older revisions along with it. What was read before its key was taken away stays readable
