@@ -11,6 +11,9 @@ from labkit.draw.card import CHARACTER, COLOURS, MARGIN, TOP, card
 from labkit.draw.graph import GONE, MARKS, MOST, Graph, Node, caption, compare, first, fold, text
 from labkit.draw.picture import Picture
 
+# These are drawn together, so no two have one colour.
+KINDS = ("Deployment", "ReplicaSet", "Pod", "PersistentVolumeClaim", "PersistentVolume", "StorageClass")
+
 HEIGHT, ROW, GAP = 46, 62, 54  # pixels: a box, from box to box below, between columns
 
 
@@ -40,11 +43,15 @@ def svg(graph: Graph, title: str, words: str) -> str:
         node.key: Box(node, lefts[columns[node.key]], TOP + ROW * rows[node.key], widths[columns[node.key]])
         for node in graph.nodes
     }
-    colours = {kind: COLOURS[i % len(COLOURS)] for i, kind in enumerate(dict.fromkeys(n.kind for n in graph.nodes))}
     body = [boxes[start].arrow_to(boxes[end]) for start in boxes for end in graph.after(start)]
-    body += [box.drawn(colours[box.node.kind]) for box in boxes.values()]
+    body += [box.drawn(colour_of(box.node.kind)) for box in boxes.values()]
     size = (lefts[-1] + widths[-1] if widths else 0) + MARGIN, TOP + ROW * (max(rows.values(), default=-1) + 1) + 6
     return card(title, words, "; ".join([words, *_sentences(graph)]), size, "".join(body), _STYLE)
+
+
+def colour_of(kind: str) -> str:
+    """Return the colour that a kind has in every picture; those that are rarely drawn share one by their length."""
+    return COLOURS[(KINDS.index(kind) if kind in KINDS else len(kind)) % len(COLOURS)]
 
 
 def columns_of(graph: Graph) -> dict[str, int]:
