@@ -81,6 +81,23 @@ class TestFromPetToCattle:
         assert wrong(verdict) == ["two pods carry app=clerk", "each of them has an owner"]
         assert verdict.hints[0].startswith("Count without the pet")
 
+    def test_a_herd_of_one_is_wrong_and_the_hint_says_scale(self, clerk):
+        kubectl(f"{DEPLOYMENT} --replicas=1")
+        kubectl("delete pod clerk")
+        clerk.wait("pods app=clerk", "1 Ready")
+        verdict = clerk.check("02.1")
+        assert verdict.state is State.WRONG
+        assert verdict.hints == ("One is not a herd. kubectl scale changes how many the controller keeps.",)
+
+    def test_a_herd_without_an_image_is_wrong_and_the_hint_leads_to_the_events(self, lab):
+        kubectl("create deployment clerk --image=registry.k8s.io/pauze:3.10 --replicas=2")
+        lab.wait("pods app=clerk", "2 Pending")
+        lab.wait("pods app=clerk", ".status.containerStatuses[0].started=false")
+        lab._grader.clock = lambda: time.time() + 60
+        verdict = lab.check("02.1")
+        assert wrong(verdict) == ["they run"]
+        assert verdict.hints == ("The events at the end of kubectl describe say what they wait for.",)
+
     def test_a_right_answer_that_is_deleted_again_broke(self, clerk):
         kubectl(f"{DEPLOYMENT} --replicas=2")
         kubectl("delete pod clerk")
