@@ -25,6 +25,8 @@ from labkit.errors import ClusterError, LabError
 
 DEFAULT = "glassbox"
 DEFAULT_NAME = "labkit"  # of the embedded cluster, as `labkit up` makes it
+NETWORK_POLICY = "network-policy"
+POLICY_AGENTS = {"calico-node", "canal", "cilium", "kindnet", "kube-router", "antrea-agent", "weave-net"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,15 @@ class Cluster:
         """Tell whether the cluster can do what a lesson asks for; "nodes>=N" counts the nodes."""
         if what.startswith("nodes>="):
             return len(self.api.items("nodes")) >= int(what.removeprefix("nodes>="))
+        if what == NETWORK_POLICY:
+            return self._enforces_policies()
         return what in self.provider.capabilities(self.name)
+
+    def _enforces_policies(self) -> bool:
+        """Tell whether the nodes say so, as the embedded cluster's do, or a plugin runs that is known to enforce them."""
+        conditions = [each for node in self.api.items("nodes") for each in node["status"].get("conditions") or []]
+        told = [each["status"] == "True" for each in conditions if each["type"] == "NetworkPolicy"]
+        return all(told) if told else any(o["metadata"]["name"] in POLICY_AGENTS for o in self.api.items("daemonsets"))
 
 
 def parse(cluster: str) -> tuple[str, str]:

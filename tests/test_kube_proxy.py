@@ -2,8 +2,9 @@
 
 import pytest
 
-from labkit.glassbox.kube_proxy.rules import Node, Ruleset, ruleset, transaction
+from labkit.glassbox.kube_proxy.rules import TABLE, Node, ruleset
 from labkit.glassbox.kube_proxy.services import Endpoint, ServicePort, service_ports
+from labkit.glassbox.nftables import Ruleset, transaction
 
 NODE = Node("node1", "172.30.0.11", "10.244.0.0/16", "10.96.0.0/16")
 HERE, THERE = Endpoint("10.244.1.5", 8080, "node1"), Endpoint("10.244.2.6", 8080, "node2")
@@ -66,19 +67,19 @@ def test_a_client_with_affinity_goes_back_to_its_endpoint_first():
 
 
 def test_nothing_is_sent_when_nothing_changed():
-    assert transaction(ruleset([port(HERE)], NODE), ruleset([port(HERE)], NODE)) == ""
+    assert transaction(TABLE, ruleset([port(HERE)], NODE), ruleset([port(HERE)], NODE)) == ""
 
 
 def test_only_what_changed_is_sent():
     many = [ServicePort("shop", f"s{n}", "", "tcp", f"10.96.1.{n}", 80, endpoints=(HERE,)) for n in range(50)]
     old, new = ruleset([*many, port(HERE)], NODE), ruleset([*many, port(HERE, THERE)], NODE)
-    told = transaction(old, new).splitlines()
+    told = transaction(TABLE, old, new).splitlines()
     assert len(told) < 10
     assert all("shop/web" in line for line in told)
 
 
 def test_what_is_gone_is_taken_away():
-    told = transaction(ruleset([port(HERE, affinity=60)], NODE), Ruleset()).splitlines()
+    told = transaction(TABLE, ruleset([port(HERE, affinity=60)], NODE), Ruleset()).splitlines()
     assert {line.split()[0] for line in told} == {"delete", "flush"}
 
 

@@ -11,6 +11,7 @@ import yaml
 from labkit import Lab, LabError
 from labkit.cluster import parse, private_config
 from labkit.errors import ApiFailure, ClusterError, ParameterError
+from labkit.glassbox import nftables
 from labkit.kubectl import environment, fits, minor_of
 from labkit.lab import default_namespace, label_value
 
@@ -120,6 +121,7 @@ def test_a_lesson_asks_what_the_cluster_can_do(make):
     assert lab.can("nodes>=2")
     assert not lab.can("nodes>=99")
     assert not lab.can("stop-components")  # reached by a plain kubeconfig
+    assert lab.can("network-policy") == bool(nftables.binary())
 
 
 @pytest.mark.cluster

@@ -179,15 +179,17 @@ def kubelet(files: Layout, node: NodeNetwork) -> Component:
 
 
 def kube_proxy(files: Layout, node: NodeNetwork) -> Component:
-    """Makes the services' virtual addresses work on one node."""
+    """Makes services' virtual addresses work on one node, and enforces network policies there."""
     flags: dict[str, object] = {
         "--kubeconfig": files.component_kubeconfig(KUBE_PROXY),
         "--hostname-override": node.name,
         "--node-ip": node.address,
         "--cluster-cidr": network.POD_RANGE,
         "--service-cluster-ip-range": SERVICE_CIDR,
+        "--pod-cidr": node.pod_cidr,
+        "--cluster-dns-endpoint": network.FABRIC_ADDRESS,
     }
-    return Component(f"{KUBE_PROXY}@{node.name}", "labkit.glassbox.kube_proxy.__main__", _flags(flags), node.name)
+    return Component(f"{KUBE_PROXY}@{node.name}", "labkit.glassbox.node_network", _flags(flags), node.name)
 
 
 def certificates(nodes: list[NodeNetwork]) -> list[pki.Leaf]:

@@ -10,7 +10,6 @@ Upstream: none; kubeadm's preflight checks are the nearest (cmd/kubeadm/app/pref
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,11 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.glassbox import syscalls
+from labkit.glassbox import nftables, syscalls
 from labkit.glassbox.netlink import Netlink
 
 OLDEST_PYTHON = (3, 11)
-NFT_PLACES = "/usr/sbin:/sbin:/usr/local/sbin"  # where an ordinary PATH does not look
 
 DOCKER = (
     "in Docker: docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
@@ -126,7 +124,7 @@ def _python() -> Finding:
 
 
 def _nft() -> Finding:
-    program = shutil.which("nft") or shutil.which("nft", path=NFT_PLACES)
+    program = nftables.binary()
     install = "apt install nftables (Debian, Ubuntu), dnf install nftables (Fedora); no root needed to use it"
     return Finding("nft, for Service addresses in the kernel", program is not None, program or "", install, True)
 
@@ -221,7 +219,7 @@ def _veth() -> None:
 
 
 def _nftables() -> None:
-    program = shutil.which("nft") or shutil.which("nft", path=NFT_PLACES)
+    program = nftables.binary()
     if program is None:
         return  # told apart, as a finding of its own
     rules = "table ip t { chain c { type nat hook prerouting priority -100; ip daddr 10.96.0.1 dnat to 10.244.1.1; }; }"

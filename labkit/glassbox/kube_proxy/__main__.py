@@ -11,11 +11,10 @@ import signal
 import sys
 
 from labkit.glassbox.client import Client
-from labkit.glassbox.events import EventRecorder
-from labkit.glassbox.kube_proxy import nft
 from labkit.glassbox.kube_proxy.nftables_proxier import NftablesProxier
 from labkit.glassbox.kube_proxy.proxy import Proxier, Proxy
 from labkit.glassbox.kube_proxy.rules import Node
+from labkit.glassbox.nftables import binary
 
 MODES = ("nftables", "userspace")
 
@@ -26,8 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     api = Client.from_kubeconfig(options.kubeconfig, user_agent="kube-proxy")
     node = Node(options.hostname_override, options.node_ip, options.cluster_cidr, options.service_cluster_ip_range)
-    recorder = EventRecorder(api, "kube-proxy", host=node.name)
-    proxy = Proxy(api, recorder, node.name, proxier(options.proxy_mode, node))
+    proxy = Proxy(api, node.name, proxier(options.proxy_mode, node))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: proxy.stop())
     proxy.run()
@@ -36,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def proxier(mode: str, node: Node) -> Proxier:
     """Return what proxies: the kernel where nft can tell it, else a process."""
-    if mode == "nftables" or (not mode and nft.binary()):
+    if mode == "nftables" or (not mode and binary()):
         return NftablesProxier(node)
     from labkit.glassbox.kube_proxy.userspace_proxier import UserspaceProxier
 

@@ -8,13 +8,10 @@ Upstream: pkg/proxy/nftables/proxier.go (syncProxyRules)
 
 from __future__ import annotations
 
-import logging
-
-from labkit.glassbox.kube_proxy import conntrack, nft
-from labkit.glassbox.kube_proxy.rules import Node, Ruleset, base, ruleset, transaction
+from labkit.glassbox.kube_proxy import conntrack
+from labkit.glassbox.kube_proxy.rules import TABLE, Node, base, ruleset
 from labkit.glassbox.kube_proxy.services import ServicePort
-
-log = logging.getLogger(__name__)
+from labkit.glassbox.nftables import Table
 
 
 class NftablesProxier:
@@ -24,23 +21,12 @@ class NftablesProxier:
     message = "services are routed by nftables; list the rules with: nft list table ip kube-proxy"
 
     def __init__(self, node: Node) -> None:
-        self.node = node
-        self.held: Ruleset | None = None  # None: what the table holds is not known
+        self.node, self.table = node, Table(TABLE, base(node))
         self.ports: list[ServicePort] = []
 
     def sync(self, ports: list[ServicePort]) -> None:
         """Bring the table to the service ports. Raises NftError."""
-        wanted = ruleset(ports, self.node)
-        commands = transaction(self.held or Ruleset(), wanted)
-        if self.held is None:
-            commands = f"{base(self.node)}\n{commands}"
-        if commands:
-            try:
-                nft.run(commands + "\n")
-            except nft.NftError:
-                self.held = None  # begin anew
-                raise
-        self.held = wanted
+        self.table.become(ruleset(ports, self.node))
         conntrack.forget(stale_flows(self.ports, ports))
         self.ports = ports
 

@@ -1,21 +1,19 @@
-"""From service ports to nftables: pure. `Ruleset` is what the node's table ought to hold, `transaction` the way there.
+"""From service ports to nftables: pure.
 
     a packet to a virtual address → map service-ips → the service's chain → by lot, an endpoint's chain → dnat
 
 Read it on a node with `nft list table ip kube-proxy`: a service's chain lists exactly the endpoints that it may use.
-All changes go into one transaction, so that no packet ever meets half a table.
 
 Upstream: pkg/proxy/nftables/proxier.go
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from labkit.glassbox.kube_proxy.services import Endpoint, ServicePort
+from labkit.glassbox.nftables import Ruleset, fill, short_hash
 
 TABLE = "ip kube-proxy"
 MARK = "0x4000"  # on packets whose source address is to become the node's
@@ -36,15 +34,6 @@ class Node:
     address: str
     pod_range: str  # of all nodes: who is in it is not outside
     service_range: str
-
-
-@dataclass
-class Ruleset:
-    """Chains with their rules, the maps' entries, and the sets in which clients are remembered."""
-
-    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    entries: dict[tuple[str, str], str] = field(default_factory=dict)  # (map, key) -> verdict
-    sets: dict[str, int] = field(default_factory=dict)  # name -> seconds
 
 
 def base(node: Node) -> str:
@@ -86,9 +75,7 @@ def base(node: Node) -> str:
         f"add chain {TABLE} {name}" + (f" {{ {hooks[name]} policy accept; }}" if name in hooks else "")
         for name in rules
     ]
-    return "\n".join(
-        [f"add table {TABLE}", f"delete table {TABLE}", f"add table {TABLE}", *maps, *chains, *_fill(rules)]
-    )
+    return "\n".join([*maps, *chains, *fill(TABLE, rules)])
 
 
 def ruleset(ports: Iterable[ServicePort], node: Node) -> Ruleset:
@@ -159,44 +146,8 @@ def _balance(
 
 
 def _name(kind: str, port: ServicePort, suffix: str = "") -> str:
-    return f"{kind}-{_hash(port.key + suffix)}-{port.key}{'-' + suffix if suffix else ''}"
+    return f"{kind}-{short_hash(port.key + suffix)}-{port.key}{'-' + suffix if suffix else ''}"
 
 
 def _endpoint_name(port: ServicePort, endpoint: Endpoint, kind: str = "endpoint") -> str:
-    return f"{kind}-{_hash(port.key + endpoint.where)}-{port.key}__{endpoint.address}/{endpoint.port}"
-
-
-def _hash(text: str) -> str:
-    return base64.b32encode(hashlib.sha256(text.encode()).digest())[:8].decode()
-
-
-def transaction(old: Ruleset, new: Ruleset) -> str:
-    """Return the commands that change the table from `old` to `new`; "" when there is nothing to do."""
-    gone = [name for name in old.chains if name not in new.chains]
-    fresh = {name: rules for name, rules in new.chains.items() if name not in old.chains}
-    changed = {name: rules for name, rules in new.chains.items() if name in old.chains and old.chains[name] != rules}
-    sets_gone = [name for name in old.sets if old.sets[name] != new.sets.get(name)]
-    sets_new = {name: seconds for name, seconds in new.sets.items() if old.sets.get(name) != seconds}
-    out = [each for each in old.entries if old.entries[each] != new.entries.get(each)]
-    come = {each: verdict for each, verdict in new.entries.items() if old.entries.get(each) != verdict}
-    return "\n".join(
-        [
-            *(f"delete element {TABLE} {name} {{ {key} }}" for name, key in out),
-            *(f"flush chain {TABLE} {name}" for name in [*gone, *changed]),
-            *(f"delete set {TABLE} {name}" for name in sets_gone),
-            *(_set(name, seconds) for name, seconds in sets_new.items()),
-            *(f"add chain {TABLE} {name}" for name in fresh),
-            *_fill(fresh),
-            *_fill(changed),
-            *(f"add element {TABLE} {name} {{ {key} : {verdict} }}" for (name, key), verdict in come.items()),
-            *(f"delete chain {TABLE} {name}" for name in gone),
-        ]
-    )
-
-
-def _set(name: str, seconds: int) -> str:
-    return f"add set {TABLE} {name} {{ type ipv4_addr; flags dynamic,timeout; timeout {seconds}s; }}"
-
-
-def _fill(chains: dict[str, tuple[str, ...]]) -> list[str]:
-    return [f"add rule {TABLE} {name} {rule}" for name, rules in chains.items() for rule in rules]
+    return f"{kind}-{short_hash(port.key + endpoint.where)}-{port.key}__{endpoint.address}/{endpoint.port}"
