@@ -61,12 +61,8 @@ def subset_addresses(obj: dict, now: float) -> str:
 
 ENDPOINT_SLICES = Resource(
     group="discovery.k8s.io",
-    version="v1",
     kind="EndpointSlice",
     plural="endpointslices",
-    singular="endpointslice",
-    namespaced=True,
-    definition="io.k8s.api.discovery.v1.EndpointSlice",
     strategy=EndpointSliceStrategy(),
     columns=(
         NAME,
@@ -78,13 +74,9 @@ ENDPOINT_SLICES = Resource(
     storage_version_hash="qgS0xkrxYAI=",
 )
 ENDPOINTS = Resource(
-    group="",
-    version="v1",
     kind="Endpoints",
     plural="endpoints",
     singular="endpoints",
-    namespaced=True,
-    definition="io.k8s.api.core.v1.Endpoints",
     strategy=EndpointsStrategy(),
     short_names=("ep",),
     columns=(NAME, Column("Endpoints", subset_addresses, describes="subsets"), AGE),

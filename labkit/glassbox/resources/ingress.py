@@ -59,12 +59,8 @@ def parameters(obj: dict, now: float) -> str:
 
 INGRESSES = Resource(
     group="networking.k8s.io",
-    version="v1",
     kind="Ingress",
     plural="ingresses",
-    singular="ingress",
-    namespaced=True,
-    definition="io.k8s.api.networking.v1.Ingress",
     strategy=IngressStrategy(),
     short_names=("ing",),
     subresources=("status",),
@@ -90,12 +86,9 @@ INGRESSES = Resource(
 )
 INGRESS_CLASSES = Resource(
     group="networking.k8s.io",
-    version="v1",
     kind="IngressClass",
     plural="ingressclasses",
-    singular="ingressclass",
     namespaced=False,
-    definition="io.k8s.api.networking.v1.IngressClass",
     strategy=IngressClassStrategy(),
     columns=(
         NAME,

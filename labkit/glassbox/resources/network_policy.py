@@ -23,12 +23,8 @@ class NetworkPolicyStrategy(Strategy):
 
 NETWORK_POLICIES = Resource(
     group="networking.k8s.io",
-    version="v1",
     kind="NetworkPolicy",
     plural="networkpolicies",
-    singular="networkpolicy",
-    namespaced=True,
-    definition="io.k8s.api.networking.v1.NetworkPolicy",
     strategy=NetworkPolicyStrategy(),
     short_names=("netpol",),
     columns=(
