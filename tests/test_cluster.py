@@ -24,6 +24,8 @@ COMPONENTS = [
     "controller-manager",
     "scheduler",
     *(f"{each}@node{number}" for each in ("kubelet", "kube-proxy") for number in (1, 2)),
+    "dns",
+    "outside",
 ]
 
 
@@ -43,7 +45,7 @@ def nothing_left(throwaway):
 
 def test_components_start_in_the_order_of_the_architecture_slide(tmp_path):
     files = declared.layout("labkit", tmp_path)
-    names = [component.name for component in declared.boot_order(files, network.plan_nodes(2), [3, 4])]
+    names = [component.name for component in declared.boot_order(files, network.plan_nodes(2), declared.Sockets())]
     assert names == COMPONENTS
 
 

@@ -28,10 +28,11 @@ named = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Th
               help="Stop after so many hours without a request.")  # fmt: skip
 @click.option("--images", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Declares images of the cluster's own.")  # fmt: skip
-def up(name: str, nodes: int | None, idle_hours: float, images: Path | None) -> None:
+@click.option("--host-dns", is_flag=True, help="Pods find the names that this host's name servers know.")
+def up(name: str, nodes: int | None, idle_hours: float, images: Path | None, host_dns: bool) -> None:
     """Start an embedded cluster and wait until its nodes are Ready."""
     begin = time.monotonic()
-    started = glassbox.up(name, nodes=nodes, progress=_step, idle_limit=idle_hours * 3600)
+    started = glassbox.up(name, nodes=nodes, progress=_step, idle_limit=idle_hours * 3600, host_dns=host_dns)
     if started.already_running:
         _step("done", f"cluster {name} is already running")
     else:
@@ -173,6 +174,15 @@ def _show(name: str) -> None:
     click.echo(f"  {'NODE':20}STATE")
     for node, ready in state["nodes"].items():
         click.echo(f"  {node:20}{ready}")
+    if state["host_ports"]:
+        click.echo(f"  {'HOST PORT':20}SERVICE")
+    for each in state["host_ports"]:
+        where = f"127.0.0.1:{each['port']}{'/udp' if each['protocol'] == 'udp' else ''}"
+        click.echo(f"  {where:20}{each['service']}{_found(each['problem'])}")
+
+
+def _found(problem: str) -> str:
+    return f" (not served: {problem})" if problem else ""
 
 
 def _mebibytes(count: int) -> str:

@@ -24,8 +24,9 @@ FABRIC_URL = f"https://{network.FABRIC_ADDRESS}:6443"
 SERVICE_CIDR = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"  # of the Service `kubernetes`
 DNS_ADDRESS = "10.96.0.10"  # of the Service `kube-dns`
+CLUSTER_DOMAIN = "cluster.local"
 API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "api-server", "controller-manager", "scheduler"
-KUBE_PROXY = "kube-proxy"
+KUBE_PROXY, DNS, OUTSIDE = "kube-proxy", "dns", "outside"
 MASTERS, NODES = "system:masters", "system:nodes"
 ADMIN = "kubernetes-admin"
 
@@ -47,6 +48,17 @@ class Component:
     module: str
     argv: tuple[str, ...]
     node: str | None = None
+    fds: tuple[int, ...] = ()  # open files that are its own, and no other component's
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """The files that the machine opened for components, by number."""
+
+    api: tuple[int, ...] = ()  # where the API server listens
+    web: int = -1  # where the host outside listens
+    host: int = -1  # where to ask for sockets on the host's loopback
+    upstream: int | None = None  # from where to ask the host's name servers, if that is wanted
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,11 @@ class Layout:
         """Declares images of the cluster's own, if it is there."""
         return self.root / "images.yaml"
 
+    @property
+    def host_ports(self) -> Path:
+        """Says which node ports the host's loopback has."""
+        return self.root / "host-ports.json"
+
     def component_kubeconfig(self, component: str) -> Path:
         """Return a component's way in, from inside the machine."""
         return self.root / "components" / f"{component}.kubeconfig"
@@ -112,18 +129,20 @@ def layout(name: str, home: Path | None = None) -> Layout:
     return Layout(name, (home or state_home()) / "clusters" / name)
 
 
-def boot_order(files: Layout, nodes: list[NodeNetwork], listen_fds: list[int]) -> list[Component]:
+def boot_order(files: Layout, nodes: list[NodeNetwork], sockets: Sockets) -> list[Component]:
     """Return the components, first to start first; each waits for the API by itself, so that order is for reading."""
     return [
-        api_server(files, listen_fds),
+        api_server(files, sockets.api),
         controller_manager(files),
         scheduler(files),
         *[kubelet(files, node) for node in nodes],
         *[kube_proxy(files, node) for node in nodes],
+        dns(files, sockets.upstream),
+        outside(files, sockets),
     ]
 
 
-def api_server(files: Layout, listen_fds: list[int]) -> Component:
+def api_server(files: Layout, listen_fds: tuple[int, ...]) -> Component:
     """The only one to open the store; all others talk to it alone."""
     flags: dict[str, object] = {
         "--data-dir": files.root,
@@ -139,8 +158,8 @@ def api_server(files: Layout, listen_fds: list[int]) -> Component:
         "--service-cluster-ip-range": SERVICE_CIDR,
         "--advertise-address": network.FABRIC_ADDRESS,
     }
-    sockets = [argument for fd in listen_fds for argument in ("--listen-fd", str(fd))]
-    return Component(API_SERVER, "labkit.glassbox.apiserver.__main__", (*_flags(flags), *sockets))
+    argv = (*_flags(flags), *(f"--listen-fd={fd}" for fd in listen_fds))
+    return Component(API_SERVER, "labkit.glassbox.apiserver.__main__", argv, fds=listen_fds)
 
 
 def controller_manager(files: Layout) -> Component:
@@ -168,7 +187,7 @@ def kubelet(files: Layout, node: NodeNetwork) -> Component:
         "--pod-cidr": node.pod_cidr,
         "--images-file": files.images,
         "--cluster-dns": DNS_ADDRESS,
-        "--cluster-domain": "cluster.local",
+        "--cluster-domain": CLUSTER_DOMAIN,
         "--root-dir": files.node(node.name),
         "--run-dir": f"/run/glassbox/nodes/{node.name}",
         "--tls-cert-file": files.pki / f"kubelet-{node.name}.crt",
@@ -192,6 +211,32 @@ def kube_proxy(files: Layout, node: NodeNetwork) -> Component:
     return Component(f"{KUBE_PROXY}@{node.name}", "labkit.glassbox.node_network", _flags(flags), node.name)
 
 
+def dns(files: Layout, upstream_fd: int | None) -> Component:
+    """Answers for the names of services and pods, and has the host's name servers answer for others where wanted."""
+    flags: dict[str, object] = {
+        "--kubeconfig": files.component_kubeconfig(DNS),
+        "--address": network.FABRIC_ADDRESS,
+        "--cluster-dns": DNS_ADDRESS,
+        "--cluster-domain": CLUSTER_DOMAIN,
+        "--host": f"{network.OUTSIDE_NAME}={network.OUTSIDE_ADDRESS}",
+    }
+    if upstream_fd is None:
+        return Component(DNS, "labkit.glassbox.dns.__main__", _flags(flags))
+    argv = (*_flags(flags), f"--upstream-fd={upstream_fd}", "--resolv-conf=/etc/resolv.conf")
+    return Component(DNS, "labkit.glassbox.dns.__main__", argv, fds=(upstream_fd,))
+
+
+def outside(files: Layout, sockets: Sockets) -> Component:
+    """The host beyond the cluster, and node ports on the real host's loopback."""
+    flags: dict[str, object] = {
+        "--kubeconfig": files.component_kubeconfig(OUTSIDE),
+        "--web-fd": sockets.web,
+        "--host-fd": sockets.host,
+        "--report": files.host_ports,
+    }
+    return Component(OUTSIDE, "labkit.glassbox.outside.__main__", _flags(flags), fds=(sockets.web, sockets.host))
+
+
 def certificates(nodes: list[NodeNetwork]) -> list[pki.Leaf]:
     """Return what certificates a cluster needs."""
     service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
@@ -210,6 +255,8 @@ def users(nodes: list[NodeNetwork]) -> dict[str, pki.User]:
         CONTROLLER_MANAGER: pki.User("system:kube-controller-manager", (MASTERS,)),
         SCHEDULER: pki.User("system:kube-scheduler", (MASTERS,)),
         KUBE_PROXY: pki.User("system:kube-proxy", (MASTERS,)),
+        DNS: pki.User("system:dns", (MASTERS,)),
+        OUTSIDE: pki.User("system:outside", (MASTERS,)),
         **{f"kubelet-{n.name}": pki.User(f"system:node:{n.name}", (NODES, MASTERS)) for n in nodes},
     }
 

@@ -51,8 +51,12 @@ class Started:
     already_running: bool
 
 
-def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: float = IDLE_LIMIT) -> Started:
-    """Start a cluster and wait until its nodes are Ready; raises ClusterError, and then leaves nothing running."""
+def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: float = IDLE_LIMIT,
+       host_dns: bool = False) -> Started:  # fmt: skip
+    """Start a cluster and wait until its nodes are Ready; raises ClusterError, and then leaves nothing running.
+
+    With `host_dns` pods find the names that the host's own name servers know.
+    """
     files = cluster.layout(name)
     with _writable(files):
         (files.root / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -67,7 +71,8 @@ def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: f
         count = nodes or settings.get("nodes", 2)
         networks = _plan(count)
         with _writable(files):
-            launch = Launch(files, count, settings.get("port", 0), lock, idle_limit, progress)
+            more = ["--host-dns"] if host_dns else []
+            launch = Launch(files, count, settings.get("port", 0), lock, idle_limit, progress, more)
     finally:
         os.close(lock)  # from here on the machine holds it
     try:
@@ -157,7 +162,8 @@ def status(name: str) -> dict[str, Any] | None:
         component["pid"] = outside.get(component["pid"], 0)
     settings = _settings(files)
     port = settings["port"]
-    return {**answer, "pid": first, "port": port, "nodes": readiness.nodes(files, port)}
+    ports = _read(files.host_ports, [])
+    return {**answer, "pid": first, "port": port, "nodes": readiness.nodes(files, port), "host_ports": ports}
 
 
 def change(name: str, verb: str, component: str) -> str:
@@ -174,7 +180,8 @@ def change(name: str, verb: str, component: str) -> str:
 class Launch:
     """A machine between its start and the "keep" that lets it outlive this process."""
 
-    def __init__(self, files: Layout, nodes: int, port: int, lock: int, idle_limit: float, progress: Progress) -> None:
+    def __init__(self, files: Layout, nodes: int, port: int, lock: int, idle_limit: float, progress: Progress,
+                 more: list[str]) -> None:  # fmt: skip
         self.files = files
         self.ended = readiness.Ending()
         self.error: str | None = None
@@ -185,7 +192,7 @@ class Launch:
             self.port = listener.getsockname()[1]
             fds = {"listen": listener, "control": requests, "handover": theirs}
             numbers = {"lock": lock, **{name: end.fileno() for name, end in fds.items()}}
-            self._process = _spawn(files, nodes, idle_limit, numbers)
+            self._process = _spawn(files, nodes, idle_limit, numbers, more)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def say(self, word: str) -> None:
@@ -253,9 +260,11 @@ def forget_discovery(port: int) -> None:
     shutil.rmtree(Path(home, "discovery", f"{HOST}_{port}"), ignore_errors=True)
 
 
-def _spawn(files: Layout, nodes: int, idle_limit: float, fds: dict[str, int]) -> subprocess.Popen[bytes]:
+def _spawn(
+    files: Layout, nodes: int, idle_limit: float, fds: dict[str, int], more: list[str]
+) -> subprocess.Popen[bytes]:
     arguments = [f"--name={files.name}", f"--state-dir={files.root}", f"--nodes={nodes}", f"--idle-limit={idle_limit}"]
-    arguments += [f"--{name}-fd={fd}" for name, fd in fds.items()]
+    arguments += [*(f"--{name}-fd={fd}" for name, fd in fds.items()), *more]
     with open(files.log("machine"), "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "labkit.glassbox.machine", *arguments],
@@ -312,10 +321,14 @@ def _writable(files: Layout) -> Iterator[None]:
 
 
 def _settings(files: Layout) -> dict[str, Any]:
+    return _read(files.root / "settings.json", {})
+
+
+def _read(path: Path, default: Any) -> Any:
     try:
-        return json.loads((files.root / "settings.json").read_text())
+        return json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
-        return {}
+        return default
 
 
 def _plan(count: int) -> list[network.NodeNetwork]:

@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from labkit.glassbox import cluster, network, supervisor, syscalls, unprivileged
+from labkit.glassbox import cluster, host_sockets, network, supervisor, syscalls, unprivileged
 from labkit.glassbox.kubelet import interpreters
 
 NAMESPACES = (
@@ -48,20 +48,24 @@ def main(argv: list[str] | None = None) -> int:
     nodes = network.plan_nodes(options.nodes)
     control = socket.socket(fileno=options.control_fd)
     try:
-        import_components(cluster.boot_order(files, nodes, []))
+        host = host_sockets.stay_behind(files.name, options.lock_fd)
+        import_components(cluster.boot_order(files, nodes, cluster.Sockets()))
         if handover.recv(64).strip() != b"configured":
             return 1  # the launcher gave up
+        upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if options.host_dns else None
         enter_namespaces(files)
         first = os.fork()
         if first:
             _tell(handover, {"pid": first})
             return 0
-        listeners = prepare(files, nodes, options.listen_fd)
+        fabric, web = prepare(files, nodes)
     except Exception as error:
         logging.exception("the machine cannot start")
         _tell(handover, {"error": f"{type(error).__name__}: {error}", "errno": getattr(error, "errno", None)})
         return 1
-    components = cluster.boot_order(files, nodes, [listener.fileno() for listener in listeners])
+    names = upstream.fileno() if upstream else None
+    sockets = cluster.Sockets((options.listen_fd, fabric.fileno()), web.fileno(), host.fileno(), names)
+    components = cluster.boot_order(files, nodes, sockets)
     return _supervise(supervisor.Supervisor(files, components, control, handover, idle_limit=options.idle_limit))
 
 
@@ -89,16 +93,15 @@ def needed(files: cluster.Layout) -> list[Path]:
     return [files.root, Path(sys.prefix), Path(sys.base_prefix), *map(Path, filter(None, sys.path))]
 
 
-def prepare(files: cluster.Layout, nodes: list[network.NodeNetwork], host_fd: int) -> list[socket.socket]:
-    """Set the first process's surroundings up; return the sockets on which the API server will listen."""
+def prepare(files: cluster.Layout, nodes: list[network.NodeNetwork]) -> tuple[socket.socket, socket.socket]:
+    """Set the first process's surroundings up; return where the API server and the host outside will listen."""
     os.chdir("/")
     os.umask(0o022)
     mount_own_proc_and_run(needed(files))
     syscalls.sethostname(f"labkit-{files.name}"[:63])
     syscalls.set_process_title(f"labkit machine ({files.name})")
     network.Fabric(nodes).make()
-    fabric = socket.create_server((network.FABRIC_ADDRESS, 6443), backlog=512)
-    return [socket.socket(fileno=host_fd), fabric]
+    return socket.create_server((network.FABRIC_ADDRESS, 6443), backlog=512), network.listen_outside(80)
 
 
 def mount_own_proc_and_run(keep: list[Path]) -> None:
@@ -151,6 +154,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--state-dir", required=True, help="the cluster's state directory")
     parser.add_argument("--nodes", type=int, required=True, help="how many nodes to make")
     parser.add_argument("--idle-limit", type=float, required=True, help="seconds without use after which to stop")
+    parser.add_argument("--host-dns", action="store_true", help="ask the host's name servers for other names")
     for fd in ("--listen-fd", "--control-fd", "--handover-fd", "--lock-fd"):
         parser.add_argument(fd, type=int, required=True, help="opened by the launcher")
     return parser.parse_args(argv)

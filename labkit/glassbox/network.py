@@ -8,6 +8,8 @@ A pod has one veth pair: eth0 <ip>/32 with the default route via 169.254.1.1, an
 address, to which the node routes <ip>/32. So pods of one node, too, talk through the node's forwarding hooks, and a
 server always sees the client's own address.
 
+Another namespace, 203.0.113.10, is the outside: it hangs on the fabric as the internet on a data centre's router.
+
 Invariants: what is made here lives in the machine's namespaces only and dies with them; the host is never touched.
 Left out: IPv6, a way out to the host's network.
 
@@ -27,6 +29,8 @@ from labkit.glassbox.user_namespace import has_one_id
 
 NETNS_DIR = Path("/run/glassbox/netns")
 FABRIC_ADDRESS = "172.30.0.1"
+OUTSIDE_NAME, OUTSIDE_ADDRESS = "outside.example", "203.0.113.10"  # both reserved for documentation
+OUTSIDE_NETNS = NETNS_DIR / "outside"
 POD_RANGE = "10.244.0.0/16"
 POD_GATEWAY = "169.254.1.1"  # link-local: the same on every node, never seen beyond a pod's own link
 MAX_NODES = 200  # 172.30.0.(10+i) and 10.244.i.0/24 must both exist
@@ -68,6 +72,19 @@ class Fabric:
             for node in self.nodes:
                 _pin_new_netns(node.netns)
                 _join(fabric, node)
+            _pin_new_netns(OUTSIDE_NETNS)
+            with open(OUTSIDE_NETNS, "rb") as netns:
+                fabric.add_veth("outside", peer="eth0", peer_netns=netns.fileno())
+                fabric.add_route(f"{OUTSIDE_ADDRESS}/32", "outside", source=FABRIC_ADDRESS)
+                with syscalls.inside_netns(netns.fileno()), Netlink() as inside:
+                    inside.set_up("lo")
+                    _set_up_link(inside, OUTSIDE_ADDRESS)
+
+
+def listen_outside(port: int) -> socket.socket:
+    """Listen on a port of the host outside."""
+    with open(OUTSIDE_NETNS, "rb") as netns, syscalls.inside_netns(netns.fileno()):
+        return socket.create_server((OUTSIDE_ADDRESS, port), backlog=512)
 
 
 def enter(node: str) -> None:
@@ -128,9 +145,13 @@ def _join(fabric: Netlink, node: NodeNetwork) -> None:
         fabric.add_route(node.pod_cidr, node.name, via=node.address, source=FABRIC_ADDRESS)
         with syscalls.inside_netns(netns.fileno()), Netlink() as inside:
             _open_for_traffic(inside)
-            inside.set_up("eth0")
-            inside.add_address("eth0", f"{node.address}/32")
-            inside.add_route("0.0.0.0/0", "eth0", via=FABRIC_ADDRESS, source=node.address)
+            _set_up_link(inside, node.address)
+
+
+def _set_up_link(inside: Netlink, address: str) -> None:
+    inside.set_up("eth0")
+    inside.add_address("eth0", f"{address}/32")
+    inside.add_route("0.0.0.0/0", "eth0", via=FABRIC_ADDRESS, source=address)
 
 
 def _open_for_traffic(namespace: Netlink) -> None:

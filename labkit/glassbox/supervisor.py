@@ -143,6 +143,8 @@ class Supervisor:
         self.selector.close()
         for connection in self._connections():
             connection.close()
+        for fd in {fd for child in self.children.values() for fd in child.component.fds} - {*component.fds}:
+            os.close(fd)
         syscalls.set_process_title(f"labkit {component.name} ({self.files.name})")
         if component.node:
             network.enter(component.node)

@@ -45,10 +45,10 @@ class GlassboxProvider:
         return CAPABILITIES
 
 
-def up(name: str, *, nodes: int | None, progress: launcher.Progress, idle_limit: float) -> launcher.Started:
+def up(name: str, *, nodes: int | None, progress: launcher.Progress, **options: Any) -> launcher.Started:
     """Start a cluster, saying what is done; see launcher.up."""
     with _own_errors():
-        return launcher.up(name, nodes, progress=progress, idle_limit=idle_limit)
+        return launcher.up(name, nodes, progress=progress, **options)
 
 
 def declare_images(name: str, file: Path) -> list[str]:

@@ -8,7 +8,7 @@ Upstream: pkg/proxy/nftables/proxier.go (syncProxyRules)
 
 from __future__ import annotations
 
-from labkit.glassbox.kube_proxy import conntrack
+from labkit.glassbox.kube_proxy import conntrack, masquerade
 from labkit.glassbox.kube_proxy.rules import TABLE, Node, base, ruleset
 from labkit.glassbox.kube_proxy.services import ServicePort
 from labkit.glassbox.nftables import Table
@@ -21,7 +21,7 @@ class NftablesProxier:
     message = "services are routed by nftables; list the rules with: nft list table ip kube-proxy"
 
     def __init__(self, node: Node) -> None:
-        self.node, self.table = node, Table(TABLE, base(node))
+        self.node, self.table = node, Table(TABLE, masquerade.table(node) + base(node))
         self.ports: list[ServicePort] = []
 
     def sync(self, ports: list[ServicePort]) -> None:

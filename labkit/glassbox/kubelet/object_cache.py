@@ -13,9 +13,10 @@ from typing import Any
 
 from labkit.glassbox import objects
 from labkit.glassbox.informer import Informer
-from labkit.glassbox.kubelet.env import Lookup
+from labkit.glassbox.kubelet.env import ConfigError, Lookup
 
 FOLLOWED = ("configmaps", "secrets")
+SYNCED_WITHIN = 5.0  # seconds
 
 
 class ObjectCache:
@@ -38,6 +39,14 @@ class ObjectCache:
 
         return get
 
+    def services(self) -> list[dict]:
+        """Return all services, followed from the first container on. Raises ConfigError."""
+        with self._lock:
+            informer = self._informer("services")
+        if not informer.wait_for_sync(SYNCED_WITHIN):
+            raise ConfigError("services have not yet been read at least once, cannot construct envvars")
+        return informer.list()
+
     def forget(self, uid: str) -> None:
         """Forget a pod that is gone."""
         with self._lock:
@@ -49,12 +58,14 @@ class ObjectCache:
     def _followed(self, resource: str, key: str, uid: str) -> dict | None:
         with self._lock:
             self.users.setdefault((resource, key), set()).add(uid)
-            informer = self.informers.get(resource)
-            if informer is None:
-                informer = Informer(self.api, resource, on_event=partial(self._changed, resource))
-                self.informers[resource] = informer
-                informer.start()
+            informer = self._informer(resource)
         return informer.get(key) if informer.synced.is_set() else None
+
+    def _informer(self, resource: str) -> Informer:
+        if resource not in self.informers:
+            self.informers[resource] = Informer(self.api, resource, on_event=partial(self._changed, resource))
+            self.informers[resource].start()
+        return self.informers[resource]
 
     def _changed(self, resource: str, _type: str, obj: dict) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from labkit.glassbox import objects, quantity
-from labkit.glassbox.kubelet import env, fs_group, limits, naming, pods, rootfs, security, volumes
+from labkit.glassbox.kubelet import env, fs_group, limits, naming, pods, rootfs, security, service_links, volumes
 from labkit.glassbox.kubelet.actions import Actions, Start
 from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
 from labkit.glassbox.kubelet.env import ConfigError
@@ -115,6 +115,7 @@ class Starter:
         confined = security.plan(pod, container, single=has_one_id())
         base = {**image.env, "HOSTNAME": actual.sandbox.hostname, "HOME": "/" if confined.uid else "/root"}
         base |= {"TERM": "xterm"} if container.get("tty") else {}
+        base |= service_links.variables(pod, self.around.cache.services())
         facts = self.around.facts(pod, actual)
         variables = env.environment(pod, container, base, facts, self.around.lookup(pod))
         shared = self._files(pod, actual.sandbox)

@@ -1,0 +1,58 @@
+"""Names asked from inside pods, of the server behind the virtual address."""
+
+import pytest
+
+from tests.live import fresh_namespace, make, pod
+
+ECHO = "mkdir /w; hostname > /w/index.html; httpd -f -p 8080 -h /w"
+
+
+@pytest.fixture(scope="module")
+def shop(cluster):
+    """A namespace with a web server and a client."""
+    with fresh_namespace(cluster) as namespace:
+        web = pod("web-0", ECHO, hostname="web-0", subdomain="peers")
+        web["metadata"]["labels"] = {"app": "web"}
+        make(cluster, namespace, web, pod("client", "sleep 1000"), service("web"), service("peers", clusterIP="None"))
+        yield namespace
+
+
+def service(name, **spec):
+    spec = {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}], **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def ask(cluster, shop, *command):
+    return cluster.kubectl("exec", "client", "-n", shop, "--", *command, check=False)
+
+
+def test_a_service_is_found_by_its_name_through_the_search_list(cluster, shop):
+    assert ask(cluster, shop, "wget", "-qO-", "http://web").stdout == "web-0\n"
+    assert ask(cluster, shop, "wget", "-qO-", f"http://web.{shop}").stdout == "web-0\n"
+
+
+def test_a_name_resolves_the_moment_its_service_exists(cluster, shop):
+    cluster.kubectl("apply", "-n", shop, "-f", "-", input=cluster_ip_service("brand-new"))
+    assert f"Name:\tbrand-new.{shop}.svc.cluster.local" in ask(cluster, shop, "nslookup", "brand-new").stdout
+
+
+def cluster_ip_service(name):
+    return f"{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{ports: [{{port: 80}}]}}}}"
+
+
+def test_a_pod_has_a_name_of_its_own_below_a_headless_service(cluster, shop):
+    address = cluster.kubectl("get", "pod", "web-0", "-n", shop, "-o", "jsonpath={.status.podIP}")
+    assert f"Address: {address}" in ask(cluster, shop, "nslookup", "web-0.peers").stdout
+    assert f"Address: {address}" in ask(cluster, shop, "nslookup", "peers").stdout
+
+
+def test_an_external_name_leads_outside(cluster, shop):
+    alias = service("away", type="ExternalName", externalName="outside.example", selector=None, ports=None)
+    make(cluster, shop, alias)
+    assert "Address: 203.0.113.10" in ask(cluster, shop, "nslookup", "away").stdout
+
+
+def test_a_name_that_nobody_has_is_not_found(cluster, shop):
+    asked = ask(cluster, shop, "nslookup", "nobody.example")
+    assert asked.returncode == 1
+    assert "NXDOMAIN" in asked.stdout
