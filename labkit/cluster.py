@@ -57,7 +57,7 @@ class Cluster:
         return what in self.provider.capabilities(self.name)
 
     def _enforces_policies(self) -> bool:
-        """Tell whether the nodes say so, as the embedded cluster's do, or a plugin runs that is known to enforce them."""
+        """Tell whether the nodes say so, as the embedded cluster's do, or a plugin runs that is known to do it."""
         conditions = [each for node in self.api.items("nodes") for each in node["status"].get("conditions") or []]
         told = [each["status"] == "True" for each in conditions if each["type"] == "NetworkPolicy"]
         return all(told) if told else any(o["metadata"]["name"] in POLICY_AGENTS for o in self.api.items("daemonsets"))

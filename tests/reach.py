@@ -2,8 +2,11 @@
 
 import json
 import os
-import shutil
 import subprocess
+import sys
+from contextlib import contextmanager
+
+from labkit.glassbox import nftables
 
 PORTS = (8080, 8081)  # both over TCP and UDP
 SERVE = f"""
@@ -41,6 +44,31 @@ threads = [threading.Thread(target=one, args=(target,)) for target in sys.argv[2
 [each.start() for each in threads]; [each.join() for each in threads]
 print(json.dumps(found))
 """
+LOAD = """
+import asyncio, collections, json, sys, time
+host, port, rate, seconds = sys.argv[1], *map(int, sys.argv[2:5])
+failed, answers, took = collections.Counter(), collections.Counter(), []
+async def one():
+    started = time.monotonic()
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
+        answers[(await asyncio.wait_for(reader.read(), 5)).decode().split()[0]] += 1
+        writer.close()
+        took.append(1000 * (time.monotonic() - started))
+    except Exception as error:
+        failed[repr(error)] += 1
+async def main():
+    started, tasks = time.monotonic(), []
+    print("started", flush=True)
+    for number in range(rate * seconds):
+        await asyncio.sleep(started + number / rate - time.monotonic())
+        tasks.append(asyncio.create_task(one()))
+    await asyncio.gather(*tasks)
+asyncio.run(main())
+took.sort()
+p50, p99 = (took[int(len(took) * part)] if took else None for part in (0.5, 0.99))
+print(json.dumps({"failed": failed, "answers": answers, "p50_ms": p50, "p99_ms": p99}))
+"""
 PATIENCE = "0.5"  # seconds for an answer
 
 
@@ -65,6 +93,28 @@ def ask(cluster, namespace, pod, *targets):
 def ask_from_outside(cluster, *targets):
     """The same from the cable between the nodes, which is no part of the cluster."""
     machine = (cluster.root / "machine.pid").read_text()
-    enter = [shutil.which("nsenter") or "nsenter", "-t", machine, "-n", *(["-U"] if os.getuid() else [])]
-    command = [*enter, shutil.which("python3") or "python3", "-c", ASK, PATIENCE, *targets]
+    command = [*_enter(machine), sys.executable, "-c", ASK, PATIENCE, *targets]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@contextmanager
+def load(cluster, namespace, pod, host, port, *, rate=200, seconds=5):
+    """Ask steadily from a pod, a connection a request, while the block runs; what came of it is there at the end."""
+    command = ["exec", pod, "-n", namespace, "--", "python", "-c", LOAD, host, str(port), str(rate), str(seconds)]
+    with cluster.kubectl_in_background(*command) as process:
+        assert process.stdout.readline() == "started\n"
+        told = {}
+        yield told
+        told |= json.loads(process.stdout.read())
+
+
+def rules(process, table="kube-proxy"):
+    """Return what `nft list` says in a process's network."""
+    command = [*_enter(process), nftables.binary(), "list", "table", "ip", table]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _enter(process):
+    """Return the command that runs another in a process's network, as the root of its user namespace."""
+    own = ["--preserve-credentials"] if os.getuid() else []  # who started it is root there, unless it was root
+    return ["nsenter", "-t", str(process), "-U", "-n", *own]
