@@ -129,10 +129,9 @@ def revision(number):
 
 def test_replica_sets_come_in_the_order_of_their_revisions_whatever_their_hash():
     found = owners.graph_of([
-        obj("Deployment", "web", spec={"replicas": 2}, status={"readyReplicas": 2}),
+        obj("Deployment", "web", spec={"replicas": 2}),
         obj("ReplicaSet", "web-z", owner="web", spec={"replicas": 0}, annotations=revision(1)),
-        obj("ReplicaSet", "web-b", owner="web", spec={"replicas": 2}, status={"readyReplicas": 2},
-            annotations=revision(2)),
+        obj("ReplicaSet", "web-b", owner="web", spec={"replicas": 2}, annotations=revision(2)),
         obj("Pod", "web-b-1", owner="web-b", status=READY),
         obj("Pod", "web-b-2", owner="web-b", status=READY),
     ])  # fmt: skip
@@ -142,6 +141,16 @@ def test_replica_sets_come_in_the_order_of_their_revisions_whatever_their_hash()
         "  └─ ReplicaSet web-b · revision 2 · 2 of 2 ready",
         "     └─ 2 × Pod · Running, ready",
     ]
+
+
+def test_the_ready_pods_of_a_workload_are_counted_in_the_same_look_whatever_its_status_says():
+    found = owners.graph_of([
+        obj("Deployment", "web", spec={"replicas": 2}, status={"readyReplicas": 2}),
+        obj("ReplicaSet", "web-b", owner="web", spec={"replicas": 2}, annotations=revision(1)),
+        obj("Pod", "web-b-1", owner="web-b", status=READY),
+        obj("Pod", "web-b-2", owner="web-b", status={"phase": "Pending"}),
+    ])  # fmt: skip
+    assert [node.note for node in found.nodes[:2]] == ["1 of 2 ready", "revision 1 · 1 of 2 ready"]
 
 
 def test_a_pods_note_says_whether_it_serves():

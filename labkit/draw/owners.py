@@ -1,9 +1,11 @@
 """Who owns whom: workloads, and the pods that they own, by metadata.ownerReferences as the garbage collector reads it.
 
 An arrow leads from an owner to what it owns. Pods of one owner that stand alike are one box; what nobody owns, a pet,
-stands alone under its own name.
+stands alone under its own name. How many pods of a workload are ready is counted here, in the pods of the same look at
+the cluster: its own status, a controller's word, comes a moment later.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,7 +26,19 @@ def graph_of(objects: Iterable[Object]) -> Graph:
     kinds = list(dict.fromkeys(each["kind"] for each in objects))
     objects.sort(key=lambda each: (kinds.index(each["kind"]), *_order(each)))
     edges = [(owner["uid"], each["metadata"]["uid"]) for each in objects for owner in owners_of(each)]
-    return Graph(tuple(node_of(each) for each in objects), tuple(edges))
+    ready = ready_below(objects)
+    return Graph(tuple(node_of(each, ready[each["metadata"]["uid"]]) for each in objects), tuple(edges))
+
+
+def ready_below(objects: list[Object]) -> Counter[str]:
+    """Count the ready pods that each owner has, its owner too, by UID."""
+    owners = {each["metadata"]["uid"]: owners_of(each) for each in objects}
+    counts: Counter[str] = Counter()
+    above = [owner["uid"] for each in objects if is_ready(each) for owner in owners_of(each)]
+    while above:
+        counts.update(above)
+        above = [owner["uid"] for uid in above for owner in owners.get(uid, [])]
+    return counts
 
 
 def owners_of(obj: Object) -> list[dict[str, Any]]:
@@ -32,14 +46,14 @@ def owners_of(obj: Object) -> list[dict[str, Any]]:
     return obj["metadata"].get("ownerReferences") or []
 
 
-def node_of(obj: Object) -> Node:
-    """Return the node of one object."""
+def node_of(obj: Object, ready: int = 0) -> Node:
+    """Return the node of one object, that owns so many ready pods."""
     meta, owners = obj["metadata"], owners_of(obj)
     herd = owners[0]["uid"] if owners and obj["kind"] == "Pod" else ""
-    return Node(meta["uid"], obj["kind"], meta["name"], note_of(obj), herd)
+    return Node(meta["uid"], obj["kind"], meta["name"], note_of(obj, ready), herd)
 
 
-def note_of(obj: Object) -> str:
+def note_of(obj: Object, ready: int = 0) -> str:
     """Say how an object stands, in a few words that are the same on every run."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     match obj["kind"]:
@@ -50,9 +64,9 @@ def note_of(obj: Object) -> str:
         case "Job":
             return f"{status.get('succeeded', 0)} of {spec.get('completions', 1)} succeeded"
         case "DaemonSet":
-            return f"{status.get('numberReady', 0)} of {status.get('desiredNumberScheduled', 0)} ready"
-    ready = f"{status.get('readyReplicas', 0)} of {spec.get('replicas', 1)} ready"
-    return f"revision {_revision(obj)} · {ready}" if obj["kind"] == "ReplicaSet" and _revision(obj) else ready
+            return f"{ready} of {status.get('desiredNumberScheduled', 0)} ready"
+    of_wanted = f"{ready} of {spec.get('replicas', 1)} ready"
+    return f"revision {_revision(obj)} · {of_wanted}" if obj["kind"] == "ReplicaSet" and _revision(obj) else of_wanted
 
 
 def _pod(pod: Object) -> str:
@@ -62,8 +76,13 @@ def _pod(pod: Object) -> str:
     phase = status.get("phase", "Unknown")
     if phase in ("Succeeded", "Failed"):
         return phase
-    is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
-    return f"{phase}, {'ready' if is_ready else 'not ready'}"
+    return f"{phase}, {'ready' if is_ready(pod) else 'not ready'}"
+
+
+def is_ready(obj: Object) -> bool:
+    """Tell whether it is a pod that serves."""
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return obj["kind"] == "Pod" and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _revision(obj: Object) -> int:
