@@ -1,5 +1,6 @@
 """Names: what is known of them, and how questions and answers look on the wire."""
 
+import asyncio
 import random
 import socket
 import struct
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from labkit.glassbox.dns import wire
+from labkit.glassbox.dns.forwarder import Forwarder
 from labkit.glassbox.dns.server import Server
 from labkit.glassbox.dns.zone import Zone
 
@@ -232,3 +234,38 @@ def test_garbage_disturbs_nothing(names):
         names.server.answer(bytes(bad[: chance.randrange(1, len(bad) + 1)]), wire.LARGEST_UDP)
         names.server.answer(chance.randbytes(chance.randrange(80)), wire.LARGEST_UDP)
     assert ask(names, "web.shop.svc.cluster.local") == (wire.NOERROR, ["10.96.0.9"])
+
+
+def test_other_names_are_asked_of_the_hosts_server_where_that_is_wanted(names):
+    async def asked():
+        host, upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), Upstream()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: upstream, ("127.0.0.1", 0))
+        names.server.forwarder = Forwarder(host, ["127.0.0.1"], transport.get_extra_info("sockname")[1])
+        question = wire.read(wire.ask(9, "lost.shop.svc.cluster.local", wire.A))
+        assert names.server.answer(wire.ask(9, question.name, wire.A), wire.LARGEST_UDP) == question
+        answer = await names.server._from_host(question, wire.LARGEST_UDP)
+        loop.remove_reader(host)
+        host.close()
+        transport.close()
+        return upstream.heard, answer
+
+    heard, answer = asyncio.run(asked())
+    assert heard == ["www.nowhere.example"]
+    assert decoded(answer) == (wire.NOERROR, ["www.nowhere.example", "192.0.2.7"])
+
+
+class Upstream(asyncio.DatagramProtocol):
+    """A name server that knows one address for every name."""
+
+    def __init__(self):
+        self.heard = []
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, client):
+        question = wire.read(data)
+        self.heard.append(question.name)
+        record = wire.Record(question.name, wire.A, 60, wire.address("192.0.2.7"))
+        self.transport.sendto(wire.write(question, wire.Answer(records=[record]), limit=512), client)

@@ -1,4 +1,4 @@
-"""Commands on the embedded cluster: up, down, status, stop, start, restart, kubeconfig, kubectl."""
+"""Commands on the embedded cluster: up, down, status, its components, its nodes, kubeconfig, kubectl."""
 
 import os
 import re
@@ -92,6 +92,33 @@ def start(component: str, name: str) -> None:
 def restart(component: str, name: str) -> None:
     """Stop and start one component."""
     _step("done", f"{component} is {glassbox.change(name, 'restart', component)}")
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["node"]))
+@named
+def add(what: str, name: str) -> None:
+    """Give a running cluster one more of something: `labkit add node`."""
+    _step("done", f"{glassbox.add_node(name, progress=lambda *_: None)} is Ready")
+
+
+@click.command()
+@click.argument("node")
+@named
+def cut(node: str, name: str) -> None:
+    """Take a node's network link down; after 50 s the cluster holds it for lost."""
+    glassbox.change_link(name, "cut", node)
+    _step("done", f"{node} is cut off")
+    click.echo(f"  next: labkit kubectl{_option(name)} get nodes -w")
+
+
+@click.command()
+@click.argument("node")
+@named
+def mend(node: str, name: str) -> None:
+    """Bring a node's network link up again."""
+    glassbox.change_link(name, "mend", node)
+    _step("done", f"{node} is linked again")
 
 
 @click.command()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
 import ssl
 import tempfile
 import threading
@@ -32,6 +33,15 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 60
+# A connection whose other end is cut off is given up after about as long as client-go's health checks take.
+TCP_OPTIONS = [
+    *urllib3.connection.HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),  # milliseconds
+]
 PATCH_TYPES = {
     "json": "application/json-patch+json",
     "merge": "application/merge-patch+json",
@@ -48,6 +58,7 @@ class Client:
         self.pool = urllib3.connection_from_url(
             server,
             maxsize=32,
+            socket_options=TCP_OPTIONS,
             retries=False,
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
             **options,

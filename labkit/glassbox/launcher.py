@@ -168,13 +168,39 @@ def status(name: str) -> dict[str, Any] | None:
 
 def change(name: str, verb: str, component: str) -> str:
     """Stop, start or restart one component; return its state then."""
+    return str(_ask(cluster.layout(name), {"do": verb, "component": component})["state"])
+
+
+def change_link(name: str, verb: str, node: str) -> None:
+    """Cut a node from the network, or mend it."""
+    _ask(cluster.layout(name), {"do": verb, "node": node})
+
+
+def add_node(name: str, *, progress: Progress) -> str:
+    """Give a running cluster one node more and wait until it is Ready; return its name."""
     files = cluster.layout(name)
-    answer = control.ask(files, {"do": verb, "component": component}) if files.root.exists() else None
+    _ask(files, {"do": "status"})
+    settings = _settings(files)
+    port, networks = settings["port"], _plan(settings["nodes"] + 1)
+    ready = sum(state == "Ready" for state in readiness.nodes(files, port).values())
+    with _writable(files):
+        cluster.configure(files, networks, port)
+        _ask(files, {"do": "add", "node": networks[-1].name})
+        pki.write_private(files.root / "settings.json", json.dumps({"port": port, "nodes": len(networks)}))
+    try:
+        readiness.wait(files, ready + 1, port, readiness.Ending(), READY_WITHIN, progress)
+    except readiness.NotReady as error:
+        raise ClusterError(f"{networks[-1].name} was added, but {error}", "see: labkit status") from error
+    return networks[-1].name
+
+
+def _ask(files: Layout, request: dict[str, Any]) -> dict[str, Any]:
+    answer = control.ask(files, request) if files.root.exists() else None
     if answer is None:
-        raise ClusterError(f"cluster {name} is not running", f"start it: labkit up --name {name}")
+        raise ClusterError(f"cluster {files.name} is not running", f"start it: labkit up --name {files.name}")
     if "error" in answer:
         raise ClusterError(answer["error"], "see them: labkit status")
-    return str(answer["state"])
+    return answer
 
 
 class Launch:

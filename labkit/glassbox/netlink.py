@@ -59,9 +59,9 @@ class Netlink:
         body = up + _attribute(IFLA_IFNAME, _text(name)) + _attribute(IFLA_LINKINFO, info)
         self._ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
 
-    def set_up(self, name: str) -> None:
-        """Bring a link up."""
-        self._ask(RTM_SETLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, self.index(name), IFF_UP, IFF_UP))
+    def set_up(self, name: str, up: bool = True) -> None:
+        """Bring a link up, or down, and then its routes are gone."""
+        self._ask(RTM_SETLINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, self.index(name), IFF_UP * up, IFF_UP))
 
     def delete_link(self, name: str) -> None:
         """Delete a link, and so its peer."""

@@ -57,6 +57,14 @@ def plan_nodes(count: int) -> list[NodeNetwork]:
     return [NodeNetwork(f"node{i}", f"172.30.0.{10 + i}", f"10.244.{i}.0/24") for i in range(1, count + 1)]
 
 
+def node_named(name: str) -> NodeNetwork:
+    """Return the network of a node, which its name says. Raises ValueError."""
+    number = name.removeprefix("node")
+    if not number.isascii() or not number.isdigit():
+        raise ValueError(f"{name!r} is no node of this cluster")
+    return plan_nodes(int(number))[-1]
+
+
 class Fabric:
     """The nodes' namespaces and the links that join them; made once, in the machine's first process."""
 
@@ -70,8 +78,7 @@ class Fabric:
             _open_for_traffic(fabric)
             fabric.add_address("lo", f"{FABRIC_ADDRESS}/32")
             for node in self.nodes:
-                _pin_new_netns(node.netns)
-                _join(fabric, node)
+                _add(fabric, node)
             _pin_new_netns(OUTSIDE_NETNS)
             with open(OUTSIDE_NETNS, "rb") as netns:
                 fabric.add_veth("outside", peer="eth0", peer_netns=netns.fileno())
@@ -79,6 +86,25 @@ class Fabric:
                 with syscalls.inside_netns(netns.fileno()), Netlink() as inside:
                     inside.set_up("lo")
                     _set_up_link(inside, OUTSIDE_ADDRESS)
+
+
+def add(node: NodeNetwork) -> None:
+    """Give the running cluster's network another node; the calling thread is in the fabric."""
+    with Netlink() as fabric:
+        _add(fabric, node)
+
+
+def cut(node: NodeNetwork) -> None:
+    """Take the node's link down: nothing reaches it, it reaches nothing, and what is within goes on."""
+    with Netlink() as fabric:
+        fabric.set_up(node.name, False)
+
+
+def mend(node: NodeNetwork) -> None:
+    """Bring the node's link up again."""
+    with Netlink() as fabric:
+        fabric.set_up(node.name)
+        _route(fabric, node)
 
 
 def listen_outside(port: int) -> socket.socket:
@@ -138,11 +164,16 @@ def _parameters() -> dict[str, str]:
     return {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": groups}
 
 
-def _join(fabric: Netlink, node: NodeNetwork) -> None:
+def _route(fabric: Netlink, node: NodeNetwork) -> None:
+    fabric.add_route(f"{node.address}/32", node.name, source=FABRIC_ADDRESS)
+    fabric.add_route(node.pod_cidr, node.name, via=node.address, source=FABRIC_ADDRESS)
+
+
+def _add(fabric: Netlink, node: NodeNetwork) -> None:
+    _pin_new_netns(node.netns)
     with open(node.netns, "rb") as netns:
         fabric.add_veth(node.name, peer="eth0", peer_netns=netns.fileno())
-        fabric.add_route(f"{node.address}/32", node.name, source=FABRIC_ADDRESS)
-        fabric.add_route(node.pod_cidr, node.name, via=node.address, source=FABRIC_ADDRESS)
+        _route(fabric, node)
         with syscalls.inside_netns(netns.fileno()), Netlink() as inside:
             _open_for_traffic(inside)
             _set_up_link(inside, node.address)

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit.glassbox import network, syscalls
+from labkit.glassbox import cluster, network, syscalls
 from labkit.glassbox.cluster import API_SERVER, Component, Layout
 from labkit.glassbox.processes import proportional_memory
 
@@ -40,6 +40,7 @@ STOP_GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 LOG_SIZE = 4 * 2**20  # bytes, beyond which a component's next start begins a new log
 IDLE_CHECK = 60.0  # seconds, at most
 OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+NODE_VERBS = {"add": network.add, "cut": network.cut, "mend": network.mend}
 STOPPED, RUNNING, STOPPING = "stopped", "running", "stopping"
 
 
@@ -243,11 +244,29 @@ class Supervisor:
             self.ending = True
             self.until_end.append(connection)
             return None
+        if verb in NODE_VERBS:
+            return self._change_node(verb, request.get("node", ""))
         if verb not in ("stop", "start", "restart"):
             return {"error": f"unknown request {verb!r}"}
         if name not in self.children:
             return {"error": f"no component {name!r}; there are {', '.join(self.children)}"}
         return self._change(self.children[name], verb, connection)
+
+    def _change_node(self, verb: str, name: str) -> dict[str, Any]:
+        """Add a node, or take its link down or up."""
+        node = network.node_named(name)
+        parts = [cluster.kubelet(self.files, node), cluster.kube_proxy(self.files, node)]
+        if (parts[0].name in self.children) is (verb == "add"):
+            there = {child.component.node: None for child in self.children.values() if child.component.node}
+            raise ValueError(
+                f"{name} is already there" if verb == "add" else f"no node {name!r}; there are {', '.join(there)}"
+            )
+        NODE_VERBS[verb](node)
+        log.info("%s: %s", verb, name)
+        for component in parts if verb == "add" else ():
+            self.children[component.name] = Child(component)
+            self._start(self.children[component.name])
+        return {"state": verb}
 
     def _change(self, child: Child, verb: str, connection: socket.socket) -> dict[str, Any] | None:
         if verb == "start":

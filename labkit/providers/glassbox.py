@@ -12,7 +12,7 @@ from typing import Any
 from labkit.errors import ClusterError
 from labkit.glassbox import cluster, doctor, launcher
 
-CAPABILITIES = frozenset({"stop-components", "throwaway", "read-the-code"})
+CAPABILITIES = frozenset({"stop-components", "throwaway", "read-the-code", "add-nodes", "cut-nodes", "outside"})
 
 
 class GlassboxProvider:
@@ -83,6 +83,18 @@ def change(name: str, verb: str, component: str) -> str:
     """Stop, start or restart a component; return its state then."""
     with _own_errors():
         return launcher.change(name, verb, component)
+
+
+def add_node(name: str, *, progress: launcher.Progress) -> str:
+    """Give a running cluster one node more; return its name."""
+    with _own_errors():
+        return launcher.add_node(name, progress=progress)
+
+
+def change_link(name: str, verb: str, node: str) -> None:
+    """Cut a node from the network, or mend it."""
+    with _own_errors():
+        launcher.change_link(name, verb, node)
 
 
 def examine() -> Iterator[doctor.Finding]:

@@ -81,7 +81,7 @@ async def serve(options: argparse.Namespace) -> None:
     clock = SystemClock()
     store = Store(options.data_dir / "store.db", clock, encryption.read() or UNENCRYPTED)
     key = SigningKey(options.service_account_signing_key_file)
-    tokens = TokenAuthenticator(auth.read_tokens(options.token_auth_file), key, store, clock)
+    tokens = TokenAuthenticator(auth.TokenFile(options.token_auth_file), key, store, clock)
     api = Api(store, clock, tokens, kubelets, options.service_cluster_ip_range, options.advertise_address)
     housekeeping.first_objects(api)
     server = Server(api, LastUse(options.data_dir, api.clock))

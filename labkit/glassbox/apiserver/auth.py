@@ -54,6 +54,20 @@ def read_tokens(path: Path | None) -> dict[str, User]:
     return users
 
 
+class TokenFile:
+    """The file's users; it is read again when a token is not known and the file has changed: a node was added."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.changed = path, 0
+        self.users: dict[str, User] = {}
+
+    def get(self, token: str) -> User | None:
+        """Return whose the token is."""
+        if token not in self.users and self.path and (changed := self.path.stat().st_mtime_ns) != self.changed:
+            self.users, self.changed = read_tokens(self.path), changed
+        return self.users.get(token)
+
+
 def authenticate(authorization: str, certificate: Mapping[str, Any] | None, owner: Callable[[str], User]) -> User:
     """Return who asks. Raises ApiError 401 for a token that nobody has."""
     if certificate:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import orjson
 
 from labkit.glassbox import objects, tokens
-from labkit.glassbox.apiserver.auth import User
+from labkit.glassbox.apiserver.auth import TokenFile, User
 from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.resources import REGISTRY
@@ -41,7 +41,7 @@ class Verified:
 class TokenAuthenticator:
     """Checks tokens against a file's lines, a signing key and the store."""
 
-    def __init__(self, known: Mapping[str, User], signing_key: SigningKey, store: Store, clock: Clock):
+    def __init__(self, known: TokenFile | Mapping[str, User], signing_key: SigningKey, store: Store, clock: Clock):
         self.known, self.signing_key, self.store, self.clock = known, signing_key, store, clock
 
     def verify(self, token: str, audiences: Sequence[str] = (tokens.ISSUER,)) -> Verified:

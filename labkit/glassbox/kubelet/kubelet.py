@@ -174,6 +174,7 @@ class Kubelet:
                     since = self.clock.now()
             except Exception as error:
                 log.warning("node heartbeat: %s", error)
+                since = float("-inf")  # others may have said by now that nothing is heard of this node
                 with suppress(Exception):
                     self.register()  # somebody may have deleted the Node
 
