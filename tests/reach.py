@@ -115,6 +115,6 @@ def rules(process, table="kube-proxy"):
 
 
 def _enter(process):
-    """Return the command that runs another in a process's network, as the root of its user namespace."""
-    own = ["--preserve-credentials"] if os.getuid() else []  # who started it is root there, unless it was root
-    return ["nsenter", "-t", str(process), "-U", "-n", *own]
+    """Return the command that runs another in a process's network; an ordinary user is root there alone."""
+    own = ["-U", "--preserve-credentials"] if os.getuid() else []
+    return ["nsenter", "-t", str(process), *own, "-n"]
