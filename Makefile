@@ -1,6 +1,6 @@
 # `make course` and `make test` are all that a new machine needs; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev course lab test recordings test-all check bench regen constraints clean
+.PHONY: help setup setup-dev course lab test recordings test-all check bench soak regen constraints clean
 export PYTHON
 
 PY := .venv/bin/python
@@ -38,6 +38,9 @@ check: setup-dev ## what CI and pre-commit check: style, types, layers
 
 bench: setup-dev ## print this machine's figures, medians of five
 	@$(PY) -m tests.bench
+
+soak: setup-dev ## wear a cluster down for some forty minutes: pods come and go, components die, nothing may be left
+	@$(PY) -m pytest tests/test_soak.py -m slow -s
 
 regen: setup-dev ## run the notebooks again and rewrite their stored outputs
 	@$(PY) -m labkit regen

@@ -6,12 +6,16 @@ from pathlib import Path
 
 def descendants(marker: str) -> list[int]:
     """The machine's process, found by the state folder in its command line or environment, and all below it."""
-    parents = {pid: parent_of(pid) for pid in all_pids()}
-    roots = {pid for pid in parents if marker.encode() in read(pid, "environ") and pid != os.getpid()}
-    found = set(roots)
+    roots = [pid for pid in all_pids() if marker.encode() in read(pid, "environ") and pid != os.getpid()]
+    return sorted({*roots, *below(*roots)})
+
+
+def below(*roots: int) -> set[int]:
+    """The children of these processes, and theirs."""
+    parents, found = {pid: parent_of(pid) for pid in all_pids()}, set(roots)
     while grown := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= grown
-    return sorted(found)
+    return found - set(roots)
 
 
 def all_pids() -> list[int]:
