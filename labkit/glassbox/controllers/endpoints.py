@@ -28,7 +28,7 @@ def selects(service: dict, pod: dict) -> bool:
 def members(service: dict, pods: list[dict]) -> list[dict]:
     """Return the pods that the service selects and that have an address; those that are ending, too."""
     found = [pod for pod in pods if selects(service, pod) and podutil.has_not_ended(pod) and address(pod)]
-    return sorted(found, key=objects.name)
+    return sorted(found, key=address)
 
 
 def address(pod: dict) -> str:
