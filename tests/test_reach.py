@@ -13,7 +13,8 @@ from tests.embedded import EmbeddedCluster
 
 pytestmark = pytest.mark.cluster
 SOURCES = {"same pod": "web", "same node": "near", "other node": "far", "node": "host", "outside": None}
-TARGETS = ("pod IP", "ClusterIP", "NodePort", "NodePort of the other node")
+NAMES = {"service's name": "web", "headless name": "headless", "ExternalName": "external"}
+TARGETS = ("pod IP", "ClusterIP", "NodePort", "NodePort of the other node", *NAMES)
 OUTSIDE, NODES = "172.30.0.1", ("172.30.0.11", "172.30.0.12")
 
 
@@ -22,16 +23,23 @@ class Table:
 
     def __init__(self, cluster, namespace, image):
         self.cluster, self.namespace = cluster, namespace
-        host = {"hostNetwork": True, "dnsPolicy": "Default"}
+        host = {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
         pods = [reach.server("web", image, "node1"), reach.server("near", image, "node1")]
         pods += [reach.server("far", image, "node2"), reach.server("host", image, "node1", **host)]
-        live.make(cluster, namespace, service("web"), service("local", externalTrafficPolicy="Local"), *pods)
+        services = [service("web"), service("local", externalTrafficPolicy="Local")]
+        services.append(service("headless", type="ClusterIP", clusterIP="None"))
+        alias = f"headless.{namespace}.svc.cluster.local"
+        services.append(service("external", type="ExternalName", externalName=alias, selector=None))
+        live.make(cluster, namespace, *services, *pods)
         self.pod = {name: live.address(cluster, namespace, name) for name in SOURCES.values() if name}
         told = cluster.kubectl("get", "services", "-n", namespace, "-o", "json")
         self.services = {each["metadata"]["name"]: each["spec"] for each in json.loads(told)["items"]}
         self.answers = {each: self.ask(pod) for each, pod in SOURCES.items()}
 
     def address(self, target, protocol):
+        """Return what to ask; a headless service's name leads to its pods, hence to their own ports."""
+        if target in NAMES:
+            return f"{protocol} {NAMES[target]}.{self.namespace} {80 if NAMES[target] == 'web' else 8080}"
         spec = self.services["web"]
         [port] = [each for each in spec["ports"] if each["protocol"] == protocol.upper()]
         return {
@@ -42,7 +50,8 @@ class Table:
         }[target]
 
     def ask(self, pod):
-        targets = [self.address(target, protocol) for target in TARGETS for protocol in ("tcp", "udp")]
+        known = [each for each in TARGETS if pod or each not in NAMES]
+        targets = [self.address(target, protocol) for target in known for protocol in ("tcp", "udp")]
         if pod is None:
             return reach.ask_from_outside(self.cluster, *targets)
         return reach.ask(self.cluster, self.namespace, pod, *targets)
@@ -74,7 +83,7 @@ def by_process(tmp_path_factory, python_image):
 
 
 def reached(source, target):
-    """The service's own addresses are the cluster's: nothing outside has a route there."""
+    """Tell what is expected: nothing outside has a route to the services' own addresses."""
     return (source, target) != ("outside", "ClusterIP")
 
 
@@ -83,6 +92,8 @@ def reached(source, target):
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("mode", ["by_kernel", "by_process"])
 def test_who_reaches_what(request, mode, source, target, protocol):
+    if source == "outside" and target in NAMES:
+        return  # it has no reason to ask the cluster's DNS
     table = request.getfixturevalue(mode)
     answer = table.answers[source][table.address(target, protocol)]
     assert (answer.split()[0] == "web") if reached(source, target) else (answer == "refused")
