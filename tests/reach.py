@@ -114,6 +114,12 @@ def rules(process, table="kube-proxy"):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def has_chain(process, chain, table="kube-proxy"):
+    """Tell whether there is such a chain in a process's network."""
+    command = [*_enter(process), nftables.binary(), "list", "chain", "ip", table, chain]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def _enter(process):
     """Return the command that runs another in a process's network; an ordinary user is root there alone."""
     own = ["-U", "--preserve-credentials"] if os.getuid() else []
