@@ -178,6 +178,18 @@ def test_a_pod_waits_for_its_secret_and_starts_when_it_comes(cluster, namespace)
     wait(cluster, namespace, "waits", "condition=Ready")
 
 
+def test_a_secret_in_a_pod_is_on_no_disk(cluster, namespace):
+    hidden = "b7c1-on-no-disk"
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": hidden}}
+    reads = f"cat /secret/key; grep ' /secret ' /proc/mounts; {FOREVER}"
+    reader = mounting(pod("reader", reads, volumes=[{"name": "s", "secret": {"secretName": "s"}}]), "s", "/secret")
+    make(cluster, namespace, secret, reader)
+    told = logs(cluster, namespace, "reader")
+    assert told.startswith(hidden) and " tmpfs " in told
+    on_disk = [path for path in cluster.root.glob("nodes/**/*") if path.is_file() and path.suffix != ".log"]
+    assert not [path for path in on_disk if hidden.encode() in path.read_bytes()]
+
+
 def test_a_sub_path_follows_the_container_s_variables(cluster, namespace):
     volumes = [{"name": "all", "hostPath": {"path": f"/{namespace}"}}]
     named = pod("named", f"echo mine > /data/file; {FOREVER}", node="node1", volumes=volumes)
