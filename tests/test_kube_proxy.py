@@ -2,9 +2,11 @@
 
 import pytest
 
+from labkit.glassbox import nftables
 from labkit.glassbox.kube_proxy.rules import TABLE, Node, ruleset
 from labkit.glassbox.kube_proxy.services import Endpoint, ServicePort, service_ports
 from labkit.glassbox.nftables import Ruleset, transaction
+from tests import machine
 
 NODE = Node("node1", "172.30.0.11", "10.244.0.0/16", "10.96.0.0/16")
 HERE, THERE = Endpoint("10.244.1.5", 8080, "node1"), Endpoint("10.244.2.6", 8080, "node2")
@@ -76,6 +78,21 @@ def test_only_what_changed_is_sent():
     told = transaction(TABLE, old, new).splitlines()
     assert len(told) < 10
     assert all("shop/web" in line for line in told)
+
+
+@pytest.mark.skipif(nftables.binary() is None, reason="there is no nft")
+def test_more_rules_than_fit_into_one_message_are_told_in_parts():
+    output = machine.run(
+        "from tests.machine import become_machine\nbecome_machine()\n",
+        """
+        from labkit.glassbox.nftables import Ruleset, Table, run
+        many = Ruleset({f"c{n}": (f"ip saddr 10.0.{n // 250}.{n % 250} accept",) * 2 for n in range(1500)})
+        Table("ip t", "").become(many)
+        run("delete chain ip t c1499\\n")
+        print("ok")
+        """,
+    )
+    assert output == "ok"
 
 
 def test_what_is_gone_is_taken_away():

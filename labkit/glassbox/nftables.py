@@ -16,6 +16,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 
+TOO_LONG = "Message too long"
 PLACES = ("/usr/sbin", "/sbin", "/usr/local/sbin")  # which an ordinary user's PATH lacks
 
 
@@ -31,13 +32,21 @@ def binary() -> str | None:
 
 
 def run(commands: str) -> None:
-    """Do all of the commands or none. Raises NftError."""
+    """Do all of the commands or none; in two parts, and so on, where they do not fit into one message. Raises NftError.
+
+    How long a message may be is the host's to say (net.core.wmem_max): some three hundred services at once.
+    """
     path = binary()
     if path is None:
         raise NftError("there is no nft")
     done = subprocess.run([path, "-f", "-"], input=commands, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if not done.returncode:
+        return
+    lines = commands.splitlines(keepends=True)
+    if TOO_LONG not in done.stderr or len(lines) < 2:
         raise NftError(done.stderr.strip() or f"nft ended with {done.returncode}")
+    for part in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
+        run("".join(part))
 
 
 @dataclass
