@@ -34,9 +34,9 @@ class Cluster:
         command = [sys.executable, "-m", "labkit", *arguments, "--name", self.name]
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
 
-    def up(self) -> float:
+    def up(self, *options: str) -> float:
         started = time.perf_counter()
-        self.labkit("up")
+        self.labkit("up", *options)
         elapsed = time.perf_counter() - started
         self.kubeconfig = Path(self.labkit("kubeconfig").strip())
         return elapsed
@@ -80,9 +80,58 @@ def replicas_to_ready(cluster: Cluster, number: int, replicas: int) -> float:
         ["scale", "deployment", name, f"--replicas={replicas}"],
         ["rollout", "status", f"deployment/{name}", "--timeout=120s"],
     )
-    cluster.kubectl("delete", "deployment", name, "--cascade=foreground")
-    cluster.kubectl("wait", "--for=delete", "pod", "-l", f"app={name}", "--timeout=120s")
+    remove(cluster, name)
     return elapsed
+
+
+def remove(cluster: Cluster, name: str) -> None:
+    """Delete a deployment and wait until the last of its pods is gone."""
+    cluster.kubectl("delete", "deployment", name, "--cascade=foreground")
+    cluster.kubectl("wait", "--for=delete", "pod", "-l", f"app={name}", "--timeout=300s")
+
+
+def deletion(cluster: Cluster, number: int) -> float:
+    """Seconds from `kubectl delete` of a pod that ignores SIGTERM, with a grace of one second, until it is gone."""
+    name = f"gone-{number}"
+    cluster.kubectl("run", name, "--image=busybox:1.36", "--", "sleep", "3600")
+    cluster.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    return cluster.timed(["delete", "pod", name, "--grace-period=1"])
+
+
+def rolling_update(cluster: Cluster, number: int, replicas: int = 20) -> float:
+    """Seconds that all pods of a deployment take to be replaced by new ones, with upstream's default strategy."""
+    name = f"rolls-{number}"
+    image = ["--image=busybox:1.36", f"--replicas={replicas}", "--", "sleep", "3600"]
+    cluster.kubectl("create", "deployment", name, *image)
+    status = ["rollout", "status", f"deployment/{name}", "--timeout=120s"]
+    cluster.kubectl(*status)
+    elapsed = cluster.timed(["set", "env", f"deployment/{name}", "A=1"], status)
+    remove(cluster, name)
+    return elapsed
+
+
+def cost_of_pods(cluster: Cluster, counts: tuple[int, ...] = (10, 100, 300)) -> list[tuple[str, str]]:
+    """What all of a cluster's processes cost, the pods' too, while so many pods sleep on its three nodes."""
+    cluster.kubectl("create", "deployment", "crowd", "--image=busybox:1.36", "--replicas=0", "--", "sleep", "3600")
+    rows = []
+    for count in counts:
+        cluster.kubectl("scale", "deployment", "crowd", f"--replicas={count}")
+        cluster.kubectl("rollout", "status", "deployment/crowd", "--timeout=300s")
+        time.sleep(5)
+        memory, cpu = idle(cluster)
+        rows.append((f"with {count} pods on 3 nodes", f"{memory:,.0f} MiB, {cpu:.1f} % of a core"))
+    remove(cluster, "crowd")
+    return rows
+
+
+def measure_three_nodes(cluster: Cluster, runs: int) -> list[tuple[str, str]]:
+    many = median(replicas_to_ready(cluster, number, 100) for number in range(runs))
+    rolls = median(rolling_update(cluster, number) for number in range(runs))
+    return [
+        ("Deployment of 100 on 3 nodes to all Ready", f"{many:.1f} s"),
+        ("rolling update of 20 replicas", f"{rolls:.1f} s"),
+        *cost_of_pods(cluster),
+    ]
 
 
 def idle(cluster: Cluster, seconds: float = 10) -> tuple[float, float]:
@@ -100,22 +149,27 @@ def measure(runs: int) -> list[tuple[str, str]]:
         for _ in range(runs):
             ups.append(cluster.up())
             cluster.down()
-        cluster.up()
-        try:
-            return [("`labkit up` to both nodes Ready", f"{median(ups):.2f} s"), *measure_running(cluster, runs)]
-        finally:
-            cluster.down()
+        rows = [("`labkit up` to both nodes Ready", f"{median(ups):.2f} s")]
+        for options, part in ((), measure_running), (("--nodes", "3"), measure_three_nodes):
+            cluster.up(*options)
+            try:
+                rows += part(cluster, runs)
+            finally:
+                cluster.down()
+        return rows
 
 
 def measure_running(cluster: Cluster, runs: int) -> list[tuple[str, str]]:
     time.sleep(5)
     memory, cpu = idle(cluster)
     one = median(run_to_running(cluster, number) for number in range(runs))
+    gone = median(deletion(cluster, number) for number in range(runs))
     execs = exec_round_trip(cluster, runs)
     many = median(replicas_to_ready(cluster, number, 50) for number in range(runs))
     loads = [asyncio.run(api_load.measure(cluster.kubeconfig, f"bench-{number}")) for number in range(runs)]
     return [
         ("`kubectl run` to Running", f"{one:.2f} s"),
+        ("`kubectl delete` with a grace of 1 s to gone", f"{gone:.1f} s"),
         ("`kubectl exec` of `true`", f"{execs:.2f} s"),
         ("Deployment of 50 to all Ready", f"{many:.1f} s"),
         ("idle memory of all processes (PSS)", f"{memory:.0f} MiB"),
