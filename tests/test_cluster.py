@@ -26,6 +26,7 @@ COMPONENTS = [
     *(f"{each}@node{number}" for each in ("kubelet", "kube-proxy") for number in (1, 2)),
     "dns",
     "outside",
+    "ingress",
 ]
 
 

@@ -26,7 +26,7 @@ SERVICE_ADDRESS = "10.96.0.1"  # of the Service `kubernetes`
 DNS_ADDRESS = "10.96.0.10"  # of the Service `kube-dns`
 CLUSTER_DOMAIN = "cluster.local"
 API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "api-server", "controller-manager", "scheduler"
-KUBE_PROXY, DNS, OUTSIDE = "kube-proxy", "dns", "outside"
+KUBE_PROXY, DNS, OUTSIDE, INGRESS = "kube-proxy", "dns", "outside", "ingress"
 MASTERS, NODES = "system:masters", "system:nodes"
 ADMIN = "kubernetes-admin"
 
@@ -139,6 +139,7 @@ def boot_order(files: Layout, nodes: list[NodeNetwork], sockets: Sockets) -> lis
         *[kube_proxy(files, node) for node in nodes],
         dns(files, sockets.upstream),
         outside(files, sockets),
+        ingress(files),
     ]
 
 
@@ -237,6 +238,17 @@ def outside(files: Layout, sockets: Sockets) -> Component:
     return Component(OUTSIDE, "labkit.glassbox.outside.__main__", _flags(flags), fds=(sockets.web, sockets.host))
 
 
+def ingress(files: Layout) -> Component:
+    """Takes requests from outside to services, by host and path."""
+    flags: dict[str, object] = {
+        "--kubeconfig": files.component_kubeconfig(INGRESS),
+        "--address": network.INGRESS_ADDRESS,
+        "--default-tls-cert-file": files.pki / "ingress.crt",
+        "--default-tls-private-key-file": files.pki / "ingress.key",
+    }
+    return Component(INGRESS, "labkit.glassbox.ingress.__main__", _flags(flags))
+
+
 def certificates(nodes: list[NodeNetwork]) -> list[pki.Leaf]:
     """Return what certificates a cluster needs."""
     service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
@@ -244,6 +256,7 @@ def certificates(nodes: list[NodeNetwork]) -> list[pki.Leaf]:
     return [
         pki.Leaf("apiserver", "kube-apiserver", names=("localhost", *service, *addresses)),
         pki.Leaf("apiserver-kubelet-client", "kube-apiserver-kubelet-client", MASTERS),
+        pki.Leaf("ingress", "Kubernetes Ingress Controller Fake Certificate", names=("ingress.local",)),
         *[pki.Leaf(f"kubelet-{n.name}", f"system:node:{n.name}", NODES, (n.name, n.address)) for n in nodes],
     ]
 
@@ -257,6 +270,7 @@ def users(nodes: list[NodeNetwork]) -> dict[str, pki.User]:
         KUBE_PROXY: pki.User("system:kube-proxy", (MASTERS,)),
         DNS: pki.User("system:dns", (MASTERS,)),
         OUTSIDE: pki.User("system:outside", (MASTERS,)),
+        INGRESS: pki.User("system:ingress", (MASTERS,)),
         **{f"kubelet-{n.name}": pki.User(f"system:node:{n.name}", (NODES, MASTERS)) for n in nodes},
     }
 

@@ -31,6 +31,7 @@ NETNS_DIR = Path("/run/glassbox/netns")
 FABRIC_ADDRESS = "172.30.0.1"
 OUTSIDE_NAME, OUTSIDE_ADDRESS = "outside.example", "203.0.113.10"  # both reserved for documentation
 OUTSIDE_NETNS = NETNS_DIR / "outside"
+INGRESS_ADDRESS = "172.30.0.2"  # the fabric's, too
 POD_RANGE = "10.244.0.0/16"
 POD_GATEWAY = "169.254.1.1"  # link-local: the same on every node, never seen beyond a pod's own link
 MAX_NODES = 200  # 172.30.0.(10+i) and 10.244.i.0/24 must both exist
@@ -77,6 +78,7 @@ class Fabric:
         with Netlink() as fabric:
             _open_for_traffic(fabric)
             fabric.add_address("lo", f"{FABRIC_ADDRESS}/32")
+            fabric.add_address("lo", f"{INGRESS_ADDRESS}/32")
             for node in self.nodes:
                 _add(fabric, node)
             _pin_new_netns(OUTSIDE_NETNS)

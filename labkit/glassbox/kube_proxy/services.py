@@ -1,6 +1,6 @@
 """What is to be proxied: each port of each service, and the endpoints that may be sent something. Pure.
 
-Upstream: pkg/proxy/serviceport.go, pkg/proxy/endpointslicecache.go, pkg/proxy/topology.go
+Upstream: pkg/proxy/serviceport.go
 """
 
 from __future__ import annotations
@@ -9,26 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labkit.glassbox import objects
+from labkit.glassbox.service_endpoints import Endpoint, by_service, endpoints_of, usable
 
-SERVICE = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 NO_ADDRESS = ("", "None", None)
-
-
-@dataclass(frozen=True, order=True)
-class Endpoint:
-    """One address behind a service's port."""
-
-    address: str
-    port: int
-    node: str = ""
-    ready: bool = True
-    serving: bool = True
-    terminating: bool = False
-
-    @property
-    def where(self) -> str:
-        return f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -54,19 +38,14 @@ class ServicePort:
 
     def usable(self, node: str = "") -> list[Endpoint]:
         """Return the endpoints to use, of one node if given: the ready ones, or in need those that end but serve."""
-        within = [each for each in self.endpoints if node in ("", each.node)]
-        ready = [each for each in within if each.ready]
-        return ready or [each for each in within if each.serving and each.terminating]
+        return usable([each for each in self.endpoints if node in ("", each.node)])
 
 
 def service_ports(services: Iterable[dict], slices: Iterable[dict]) -> list[ServicePort]:
     """Return every port of every service that has a virtual address."""
-    by_service: dict[str, list[dict]] = {}
-    for each in slices:
-        if each.get("addressType") == "IPv4":
-            by_service.setdefault(f"{objects.namespace(each)}/{objects.labels(each).get(SERVICE)}", []).append(each)
+    found = by_service(slices)
     return [
-        _port(service, port, by_service.get(objects.key(service), []))
+        _port(service, port, found.get(objects.key(service), []))
         for service in services
         if is_proxied(service)
         for port in service["spec"].get("ports") or []
@@ -97,23 +76,5 @@ def _port(service: dict, port: dict, slices: list[dict]) -> ServicePort:
         affinity=affinity.get("timeoutSeconds", 10800) if spec.get("sessionAffinity") == "ClientIP" else 0,
         internal_local=spec.get("internalTrafficPolicy") == "Local",
         external_local=spec.get("externalTrafficPolicy") == "Local",
-        endpoints=tuple(sorted(set(_endpoints(slices, name, port.get("protocol", "TCP"))))),
+        endpoints=endpoints_of(slices, name, port.get("protocol", "TCP")),
     )
-
-
-def _endpoints(slices: list[dict], name: str, protocol: str) -> Iterable[Endpoint]:
-    for each in slices:
-        for port in each.get("ports") or []:
-            if (port.get("name") or "") != name or port.get("protocol", "TCP") != protocol or not port.get("port"):
-                continue
-            for endpoint in each.get("endpoints") or []:
-                conditions = endpoint.get("conditions") or {}
-                ready = conditions.get("ready", True) is not False
-                yield Endpoint(
-                    address=endpoint["addresses"][0],
-                    port=port["port"],
-                    node=endpoint.get("nodeName") or "",
-                    ready=ready,
-                    serving=conditions.get("serving", ready) is not False,
-                    terminating=bool(conditions.get("terminating")),
-                )

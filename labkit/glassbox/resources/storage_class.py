@@ -18,13 +18,13 @@ PROVISIONER = "glassbox.labkit/host-path"  # of this cluster's own class `standa
 IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
-def is_default(obj: dict) -> bool:
-    return objects.annotations(obj).get(IS_DEFAULT) == "true"
+def is_default(obj: dict, annotation: str = IS_DEFAULT) -> bool:
+    return objects.annotations(obj).get(annotation) == "true"
 
 
-def default_of(classes: list[dict]) -> dict | None:
-    """Return the class of claims that name none: of several default ones the newest."""
-    found = [each for each in classes if is_default(each)]
+def default_of(classes: list[dict], annotation: str = IS_DEFAULT) -> dict | None:
+    """Return the class of claims, or of Ingresses, that name none: of several default ones the newest."""
+    found = [each for each in classes if is_default(each, annotation)]
     return max(found, key=lambda each: each["metadata"]["creationTimestamp"], default=None)
 
 

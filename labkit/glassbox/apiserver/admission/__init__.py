@@ -18,7 +18,12 @@ import orjson
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.admission.priority import priority
 from labkit.glassbox.apiserver.admission.service_account import service_account
-from labkit.glassbox.apiserver.admission.storage import default_storage_class, protect_while_in_use, refuse_to_grow
+from labkit.glassbox.apiserver.admission.storage import (
+    default_ingress_class,
+    default_storage_class,
+    protect_while_in_use,
+    refuse_to_grow,
+)
 from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.resources import REGISTRY
@@ -71,6 +76,7 @@ ON_CREATE: tuple[Callable[[Request, dict, Api], None], ...] = (
     service_account,
     priority,
     default_storage_class,
+    default_ingress_class,
     protect_while_in_use,
     taint_new_node,
 )

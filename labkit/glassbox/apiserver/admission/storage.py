@@ -1,6 +1,6 @@
-"""DefaultStorageClass, StorageObjectInUseProtection and PersistentVolumeClaimResize.
+"""DefaultStorageClass, DefaultIngressClass, StorageObjectInUseProtection and PersistentVolumeClaimResize.
 
-Upstream: plugin/pkg/admission/storage
+Upstream: plugin/pkg/admission/storage, plugin/pkg/admission/network/defaultingressclass
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import orjson
 from labkit.glassbox import errors, objects, quantity
 from labkit.glassbox.apiserver.objects_at_rest import key, prefix
 from labkit.glassbox.apiserver.request import Api, Request
-from labkit.glassbox.resources import REGISTRY
+from labkit.glassbox.resources import REGISTRY, ingress
 from labkit.glassbox.resources.columns import dig
-from labkit.glassbox.resources.storage_class import default_of
+from labkit.glassbox.resources.storage_class import IS_DEFAULT, default_of
 
 FINALIZERS = {
     "persistentvolumeclaims": "kubernetes.io/pvc-protection",
@@ -24,9 +24,20 @@ WANTED = "spec.resources.requests.storage"
 def default_storage_class(request: Request, obj: dict, api: Api) -> None:
     """Give a claim that names no class the default one, if there is one."""
     if request.resource.plural == "persistentvolumeclaims" and dig(obj, "spec.storageClassName") is None:
-        rows, _ = api.store.rows(prefix(REGISTRY.find("storageclasses")))
-        if chosen := default_of([orjson.loads(row.value) for row in rows]):
-            obj.setdefault("spec", {})["storageClassName"] = objects.name(chosen)
+        _set_default(obj, "storageClassName", "storageclasses", IS_DEFAULT, api)
+
+
+def default_ingress_class(request: Request, obj: dict, api: Api) -> None:
+    """Give an Ingress that names no class, not in the old way either, the default one, if there is one."""
+    named = dig(obj, "spec.ingressClassName") is not None or ingress.OLD_CLASS in objects.annotations(obj)
+    if request.resource.plural == "ingresses" and not named:
+        _set_default(obj, "ingressClassName", "ingressclasses", ingress.IS_DEFAULT, api)
+
+
+def _set_default(obj: dict, field: str, classes: str, annotation: str, api: Api) -> None:
+    rows, _ = api.store.rows(prefix(REGISTRY.find(classes)))
+    if chosen := default_of([orjson.loads(row.value) for row in rows], annotation):
+        obj.setdefault("spec", {})[field] = objects.name(chosen)
 
 
 def protect_while_in_use(request: Request, obj: dict, api: Api) -> None:
