@@ -20,12 +20,12 @@ from typing import Any
 import yaml
 
 from labkit import kubectl, providers
-from labkit.api import Api
+from labkit.api import Api, Object
 from labkit.errors import ClusterError, LabError
 
 DEFAULT = "glassbox"
 DEFAULT_NAME = "labkit"  # of the embedded cluster, as `labkit up` makes it
-NETWORK_POLICY = "network-policy"
+NETWORK_POLICY, SERVICE_RULES, RUN_ON_NODES = "network-policy", "service-rules", "run-on-nodes"
 POLICY_AGENTS = {"calico-node", "canal", "cilium", "kindnet", "kube-router", "antrea-agent", "weave-net"}
 
 
@@ -54,13 +54,23 @@ class Cluster:
             return len(self.api.items("nodes")) >= int(what.removeprefix("nodes>="))
         if what == NETWORK_POLICY:
             return self._enforces_policies()
+        if what == SERVICE_RULES:
+            return RUN_ON_NODES in self.provider.capabilities(self.name) and self._routes_by_rules()
         return what in self.provider.capabilities(self.name)
 
     def _enforces_policies(self) -> bool:
         """Tell whether the nodes say so, as the embedded cluster's do, or a plugin runs that is known to do it."""
-        conditions = [each for node in self.api.items("nodes") for each in node["status"].get("conditions") or []]
-        told = [each["status"] == "True" for each in conditions if each["type"] == "NetworkPolicy"]
+        told = [each["status"] == "True" for each in self._conditions("NetworkPolicy")]
         return all(told) if told else any(o["metadata"]["name"] in POLICY_AGENTS for o in self.api.items("daemonsets"))
+
+    def _routes_by_rules(self) -> bool:
+        """Tell whether all nodes' services are rules of the kernel, as the embedded cluster's say."""
+        told = [each["reason"] == "NftablesProxier" for each in self._conditions("ServiceRouting")]
+        return bool(told) and all(told)
+
+    def _conditions(self, kind: str) -> list[Object]:
+        found = [each for node in self.api.items("nodes") for each in node["status"].get("conditions") or []]
+        return [each for each in found if each["type"] == kind]
 
 
 def parse(cluster: str) -> tuple[str, str]:

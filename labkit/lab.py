@@ -7,6 +7,7 @@ name, so they do not meet. A namespace that the kit did not make is used as it i
 
 import os
 import re
+import shlex
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,13 @@ class Lab:
     def can(self, what: str) -> bool:
         """Tell whether this cluster can do it, e.g. "stop-components" or "nodes>=2"."""
         return self.cluster.can(what)
+
+    def on_node(self, node: str, command: str) -> str:
+        """Run a command in a node's network, as `ssh NODE COMMAND` would; return what it says.
+
+        Raises ClusterError where there is no way in: ask lab.can("run-on-nodes") first.
+        """
+        return self.cluster.provider.run_on(self.cluster.name, node, shlex.split(command))
 
     def wait(self, target: str, condition: str, *, timeout: float = 60, namespace: str | None = None) -> None:
         """Wait until e.g. "pod/web" is "Ready", "deployment/web" is "Available", "pod/web" is "Deleted".

@@ -56,3 +56,11 @@ def test_a_name_that_nobody_has_is_not_found(cluster, shop):
     asked = ask(cluster, shop, "nslookup", "nobody.example")
     assert asked.returncode == 1
     assert "NXDOMAIN" in asked.stdout
+
+
+def test_a_ports_number_and_an_alias_are_records_too(cluster, shop):
+    name = f"_http._tcp.web.{shop}.svc.cluster.local"
+    assert f"{name}\tservice = 0 100 80 web.{shop}.svc" in ask(cluster, shop, "nslookup", "-type=srv", name).stdout
+    make(cluster, shop, service("api", type="ExternalName", externalName="outside.example", selector=None, ports=None))
+    assert "canonical name = outside.example" in ask(cluster, shop, "nslookup", "api").stdout
+    assert "name = kubernetes.default.svc.cluster.local" in ask(cluster, shop, "nslookup", "10.96.0.1").stdout

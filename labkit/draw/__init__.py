@@ -1,7 +1,10 @@
 """Pictures of a cluster, each with a text twin: a screen reader, a terminal and nbval read the twin."""
 
+from collections.abc import Iterable
+
 from labkit.api import Api
-from labkit.draw import boxes, owners
+from labkit.draw import boxes, owners, services
+from labkit.draw.bars import bars
 from labkit.draw.boxes import GraphPicture
 from labkit.draw.graph import below
 from labkit.draw.matrix import Row, matrix
@@ -42,6 +45,17 @@ class Draw:
         objects = [each for resource in owners.RESOURCES for each in self.api.items(resource, where)]
         earlier = since.graph if since else None
         return boxes.draw(below(owners.graph_of(objects), of), "who owns whom", since=earlier)
+
+    def services(self, *names: str, since: GraphPicture | None = None, namespace: str = "") -> GraphPicture:
+        """Draw which pods get the connections of the services named, or of all; `since` as above."""
+        where = namespace or self.namespace
+        found = [each for each in self.api.items("services", where) if not names or each["metadata"]["name"] in names]
+        graph = services.graph_of(found, self.api.items("endpointslices", where), self.api.items("pods", where))
+        return boxes.draw(graph, "services and their pods", since=since.graph if since else None)
+
+    def counts(self, answers: Iterable[str], title: str = "who answered") -> Picture:
+        """Draw how often each answer came."""
+        return bars(answers, title)
 
 
 def _row(meta: dict, chosen: set[str], hide: tuple[str, ...]) -> Row:

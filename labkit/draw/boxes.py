@@ -11,8 +11,9 @@ from labkit.draw.card import CHARACTER, COLOURS, MARGIN, TOP, card
 from labkit.draw.graph import GONE, MARKS, MOST, Graph, Node, caption, compare, first, fold, text
 from labkit.draw.picture import Picture
 
-# These are drawn together, so no two have one colour.
-KINDS = ("Deployment", "ReplicaSet", "Pod", "PersistentVolumeClaim", "PersistentVolume", "StorageClass")
+# No two that are drawn together have one colour; a Service begins anew.
+KINDS = ("Deployment", "ReplicaSet", "Pod", "PersistentVolumeClaim", "PersistentVolume", "StorageClass",
+         "Service")  # fmt: skip
 
 HEIGHT, ROW, GAP = 46, 62, 54  # pixels: a box, from box to box below, between columns
 

@@ -29,6 +29,9 @@ class Provider(Protocol):
     def capabilities(self, cluster: str) -> frozenset[str]:
         """Name what a lesson may do here beyond the plain API, e.g. "stop-components"."""
 
+    def run_on(self, cluster: str, node: str, command: list[str]) -> str:
+        """Run a command in a node's network and return what it says; raises ClusterError where nobody may."""
+
 
 KINDS = {"glassbox": "GlassboxProvider", "kubeconfig": "KubeconfigProvider"}
 

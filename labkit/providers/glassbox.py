@@ -12,7 +12,12 @@ from typing import Any
 from labkit.errors import ClusterError
 from labkit.glassbox import cluster, doctor, launcher
 
-CAPABILITIES = frozenset({"stop-components", "throwaway", "read-the-code", "add-nodes", "cut-nodes", "outside"})
+CAPABILITIES = frozenset(
+    {
+        "stop-components", "throwaway", "read-the-code", "add-nodes", "cut-nodes", "outside", "run-on-nodes",
+        "localhost-node-ports",
+    }
+)  # fmt: skip
 
 
 class GlassboxProvider:
@@ -43,6 +48,11 @@ class GlassboxProvider:
     def capabilities(self, cluster: str) -> frozenset[str]:
         """Name what a lesson may do here."""
         return CAPABILITIES
+
+    def run_on(self, cluster: str, node: str, command: list[str]) -> str:
+        """Run a command in a node's network, as its root."""
+        with _own_errors():
+            return launcher.run_on(cluster, node, command)
 
 
 def up(name: str, *, nodes: int | None, progress: launcher.Progress, **options: Any) -> launcher.Started:

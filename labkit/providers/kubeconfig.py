@@ -62,6 +62,12 @@ class KubeconfigProvider:
         """Promise nothing beyond the API."""
         return frozenset()
 
+    def run_on(self, cluster: str, node: str, command: list[str]) -> str:
+        """Refuse: the kit has no way into nodes that are not its own."""
+        raise ClusterError(
+            f"the kit cannot run a command on node {node}", next_step="log in to the node and run it there"
+        )
+
 
 def contexts_of(file: Path) -> list[str]:
     """Return the contexts' names; raises ClusterError when the file cannot be read as a kubeconfig."""
