@@ -138,9 +138,12 @@ class TestCounter:
         assert names == ["a client goes back to its pod for 60 seconds"]
         assert hints[0].startswith("Three hours")
 
-    def test_a_copy_of_sticky_is_wrong_and_the_hint_asks_for_the_type(self, web):
+    def test_a_plain_service_is_wrong_and_the_hints_ask_for_the_type_and_for_memory(self, web):
         kubectl("expose deployment web --name=counter --port=80")
         settle(web, "counter", ".endpoints[2].conditions.ready=true")
         names, hints = wrong(web, "04.3")
-        assert names == ["counter is open on every node", "a client goes back to its pod for 60 seconds"]
-        assert hints[0].startswith("A ClusterIP is for the inside only.")
+        assert names == ["counter is open on every node"]
+        assert [hint.partition(".")[0] for hint in hints] == [
+            "A ClusterIP is for the inside only",
+            "This service forgets its clients",
+        ]

@@ -204,13 +204,13 @@ def _ask(files: Layout, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_on(name: str, node: str, command: list[str]) -> str:
-    """Run a command of the host in a node's network, as the root of its user namespace; return what it says."""
+    """Run a command of the host in a node's network, as its root; return what it says."""
     components = (status(name) or {"components": []})["components"]
     found = next((each["pid"] for each in components if each["name"] == f"{cluster.KUBE_PROXY}@{node}"), 0)
     if not found:
         raise ClusterError(f"node {node} of cluster {name} does not run", "see which do: labkit status")
-    own = ["--preserve-credentials"] if os.getuid() else []  # who started it is root there, unless it was root
-    entered = ["nsenter", "-t", str(found), "-U", "-n", *own, *command]
+    own = ["-U", "--preserve-credentials"] if os.getuid() else []  # an ordinary user is root there alone
+    entered = ["nsenter", "-t", str(found), *own, "-n", *command]
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])  # which an ordinary user's lacks
     done = subprocess.run(entered, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
     if done.returncode:
