@@ -17,7 +17,7 @@ LONG = tuple(int(os.environ.get(f"SOAK_{name}", default)) for name, default in
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize(
     ("pods", "nodes", "seconds"),
-    [pytest.param(100, 3, 60, id="short"), pytest.param(*LONG, id="long", marks=[pytest.mark.slow])],
+    [pytest.param(100, 3, 45, id="short"), pytest.param(*LONG, id="long", marks=[pytest.mark.slow])],
 )
 def test_pods_come_and_go_and_components_die_and_nothing_is_left(tmp_path, pods, nodes, seconds):
     cluster = EmbeddedCluster(tmp_path, name="soak")
