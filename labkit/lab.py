@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import cluster as clusters
+from labkit import throwaway
 from labkit.api import Api
 from labkit.checks import Grader, Verdict
 from labkit.draw import Draw
@@ -48,6 +49,7 @@ class Lab:
         self._waiter = Waiter(self.api, self.namespace)
         self._predictions = Predictions(lesson, student, _work_dir())
         self._grader = Grader(self.api, self.namespace, lesson)
+        self._own: throwaway.OwnCluster | None = None
         self.draw = Draw(self.api, self.namespace)
 
     @property
@@ -90,8 +92,23 @@ class Lab:
         self._make_namespace(name)
         return name
 
+    def own_cluster(self) -> throwaway.OwnCluster | None:
+        """Start a second cluster, yours alone, for steps that change a cluster as a whole; cleanup removes it.
+
+        Return None, and say so, where the lesson works on a cluster that the kit has not made.
+        """
+        if not self.can("throwaway"):
+            say("• skipped: these steps change a whole cluster, and this one is not yours alone")
+            return None
+        say("• starting a cluster that is yours alone, of one node (a second or two)")
+        self._own = throwaway.start(f"{self.cluster.name}-{self.namespace}")
+        say("✓ it is up")
+        return self._own
+
     def cleanup(self) -> None:
-        """Remove the lesson's namespaces and all that is in them, and wait until they are gone."""
+        """Remove the lesson's namespaces and all that is in them, and wait until they are gone; and its own cluster."""
+        if self._own:
+            self._own.remove()
         names = [self.namespace] if self._owned else []
         names += self._second_namespaces()
         for name in names:

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ElementTree
 
-from labkit.draw import boxes, graph, owners
+from labkit.draw import boxes, graph, owners, volumes
 from labkit.draw.graph import Graph, Node
 
 WEB = Node("d", "Deployment", "web", "3 of 3 ready")
@@ -160,3 +160,54 @@ def test_a_pods_note_says_whether_it_serves():
     assert [owners.note_of(each) for each in pods] == [
         "Running, ready", "Pending, not ready", "Succeeded", "Terminating",
     ]  # fmt: skip
+
+
+# --- volumes ----------------------------------------------------------
+
+
+def claim(name, volume=""):
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, "volumeName": volume}
+    phase = "Bound" if volume else "Pending"
+    return obj("PersistentVolumeClaim", name, spec=wanted, status={"phase": phase})
+
+
+def pod_with(*mounted, env=()):
+    """A pod with these volumes, and a container with these variables."""
+    volumes_ = [{"name": f"v{i}", **each} for i, each in enumerate(mounted)]
+    spec = {"volumes": volumes_, "containers": [{"env": [{"valueFrom": each} for each in env]}]}
+    return obj("Pod", "p", spec=spec, status={"phase": "Running"})
+
+
+def test_a_claim_leads_to_its_volume_and_this_one_to_its_class():
+    volume = {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Mi"}, "storageClassName": "standard",
+              "persistentVolumeReclaimPolicy": "Delete"}  # fmt: skip
+    found = volumes.graph_of([
+        pod_with({"persistentVolumeClaim": {"claimName": "disk"}}),
+        claim("disk", "pv"), claim("waiting"),
+        obj("PersistentVolume", "pv", spec=volume, status={"phase": "Bound"}),
+        {**obj("StorageClass", "standard"), "provisioner": "example.com/disk"},
+    ])  # fmt: skip
+    assert twin(found)[1:] == [
+        "  Pod p · Running",
+        "  └─ PersistentVolumeClaim disk · Bound, 1Mi, RWO",
+        "     └─ PersistentVolume pv · Bound, 1Mi, RWO, then Delete",
+        "        └─ StorageClass standard · example.com/disk",
+        "  PersistentVolumeClaim waiting · Pending, 1Mi, RWO",
+    ]
+
+
+def test_files_and_variables_lead_to_secrets_and_config_maps_and_what_is_missing_is_said():
+    mounts = [
+        {"emptyDir": {}},
+        {"projected": {"sources": [{"secret": {"name": "bank"}}]}},
+        {"configMap": {"name": "no"}},
+    ]
+    own_token = {"name": "kube-api-access-x2k4p", "projected": {"sources": [{"configMap": {"name": "ca"}}]}}
+    pod = pod_with(*mounts, own_token, env=[{"secretKeyRef": {"name": "bank"}}])
+    bank = {**obj("Secret", "bank"), "data": {"pin": "NDcxMQ=="}, "immutable": True}
+    assert twin(volumes.graph_of([pod, bank]))[1:] == [
+        "  Pod p · Running",
+        "  ├─ emptyDir v0 of p",
+        "  ├─ Secret bank · pin, immutable",
+        "  └─ ConfigMap no · not seen",
+    ]

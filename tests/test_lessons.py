@@ -123,7 +123,7 @@ def test_nbgrader_finds_each_solution_and_each_check_by_its_own_id(notebook, pat
 
 
 def test_every_manifest_it_names_exists(notebook):
-    names = re.findall(r"\.\./manifests/(\S+)", source_of(notebook))
+    names = re.findall(r"\.\./manifests/([^\s\"]+)", source_of(notebook))
     assert names
     assert [n for n in names if not (ROOT / "manifests" / n).exists()] == []
 
@@ -142,7 +142,9 @@ def test_a_manifest_is_one_idea_of_about_twenty_lines_said_in_its_first_line(pat
 @pytest.mark.cluster
 @pytest.mark.parametrize("lesson", [path.stem[:2] for path in NOTEBOOKS])
 def test_the_api_takes_every_good_manifest_as_it_stands(lab, lesson):
-    good = [path for path in sorted(manifests(lesson).rglob("*.yaml")) if path.parent.name != "broken"]
+    # An encryption configuration is for the API server itself; its lesson's test gives it one.
+    apart = ("broken", "encryption")
+    good = [path for path in sorted(manifests(lesson).rglob("*.yaml")) if path.parent.name not in apart]
     said = {path.name: kubectl(f"apply --validate=strict -f {path}") for path in good}
     assert {name: text for name, text in said.items() if not re.search(r"(created|configured|unchanged)$", text)} == {}
 

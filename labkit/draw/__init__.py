@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 from labkit.api import Api
-from labkit.draw import boxes, owners, services
+from labkit.draw import boxes, owners, services, volumes
 from labkit.draw.bars import bars
 from labkit.draw.boxes import GraphPicture
 from labkit.draw.graph import below
 from labkit.draw.matrix import Row, matrix
 from labkit.draw.picture import Picture
+from labkit.errors import ApiFailure
 
 __all__ = ["Draw", "GraphPicture", "Picture"]
 
@@ -56,6 +57,18 @@ class Draw:
     def counts(self, answers: Iterable[str], title: str = "who answered") -> Picture:
         """Draw how often each answer came."""
         return bars(answers, title)
+
+    def volumes(self, *of: str, since: GraphPicture | None = None) -> GraphPicture:
+        """Draw what pods mount, and claim → volume → class: all, or what "pod/diary" and others named lead to."""
+        objects = [each for resource in volumes.RESOURCES for each in self.api.items(resource, self.namespace)]
+        for resource in volumes.CLUSTER_WIDE:
+            try:
+                objects += self.api.items(resource)
+            except ApiFailure as failure:
+                if failure.code != 403:  # of a whole cluster a student may see less than of a namespace
+                    raise
+        earlier = since.graph if since else None
+        return boxes.draw(below(volumes.graph_of(objects), of), "what pods mount", since=earlier)
 
 
 def _row(meta: dict, chosen: set[str], hide: tuple[str, ...]) -> Row:

@@ -20,8 +20,8 @@ class Provider(Protocol):
     def start(self, cluster: str, **options: Any) -> None:
         """Start the cluster, or do nothing if it runs; raises LabError when it cannot."""
 
-    def stop(self, cluster: str) -> None:
-        """Stop the cluster and leave nothing of it running; its objects may stay stored."""
+    def stop(self, cluster: str, *, purge: bool = False) -> None:
+        """Stop the cluster and leave nothing of it running; its objects may stay stored, unless `purge`."""
 
     def kubeconfig(self, cluster: str) -> tuple[Path, str | None]:
         """Return the file that kubectl needs and the context in it (None: the file's current one)."""

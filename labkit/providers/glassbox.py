@@ -35,10 +35,10 @@ class GlassboxProvider:
         with _own_errors():
             launcher.up(cluster, **{"progress": _silent, **options})
 
-    def stop(self, cluster: str) -> None:
-        """Stop the cluster; its objects stay stored."""
+    def stop(self, cluster: str, *, purge: bool = False) -> None:
+        """Stop the cluster; its objects stay stored, unless `purge`."""
         with _own_errors():
-            launcher.down(cluster)
+            launcher.down(cluster, purge=purge)
 
     def kubeconfig(self, cluster: str) -> tuple[Path, str | None]:
         """Return the administrator's kubeconfig; the context in it is its current one."""

@@ -40,7 +40,7 @@ class KubeconfigProvider:
             next_step="start it with its own tool (microk8s start, kind create cluster, minikube start …)",
         )
 
-    def stop(self, cluster: str) -> None:
+    def stop(self, cluster: str, *, purge: bool = False) -> None:
         """Leave the cluster alone: it is not the kit's."""
 
     def kubeconfig(self, cluster: str) -> tuple[Path, str | None]:
