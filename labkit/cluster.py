@@ -56,6 +56,8 @@ class Cluster:
             return self._enforces_policies()
         if what == SERVICE_RULES:
             return RUN_ON_NODES in self.provider.capabilities(self.name) and self._routes_by_rules()
+        if what == "ingress":
+            return bool(self.api.items("ingressclasses"))
         return what in self.provider.capabilities(self.name)
 
     def _enforces_policies(self) -> bool:

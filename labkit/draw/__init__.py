@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from labkit.api import Api
-from labkit.draw import boxes, owners, services, volumes
+from labkit.draw import boxes, owners, policies, services, volumes
 from labkit.draw.bars import bars
 from labkit.draw.boxes import GraphPicture
 from labkit.draw.graph import below
@@ -69,6 +69,15 @@ class Draw:
                     raise
         earlier = since.graph if since else None
         return boxes.draw(below(volumes.graph_of(objects), of), "what pods mount", since=earlier)
+
+    def policies(self, *, since: GraphPicture | None = None) -> GraphPicture:
+        """Draw who may speak to whom by the network policies; `since` as above."""
+
+        def pods_of(selector: str) -> list[str]:
+            return [o["metadata"]["name"] for o in self.api.items("pods", self.namespace, label_selector=selector)]
+
+        graph = policies.graph_of(self.api.items("networkpolicies", self.namespace), pods_of)
+        return boxes.draw(graph, "who may speak to whom", since=since.graph if since else None)
 
 
 def _row(meta: dict, chosen: set[str], hide: tuple[str, ...]) -> Row:

@@ -104,7 +104,8 @@ def _pause(answers: socket.socket, listener: socket.socket, directory: Path) -> 
     try:
         os.setsid()
         syscalls.set_process_title(f"pause {directory.name}")
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os._exit(0))  # containers that share its process namespace may end it
         pid = int(os.readlink("/proc/self"))  # /proc is the machine's: its number for us, where we are 1
         answers.send(json.dumps({"pid": pid}).encode())
         answers.close()

@@ -18,7 +18,12 @@ def main() -> int:
     if not options.foreground and os.fork():
         return 0
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=options.home)
-    http.server.ThreadingHTTPServer((host, int(port)), handler).serve_forever()
+    try:
+        server = http.server.ThreadingHTTPServer((host, int(port)), handler)
+    except OSError as error:
+        print(f"httpd: bind: {error.strerror}", file=sys.stderr)
+        return 1
+    server.serve_forever()
     return 0
 
 
