@@ -49,7 +49,7 @@ class IngressController(Controller):
     def _tell(self, ingress: dict, faults: set[str]) -> None:
         uid = objects.uid(ingress)
         for fault in sorted(faults - self.said.get(uid, set())):
-            self.recorder.event(ingress, "Warning", "BackendNotFound" if "services" in fault else "Rejected", fault)
+            self.recorder.event(ingress, "Warning", "NotServed", fault)
         self.said[uid] = faults
         if objects.dig(ingress, "status.loadBalancer.ingress") != [{"ip": self.address}]:
             status = {"status": {"loadBalancer": {"ingress": [{"ip": self.address}]}}}
