@@ -125,6 +125,7 @@ def _python(image: Image) -> list[Step]:
         *_existing("/etc/alternatives", "/etc/ssl", "/etc/localtime"),
         ("tmpfs", "/usr/local", "", "mode=755,size=64m"),
         ("directory", "/usr/local/bin", "", ""),
+        _tar("/usr/local/bin/tar", "/usr/bin/tar"),
         *_interpreter(image.interpreter),
     ]
 
@@ -168,9 +169,15 @@ def _tools(image: Image) -> list[Step]:
     if not kit.startswith("/usr/bin/"):
         prefix = os.path.dirname(os.path.dirname(kit))
         steps.append(("bind", f"{PRIVATE}/python", prefix, "ro"))
-    steps += [("link", f"/bin/{name}", PRIVATE + _real(file), "") for name, file in found.items()]
+    steps += [("link", f"/bin/{name}", PRIVATE + _real(file), "") for name, file in found.items() if name != "tar"]
+    steps += [_tar("/bin/tar", PRIVATE + _real(found["tar"]))] if "tar" in found else []
     steps += [("file", f"/bin/{name}", _wrapper(kit, name), "755") for name in images.own_applets()]
     return [*steps, ("link", "/usr/bin/env", "../../bin/env", ""), ("directory", "/sbin", "", "")]
+
+
+def _tar(path: str, program: str) -> Step:
+    """tar, as `kubectl cp` runs it; an ordinary user's pods have one id, and files cannot be given to another."""
+    return ("file", path, f'#!/bin/sh\nTAR_OPTIONS="--no-same-owner $TAR_OPTIONS" exec {program} "$@"\n', "755")
 
 
 def kit_interpreter() -> str:
