@@ -74,7 +74,7 @@ class TestOrders:
 @pytest.mark.cluster
 class TestCaptain:
     def test_the_starter_is_not_tried(self, lab):
-        kubectl("apply -f captain.yaml")
+        kubectl("apply -f crew.yaml")
         assert lab.check("04.2").state is State.NOT_TRIED
 
     def test_the_reference_is_right(self, lab):
@@ -97,8 +97,8 @@ class TestCaptain:
         assert hints[0].startswith("This service has a virtual IP")
 
     def test_a_pod_without_a_host_name_does_not_do(self, lab):
-        kubectl("apply -f solution/team.yaml -f captain.yaml")
-        lab.wait("pod/captain", "Ready")
+        kubectl("apply -f solution/team.yaml -f crew.yaml")
+        lab.wait("pod/crew", "Ready")
         settle(lab, "team", ".endpoints[0].conditions.ready=true")
         assert lab.check("04.2").state in (State.WRONG, State.CONVERGING)
 
