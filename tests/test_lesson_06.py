@@ -65,7 +65,7 @@ class TestTwoServersInOnePod:
 
     def test_one_server_alone_is_no_answer(self, twins):
         made_again(twins, lambda containers: containers.pop())
-        assert twins.check("06.1").state is not State.RIGHT
+        assert twins.check("06.1").state is State.WRONG
 
 
 # --- exercise 06.2: the vault ----------------------------------------------------------
@@ -111,6 +111,12 @@ class TestTheVault:
         assert verdict.state is State.WRONG
         assert verdict.hints[0].startswith("The clerk is shut out as well.")
 
+    def test_a_thief_under_another_label_is_wrong(self, vault):
+        kubectl("label pod thief app=guest --overwrite")
+        kubectl("apply -f solution/vault.yaml")
+        shut_out(vault, "thief")
+        assert vault.check("06.2").state is State.WRONG
+
 
 # --- exercise 06.3: a path of its own ----------------------------------------------------------
 
@@ -122,10 +128,10 @@ def sites(lab):
     return lab
 
 
-def one_more_path(path, service):
+def one_more_path(path, service, rule=0):
     backend = f'{{"service":{{"name":"{service}","port":{{"number":8080}}}}}}'
     value = f'{{"path":"{path}","pathType":"Prefix","backend":{backend}}}'
-    patch = f'[{{"op":"add","path":"/spec/rules/0/http/paths/-","value":{value}}}]'
+    patch = f'[{{"op":"add","path":"/spec/rules/{rule}/http/paths/-","value":{value}}}]'
     return kubectl(f"patch ingress sites --type=json -p '{patch}'")
 
 
@@ -147,6 +153,12 @@ class TestAPathOfItsOwn:
         verdict = sites.check("06.3")
         assert verdict.state is State.WRONG
         assert verdict.hints == ("The path begins with a slash: /cart.",)
+
+    def test_a_path_of_the_other_host_is_wrong_and_the_hint_names_the_host(self, sites):
+        one_more_path("/cart", "cart", rule=1)
+        verdict = sites.check("06.3")
+        assert verdict.state is State.WRONG
+        assert verdict.hints == ("The host counts as well: it is shop.example whose /cart leads to cart.",)
 
     def test_a_service_that_is_not_there_is_wrong(self, sites):
         one_more_path("/cart", "carts")

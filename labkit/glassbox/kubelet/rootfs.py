@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from labkit.glassbox.kubelet import images
 from labkit.glassbox.kubelet.images import Image
 from labkit.glassbox.kubelet.interpreters import Interpreter
+from labkit.glassbox.user_namespace import has_one_id
 
 Step = tuple[str, str, str, str]
 
@@ -125,7 +126,7 @@ def _python(image: Image) -> list[Step]:
         *_existing("/etc/alternatives", "/etc/ssl", "/etc/localtime"),
         ("tmpfs", "/usr/local", "", "mode=755,size=64m"),
         ("directory", "/usr/local/bin", "", ""),
-        _tar("/usr/local/bin/tar", "/usr/bin/tar"),
+        *([_tar("/usr/local/bin/tar", "/usr/bin/tar")] if has_one_id() else []),
         *_interpreter(image.interpreter),
     ]
 
@@ -169,14 +170,17 @@ def _tools(image: Image) -> list[Step]:
     if not kit.startswith("/usr/bin/"):
         prefix = os.path.dirname(os.path.dirname(kit))
         steps.append(("bind", f"{PRIVATE}/python", prefix, "ro"))
-    steps += [("link", f"/bin/{name}", PRIVATE + _real(file), "") for name, file in found.items() if name != "tar"]
-    steps += [_tar("/bin/tar", PRIVATE + _real(found["tar"]))] if "tar" in found else []
+    steps += [_host_applet(f"/bin/{name}", PRIVATE + _real(file)) for name, file in found.items()]
     steps += [("file", f"/bin/{name}", _wrapper(kit, name), "755") for name in images.own_applets()]
     return [*steps, ("link", "/usr/bin/env", "../../bin/env", ""), ("directory", "/sbin", "", "")]
 
 
+def _host_applet(path: str, program: str) -> Step:
+    return _tar(path, program) if path == "/bin/tar" and has_one_id() else ("link", path, program, "")
+
+
 def _tar(path: str, program: str) -> Step:
-    """tar, as `kubectl cp` runs it; an ordinary user's pods have one id, and files cannot be given to another."""
+    """tar for a pod that has one id: files cannot be given to another, as root's tar would, for `kubectl cp` too."""
     return ("file", path, f'#!/bin/sh\nTAR_OPTIONS="--no-same-owner $TAR_OPTIONS" exec {program} "$@"\n', "755")
 
 

@@ -1,6 +1,6 @@
 """Runs the scheduler alone, against any API server.
 
-Left out: leader election, preemption, plugins and profiles.
+Left out: leader election, plugins and profiles.
 
 Upstream: cmd/kube-scheduler/app/server.go
 """

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from labkit.glassbox import objects
 from labkit.glassbox.scheduler.cycle import Cycle
-from labkit.glassbox.scheduler.nodes import NodeInfo
+from labkit.glassbox.scheduler.nodes import NodeInfo, has_pod_affinity
 from labkit.glassbox.scheduler.reasons import Reason
 from labkit.glassbox.selectors import Selector, from_label_selector
 
@@ -92,7 +92,7 @@ class Required:
 
 
 def required(cycle: Cycle) -> Required:
-    """Look at every pod once."""
+    """Look at every pod that matters once."""
     pod = cycle.pod
     found = Required(
         terms(pod, "podAffinity", REQUIRED), terms(pod, "podAntiAffinity", REQUIRED), Counter(), Counter(), Counter()
@@ -108,7 +108,11 @@ def required(cycle: Cycle) -> Required:
 
 
 def _pods(cycle: Cycle) -> Iterator[tuple[NodeInfo, dict]]:
-    return ((info, pod) for info in cycle.nodes.values() if info.node for pod in info.pods.values())
+    """Give the pods that matter: all to a pod that cares who is near it, to another those that care themselves."""
+    everybody = has_pod_affinity(cycle.pod)
+    for info in cycle.nodes.values():
+        for pod in (info.pods if everybody else info.with_affinity).values():
+            yield info, pod
 
 
 def inter_pod_affinity(cycle: Cycle, info: NodeInfo) -> Iterator[Reason]:
@@ -144,8 +148,6 @@ def preferred(cycle: Cycle) -> Counter[Domain]:
 
 
 def _wishes(pod: dict) -> Iterator[tuple[Term, int]]:
-    if not (pod["spec"].get("affinity") or {}).keys() & {"podAffinity", "podAntiAffinity"}:
-        return
     yield from ((term, 1) for term in terms(pod, "podAffinity", PREFERRED))
     yield from ((term, -1) for term in terms(pod, "podAntiAffinity", PREFERRED))
     yield from ((term, 1) for term in terms(pod, "podAffinity", REQUIRED))

@@ -13,6 +13,11 @@ from labkit.glassbox import objects
 from labkit.glassbox.pod_requests import amount, host_ports, requests
 
 
+def has_pod_affinity(pod: dict) -> bool:
+    """Tell whether the pod wants to be near other pods, or far from them."""
+    return bool((pod["spec"].get("affinity") or {}).keys() & {"podAffinity", "podAntiAffinity"})
+
+
 def priority(pod: dict) -> int:
     return pod["spec"].get("priority") or 0
 
@@ -24,6 +29,7 @@ class NodeInfo:
     node: dict = field(default_factory=dict)  # empty while only its pods are known
     pods: dict[str, dict] = field(default_factory=dict)  # by UID
     requested: Counter = field(default_factory=Counter)
+    with_affinity: dict[str, dict] = field(default_factory=dict)  # those that care which pods are near them
     scored: Counter = field(default_factory=Counter)  # requests with the defaults for those who ask for nothing
 
     def add(self, pod: dict) -> None:
@@ -31,9 +37,12 @@ class NodeInfo:
         self.requested.update(requests(pod))
         self.scored.update(requests(pod, defaults=True))
         self.pods[objects.uid(pod)] = pod
+        if has_pod_affinity(pod):
+            self.with_affinity[objects.uid(pod)] = pod
 
     def remove(self, uid: str) -> bool:
         """Take a pod off the books; tell whether it was there."""
+        self.with_affinity.pop(uid, None)
         pod = self.pods.pop(uid, None)
         if pod is None:
             return False
