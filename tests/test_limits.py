@@ -3,6 +3,7 @@
 import pytest
 
 from labkit.glassbox.kubelet import limits
+from tests.live import fresh_namespace, logs, make, pod
 from tests.test_runtime import in_machine
 
 LIMITED = """
@@ -17,6 +18,12 @@ LIMITED = """
         sandbox()
 """
 MIB = 2**20
+
+
+@pytest.fixture
+def namespace(cluster):
+    with fresh_namespace(cluster) as name:
+        yield name
 
 
 def test_limits_are_read_from_the_container():
@@ -74,3 +81,20 @@ def test_who_takes_too_much_memory_is_killed(bomb):
         print(end.exit_code, end.reason)
     """)
     assert told == "137 OOMKilled"
+
+
+BUSY = """
+import time
+started, used = time.monotonic(), time.process_time()
+while time.monotonic() < started + 4: pass
+print((time.process_time() - used) / (time.monotonic() - started))
+"""
+
+
+@pytest.mark.parametrize("millicores", [100, 300])
+def test_a_throttled_pod_gets_its_share_within_a_fifth(cluster, namespace, python_image, millicores):
+    busy = pod("busy", "", restartPolicy="Never")
+    busy["spec"]["containers"][0] |= {"image": f"python:{python_image}", "command": ["python", "-c", BUSY]}
+    busy["spec"]["containers"][0]["resources"] = {"limits": {"cpu": f"{millicores}m"}}
+    make(cluster, namespace, busy, until="jsonpath={.status.phase}=Succeeded")
+    assert float(logs(cluster, namespace, "busy")) == pytest.approx(millicores / 1000, rel=0.2)
