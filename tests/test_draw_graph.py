@@ -211,3 +211,11 @@ def test_files_and_variables_lead_to_secrets_and_config_maps_and_what_is_missing
         "  ├─ Secret bank · pin, immutable",
         "  └─ ConfigMap no · not seen",
     ]
+
+
+def test_a_long_name_is_shortened_in_the_picture_alone():
+    volume = Node("v", "PersistentVolume", "pvc-6e0f2a58-3c1d-4b7e-9f10-0a1b2c3d4e5f")
+    picture = boxes.draw(Graph((volume,)), "volumes")
+    assert ">PersistentVolume pvc-6e0…d4e5f<" in picture.svg
+    assert volume.title in picture.svg  # told to a screen reader
+    assert volume.title in str(picture)

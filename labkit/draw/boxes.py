@@ -16,6 +16,7 @@ KINDS = ("Deployment", "ReplicaSet", "Pod", "PersistentVolumeClaim", "Persistent
          "Service")  # fmt: skip
 
 HEIGHT, ROW, GAP = 46, 62, 54  # pixels: a box, from box to box below, between columns
+LONGEST = 30  # characters of a title; the text twin and the description have all of them
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +54,11 @@ def svg(graph: Graph, title: str, words: str) -> str:
 def colour_of(kind: str) -> str:
     """Return the colour that a kind has in every picture; those that are rarely drawn share one by their length."""
     return COLOURS[(KINDS.index(kind) if kind in KINDS else len(kind)) % len(COLOURS)]
+
+
+def shortened(title: str) -> str:
+    """Return a title that fits into a box: of a long one the beginning and the end, by which it is told from others."""
+    return title if len(title) <= LONGEST else f"{title[: LONGEST - 6]}…{title[-5:]}"
 
 
 def columns_of(graph: Graph) -> dict[str, int]:
@@ -96,11 +102,12 @@ class Box:
         """Draw it: many as a pile of three, what is gone with a broken line, a change with a badge."""
         pile = [8, 4] if self.node.count > 1 else []
         badge = f"{MARKS[self.node.change]} {self.node.change}" if self.node.change else ""
+        title = escape(shortened(self.node.title))
         return "".join(
             [
                 *(self._rectangle(shift) for shift in [*pile, 0]),
                 f"<rect x='{self.x:.0f}' y='{self.y:.0f}' width='5' height='{HEIGHT}' rx='2.5' fill='{colour}'/>",
-                f"<text class='name' x='{self.x + 16:.0f}' y='{self.y + 19:.0f}'>{escape(self.node.title)}</text>",
+                f"<text class='name' x='{self.x + 16:.0f}' y='{self.y + 19:.0f}'>{title}</text>",
                 f"<text class='quiet' x='{self.x + 16:.0f}' y='{self.y + 36:.0f}'>{escape(self.node.note)}</text>",
                 f"<text class='key' x='{self.x + self.width - 10:.0f}' y='{self.y + 19:.0f}' text-anchor='end'>"
                 f"{badge}</text>" * bool(badge),
@@ -133,7 +140,7 @@ _STYLE = (
 
 def _width(node: Node) -> float:
     badge = len(node.change) + 4 if node.change else 0
-    return max((len(node.title) + badge) * CHARACTER, len(node.note) * CHARACTER) + 30
+    return max((len(shortened(node.title)) + badge) * CHARACTER, len(node.note) * CHARACTER) + 30
 
 
 def _sentences(graph: Graph) -> Iterator[str]:
