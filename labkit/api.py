@@ -144,6 +144,16 @@ class Api:
         finally:
             response.close()
 
+    def logs(self, pod: str, namespace: str, seconds: float) -> Iterator[str]:
+        """Follow the log of a pod's only container, line by line, until it ends; for at most so long without a line."""
+        path = self.kind("pods").path(namespace, pod) + "/log"
+        response = self._send("GET", path, {"follow": "true"}, accept="*/*", timeout=seconds)
+        try:
+            for line in _lines(response):
+                yield line.decode(errors="replace")
+        finally:
+            response.close()
+
     def request(self, method: str, path: str, *, query: dict[str, str] | None = None, body: Any = None,
                 accept: str = "application/json", content_type: str = "application/json") -> Object:  # fmt: skip
         """Send one request and return the JSON answer."""
