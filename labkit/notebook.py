@@ -1,6 +1,6 @@
 """Notebooks as files: which there are, how cells are tagged, which parameters one declares.
 
-Tags that the kit knows: parameters, cleanup, raises-exception, solution, needs:nodes>=2, cluster-wide.
+Tags that the kit knows: parameters, cleanup, raises-exception, solution, needs:nodes>=2, each:node, cluster-wide.
 """
 
 import ast

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from labkit import normalise
+from labkit import nbval_plugin, normalise, regen
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -55,6 +55,31 @@ def test_a_changed_twin_fails(tmp_path, source, twin):
     assert "1 failed" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("tag", "now", "left_out"),
+    [
+        ("needs:nodes>=2", "skipped: it takes two nodes", True),
+        ("needs:nodes>=2", "one node", False),
+        ("each:node", "node1\nnode2\nnode3", True),
+        ("each:node", "node1\nnode3", False),
+        ("", "skipped: it takes two nodes", False),
+    ],
+)
+def test_a_step_that_depends_on_the_number_of_nodes_is_compared_where_it_can_be(tag, now, left_out):
+    new, stored = ([new_output("stream", text=text)] for text in (now, "node1\nnode2\n"))
+    assert nbval_plugin.of_other_nodes([tag], new, stored) is left_out
+
+
+def test_nbval_leaves_out_what_was_skipped(tmp_path):
+    path = tmp_path / "small.ipynb"
+    cell = new_code_cell(
+        "print('skipped: it takes two')", outputs=[new_output("stream", text="two")], execution_count=1
+    )
+    cell.metadata["tags"] = ["needs:nodes>=2"]
+    nbformat.write(new_notebook(cells=[cell]), path)
+    assert nbval(path).returncode == 0
+
+
 def test_nbval_applies_the_rules_on_both_sides(tmp_path):
     path = notebook_with(tmp_path, "'uid 11111111-2222-3333-4444-555555555555'",
                          **{"text/plain": "'uid 99999999-8888-7777-6666-555555555555'"})  # fmt: skip
@@ -76,6 +101,7 @@ def test_nbval_applies_the_rules_on_both_sides(tmp_path):
         ("https://127.0.0.1:40123", "https://127.0.0.1:6443"),
         ("pod-template-hash=6d4cf56db6", "pod-template-hash=7f9c8d5b44"),
         ("took 0.31 s", "took 12.9 s"),
+        ("0/1 nodes are available: 1 Insufficient memory.", "0/3 nodes are available: 3 Insufficient memory."),
     ],
 )
 def test_what_differs_between_runs_becomes_alike(one, other):
@@ -117,3 +143,22 @@ def test_the_courses_stored_outputs_are_those_of_a_new_cluster(tmp_path):
     finally:
         subprocess.run([sys.executable, "-m", "labkit", "down"], env={**os.environ, **environment}, check=False)
     assert done.returncode == 0, done.stdout[-8000:]
+
+
+def picture(width, text="web-5c9f6d7b8c-x2k4p", twin="one pod"):
+    data = {"image/svg+xml": f"<svg width='{width}'>{text}</svg>", "text/plain": twin}
+    return new_notebook(cells=[new_code_cell("draw()", outputs=[new_output("execute_result", data)])])
+
+
+@pytest.mark.parametrize(
+    ("new", "kept"),
+    [
+        (picture(462), True),
+        (picture(462, text="another word"), False),
+        (picture(462, twin="two pods"), False),
+    ],
+    ids=["figures", "words", "twin"],
+)
+def test_a_stored_picture_stays_when_nothing_but_figures_changed(new, kept):
+    regen.keep_pictures(picture(469), new)
+    assert ("469" in new.cells[0].outputs[0].data["image/svg+xml"]) is kept
