@@ -11,6 +11,8 @@ from typing import Any
 
 from labkit.errors import LabError, ParameterError
 
+LESSONS = Path("notebooks")
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -26,17 +28,21 @@ class Parameter:
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
-    """Return the notebooks named, and those of the folders named, in order; raises LabError when there are none."""
+    """Return the notebooks named, and those of the folders named, in order; raises LabError when there are none.
+
+    A number is a lesson of the folder notebooks/ here: 03.
+    """
     paths = list(paths)
     found: list[Path] = []
     for path in paths:
-        found += sorted(path.glob("[!.]*.ipynb")) if path.is_dir() else [path]
+        lessons = sorted(LESSONS.glob(f"{path}_*.ipynb")) if path.name.isdigit() and not path.exists() else []
+        found += sorted(path.glob("[!.]*.ipynb")) if path.is_dir() else lessons or [path]
     missing = [str(p) for p in found if not p.is_file()]
     if missing or not found:
         raise LabError(
             "no such notebook" if missing else "no notebooks there",
             value=", ".join(missing or map(str, paths)),
-            expected="files NAME.ipynb, or a folder of them",
+            expected="files NAME.ipynb, a folder of them, or the number of a lesson in notebooks/",
             next_step="labkit run notebooks",
         )
     return found

@@ -15,26 +15,26 @@ import nbformat
 
 from labkit import kernel, normalise, notebook
 from labkit.errors import LabError
-from labkit.run import CELL_SECONDS, RUN_SECONDS, Job, Progress, run_job
+from labkit.run import run_all, silent
+from labkit.worker import Job, Progress
 
 SVG = "image/svg+xml"
 
 
-def regen(paths: Iterable[Path], *, progress: Progress = lambda job, cell, of: None) -> dict[Path, bool]:
+def regen(paths: Iterable[Path], *, progress: Progress = silent) -> dict[Path, bool]:
     """Return which notebooks changed; raises LabError at the first that fails."""
     changed = {}
     with kernel.prepared() as environment, tempfile.TemporaryDirectory(prefix="labkit-regen-") as folder:
-        for path in notebook.find(paths):
-            out = Path(folder) / path.name
-            job = Job(str(path.absolute()), {}, str(out), CELL_SECONDS, RUN_SECONDS)
-            result = run_job(job, environment, progress)
+        found = notebook.find(paths)
+        jobs = [Job(str(path.absolute()), {}, str(Path(folder) / path.name)) for path in found]
+        for path, job, result in zip(found, jobs, run_all(jobs, environment, progress=progress), strict=True):
             if not result.passed:
                 raise LabError(
                     f"{path} failed, its stored outputs are left as they were",
                     value=f"cell {result.cell}: {result.failure}",
                     next_step=f"labkit run {path} --own-cluster --keep shows it",
                 )
-            changed[path] = store(path, out)
+            changed[path] = store(path, Path(job.out))
     return changed
 
 

@@ -1,129 +1,134 @@
-"""Run notebooks on a cluster with papermill: one process a run, time limits always, a page with the results.
+"""Run notebooks on clusters with papermill: one process a run, time limits always, a matrix of the results.
 
 Order: read what every notebook declares → fit the parameters (unknown or wrongly typed ones are refused before
-anything starts) → find the cluster → one worker process after another (labkit.run_one) → results.json and index.html.
+anything starts) → find the clusters → one worker process a run (labkit.worker), `parallel` of them at once →
+results.json after every run, results.csv and index.html at the end.
 
-A failed notebook does not stop the others. Ctrl-C ends the one that runs, after its cleanup cells, and skips the rest.
-
-Left out: several clusters in one call, runs side by side.
+A failed notebook does not stop the others, nor does a cluster that does not answer. Ctrl-C ends what runs, after its
+cleanup cells, and skips the rest; `again` then goes on with what has not passed yet. A notebook with a cell tagged
+`cluster-wide` has its cluster to itself while it runs.
 """
 
-import json
-import os
-import signal
-import subprocess
-import sys
+import hashlib
+import re
 import tempfile
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from labkit import __version__, kernel, notebook, results
 from labkit import cluster as clusters
-from labkit import kernel, notebook
-from labkit.errors import LabError
+from labkit.errors import LabError, ParameterError
+from labkit.worker import CELL_SECONDS, RUN_SECONDS, Job, Progress, Result, Worker
 
-CELL_SECONDS, RUN_SECONDS = 120.0, 1800.0
-GRACE_SECONDS = 150.0  # for a worker to clean up after its time is over, before it is killed
-
-
-@dataclass(frozen=True)
-class Job:
-    """One notebook to run: with which parameters, where to, within which limits."""
-
-    notebook: str
-    parameters: dict[str, Any]
-    out: str
-    cell_seconds: float = CELL_SECONDS
-    run_seconds: float = RUN_SECONDS
-    keep: bool = False
-
-    @property
-    def name(self) -> str:
-        """The notebook's name without its folder and suffix."""
-        return Path(self.notebook).stem
+SECRET = re.compile(r"(?i)password|passwd|secret|token|credential")
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a run ended: `failure` is empty when every cell ended well; seconds of wall-clock time."""
-
-    name: str
-    failure: str
-    seconds: float
-    cells: int
-    cell: int = -1
-
-    @property
-    def passed(self) -> bool:
-        """Tell whether every cell ended well."""
-        return not self.failure
+def silent(job: Job, cell: int, of: int) -> None:
+    """Show nothing of the progress."""
 
 
-Progress = Callable[[Job, int, int], None]  # called with the job, the cell begun and how many there are
+def plan(paths: Iterable[Path], *, where: Mapping[str, str], parameters: dict[str, Any], out: Path,
+         cell_seconds: float = CELL_SECONDS, run_seconds: float = RUN_SECONDS,
+         keep: bool = False) -> list[Job]:  # fmt: skip
+    """Make a job of each notebook on each cluster; raises ParameterError, LabError before anything has started.
 
-
-def plan(paths: Iterable[Path], *, cluster: str, parameters: dict[str, Any], out: Path, cell_seconds: float,
-         run_seconds: float, keep: bool) -> list[Job]:  # fmt: skip
-    """Make a job of each notebook; raises ParameterError, LabError before anything has started."""
+    where  the clusters' names as the user gave them, and what a notebook's parameter `cluster` must be for each
+    """
+    _refuse_secrets(parameters)
+    found = [(path, notebook.read(path)) for path in notebook.find(paths)]
+    _refuse_twins([path.name for path, _ in found], "two notebooks")
+    folders = {name: out / _plain(name) if len(where) > 1 else out for name in where}
+    _refuse_twins([str(folder) for folder in folders.values() if folder != out], "two clusters")
     jobs = []
-    cluster = clusters.from_anywhere(cluster)
-    for path in notebook.find(paths):
-        declared = notebook.parameters(notebook.read(path))
-        is_other = "cluster" in declared and declared["cluster"].default != cluster
-        given = {**parameters, **({"cluster": cluster} if is_other else {})}
-        fitted = notebook.fit(given, declared, path.name)
-        jobs.append(
-            Job(str(path.absolute()), fitted, str((out / path.name).absolute()), cell_seconds, run_seconds, keep)
-        )
+    for name, address in where.items():
+        for path, nb in found:
+            fitted = _fitted(nb, path, clusters.from_anywhere(address), parameters)
+            job = Job(str(path.absolute()), fitted, str((folders[name] / path.name).absolute()), cell_seconds,
+                      run_seconds, keep, name, bool(notebook.tagged(nb, "cluster-wide")))  # fmt: skip
+            jobs.append(replace(job, fingerprint=fingerprint(path.read_bytes(), fitted)))
     return jobs
 
 
-def run(paths: Iterable[Path], *, cluster: str = clusters.DEFAULT, parameters: dict[str, Any] | None = None,
-        out: Path = Path("out"), cell_seconds: float = CELL_SECONDS, run_seconds: float = RUN_SECONDS,
-        keep: bool = False, progress: Progress = lambda job, cell, of: None) -> list[Result]:  # fmt: skip
-    """Run the notebooks, leave them, their HTML, results.json and index.html in `out`, and return how they ended."""
+def run(jobs: Sequence[Job], *, where: Mapping[str, str], out: Path, again: bool = False, parallel: int = 1,
+        progress: Progress = silent, done: Callable[[Result], None] = lambda result: None) -> list[Result]:  # fmt: skip
+    """Run what was planned and return how it ended, in the order of the plan.
+
+    Leaves the executed notebooks, their HTML, results.json, results.csv and index.html in `out`. With `again`, what has
+    passed there before, and has not changed since, is not run again.
+    """
     from labkit.report import write_index
 
-    jobs = plan(paths, cluster=cluster, parameters=parameters or {}, out=out, cell_seconds=cell_seconds,
-                run_seconds=run_seconds, keep=keep)  # fmt: skip
-    clusters.connect(cluster)  # starts it now, not inside the first notebook's time
-    make_folder(out)
-    results: list[Result] = []
+    facts, absent = find_clusters(where)
+    if len(absent) == len(where):
+        raise next(iter(absent.values()))
+    for folder in dict.fromkeys([out, *(Path(job.out).parent for job in jobs)]):
+        make_folder(folder)
+    report = results.Report(jobs, facts, results.passed_before(out, jobs) if again else [])
+    for job in jobs:
+        if job.cluster in absent:
+            report.add(Result(job.name, str(absent[job.cluster].what), 0.0, 0, cluster=job.cluster))
+            done(report.results[-1])
     with kernel.prepared() as environment:
-        for job in jobs:
-            result = run_job(job, environment, progress)
-            results.append(result)
-            if result.failure.startswith("interrupted"):
-                break
-    (out / "results.json").write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n")
-    write_index(out, results, cluster)
-    return results
+        for result in run_all(report.missing(), environment, parallel=parallel, progress=progress):
+            report.add(result)
+            results.write_json(out, report)
+            done(result)
+    results.write_csv(out, report)
+    results.write_json(out, report)
+    write_index(out, report)
+    return report.in_order()
 
 
-def run_job(job: Job, environment: dict[str, str], progress: Progress) -> Result:
-    """Run one notebook in a process of its own, in the notebook's folder as JupyterLab does."""
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="labkit-run-") as folder:
-        order = Path(folder) / "job.json"
-        order.write_text(json.dumps(asdict(job)))
-        errors = Path(folder) / "errors.txt"
-        with errors.open("w") as sink:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "labkit.run_one", str(order)],
-                cwd=Path(job.notebook).parent,
-                env={"LABKIT_WORK": str(Path(job.out).parent), **environment},
-                stdout=subprocess.PIPE,
-                stderr=sink,
-                text=True,
-                start_new_session=True,
-            )
-            last = _follow(worker, job, progress)
-        seconds = round(time.monotonic() - begun, 1)
-        if "failure" not in last:
-            last = {**last, "failure": _death(worker.returncode, errors.read_text())}
-    return Result(job.name, last["failure"], seconds, last.get("of", 0), last.get("cell", -1))
+def run_all(jobs: Sequence[Job], environment: dict[str, str], *, parallel: int = 1,
+            progress: Progress = silent) -> Iterator[Result]:  # fmt: skip
+    """Run the jobs, `parallel` at once, and yield how each ended; after Ctrl-C those that ran, and no more."""
+    waiting, running = list(jobs), dict[Future[Result], Worker]()
+    with ThreadPoolExecutor(parallel) as pool:
+        try:
+            while waiting or running:
+                while len(running) < parallel and (job := next_job(waiting, [w.job for w in running.values()])):
+                    waiting.remove(job)
+                    worker = Worker(job, environment)
+                    running[pool.submit(worker.run, progress)] = worker
+                try:
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                except KeyboardInterrupt:
+                    waiting.clear()
+                    _interrupt(running.values())
+                    continue
+                for future in ended:
+                    del running[future]
+                    yield future.result()
+        finally:
+            _interrupt(running.values())  # left early: the pool waits until they have cleaned up
+
+
+def next_job(waiting: Sequence[Job], running: Collection[Job]) -> Job | None:
+    """Return the first job that may start beside those that run; None when all must wait."""
+    for job in waiting:
+        beside = [other for other in running if other.cluster == job.cluster]
+        if not beside or not (job.alone or any(other.alone for other in beside)):
+            return job
+    return None
+
+
+def find_clusters(where: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], dict[str, LabError]]:
+    """Start the clusters that the kit may start, and ask each for its facts; return those, and why some are absent."""
+    facts, absent = dict[str, dict[str, Any]](), dict[str, LabError]()
+    for name, address in where.items():
+        try:
+            facts[name] = results.cluster_facts(clusters.connect(address), address)
+        except LabError as error:
+            absent[name] = error
+    return facts, absent
+
+
+def fingerprint(content: bytes, parameters: dict[str, Any]) -> str:
+    """Tell one run's making from another's: the notebook, its parameters, the kit."""
+    return hashlib.sha256(content + repr((sorted(parameters.items()), __version__)).encode()).hexdigest()[:16]
 
 
 def make_folder(out: Path) -> None:
@@ -138,64 +143,30 @@ def make_folder(out: Path) -> None:
         ) from None
 
 
-def _follow(worker: subprocess.Popen[str], job: Job, progress: Progress) -> dict[str, Any]:
-    """Read the worker's lines until it ends; stop it when its time is over or at Ctrl-C. Return what it said last."""
-    facts: dict[str, Any] = {}
-    alarm = _Alarm(worker, job.run_seconds + GRACE_SECONDS)
-    try:
-        with alarm:
-            for line in worker.stdout or ():
-                facts.update(_read(line))
-                if "failure" not in facts and "cell" in facts:
-                    progress(job, facts["cell"], facts["of"])
-            worker.wait()
-    except KeyboardInterrupt:
-        facts["failure"] = "interrupted"
-        worker.send_signal(signal.SIGINT)
-        _wait_or_kill(worker, GRACE_SECONDS)
-    finally:
-        _kill_group(worker)  # a kernel ends by itself, a second after its parent
-    return facts
+def _fitted(nb: Any, path: Path, cluster: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    declared = notebook.parameters(nb)
+    is_other = "cluster" in declared and declared["cluster"].default != cluster
+    return notebook.fit({**parameters, **({"cluster": cluster} if is_other else {})}, declared, path.name)
 
 
-class _Alarm:
-    """Kills a worker that does not end by itself: the last resort behind the worker's own limits."""
-
-    def __init__(self, worker: subprocess.Popen[str], seconds: float) -> None:
-        import threading
-
-        self._timer = threading.Timer(seconds, _kill_group, [worker])
-
-    def __enter__(self) -> None:
-        self._timer.daemon = True
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+def _refuse_secrets(parameters: Iterable[str]) -> None:
+    if named := sorted(filter(SECRET.search, parameters)):
+        raise ParameterError(
+            f"{', '.join(named)} looks like a secret, and parameters are stored in the executed notebook",
+            next_step="give it in the environment, and read it there: os.environ",
+        )
 
 
-def _wait_or_kill(worker: subprocess.Popen[str], seconds: float) -> None:
-    try:
-        worker.wait(seconds)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        _kill_group(worker)
-        worker.wait()
+def _refuse_twins(names: list[str], what: str) -> None:
+    if twins := sorted({name for name in names if names.count(name) > 1}):
+        raise LabError(f"{what} would leave their results in one place", value=", ".join(twins))
 
 
-def _kill_group(worker: subprocess.Popen[str]) -> None:
-    try:
-        os.killpg(worker.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+def _plain(cluster: str) -> str:
+    """Return a cluster's name as the name of a folder."""
+    return re.sub(r"[^\w.-]+", "_", cluster).strip("._") or "cluster"
 
 
-def _read(line: str) -> dict[str, Any]:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return {}  # a library's own word on standard output
-
-
-def _death(code: int | None, errors: str) -> str:
-    last = (errors.strip().splitlines() or ["no message"])[-1]
-    return f"the run's process ended with {code}: {last}"
+def _interrupt(workers: Iterable[Worker]) -> None:
+    for worker in workers:
+        worker.interrupt()

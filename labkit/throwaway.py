@@ -25,14 +25,14 @@ RELOADED = "reloaded the encryption configuration"  # the API server's log says 
 
 
 @contextmanager
-def own_cluster() -> Iterator[str]:
+def own_cluster(nodes: int | None = None) -> Iterator[str]:
     """Start an embedded cluster that nobody else sees; give its name, as a notebook's parameter `cluster` takes it."""
     provider = providers.find("glassbox")
     before = os.environ.get("LABKIT_HOME")
     with tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True) as home:
         os.environ["LABKIT_HOME"] = home
         try:
-            provider.start(DEFAULT_NAME)
+            provider.start(DEFAULT_NAME, nodes=nodes)
             yield DEFAULT
         finally:
             provider.stop(DEFAULT_NAME)
