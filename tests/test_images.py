@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.glassbox.kubelet import images, interpreters, rootfs
+from labkit.glassbox.kubelet import env, images, interpreters, rootfs
 from labkit.glassbox.kubelet.images import ImageError, Images, canonical
 from labkit.glassbox.kubelet.interpreters import Interpreter
 
@@ -136,3 +136,8 @@ def test_a_link_of_the_plan_never_leads_out_of_the_root(catalogue):
         for kind, target, _, _ in plan:
             assert target.startswith("/"), (kind, target)
             assert ".." not in target
+
+
+def test_labels_as_a_file_are_quoted_as_go_quotes():
+    pod = {"metadata": {"annotations": {"b": 'say "hi"\n', "a": "ñ"}}, "spec": {}}
+    assert env.field_value(pod, "metadata.annotations", {}) == 'a="ñ"\nb="say \\"hi\\"\\n"'

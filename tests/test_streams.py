@@ -200,6 +200,12 @@ def test_a_debugger_sees_the_processes_of_its_target(cluster, namespace):
     assert field(cluster, namespace, "box", ".status.containerStatuses[*].restartCount") == "0 0"
 
 
+def test_ps_shows_every_process_of_the_container_as_busyboxs_does(execute):
+    header, *lines = execute("box", "-c", "c0", "--", "ps").stdout.splitlines()
+    assert header.split() == ["PID", "USER", "TIME", "COMMAND"]
+    assert any(line.split()[0] == "1" and "httpd" in line for line in lines)
+
+
 # cp
 
 

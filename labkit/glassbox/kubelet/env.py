@@ -7,6 +7,7 @@ Upstream: pkg/kubelet/kubelet_pods.go (makeEnvironmentVariables), third_party/fo
 """
 
 import base64
+import json
 import re
 from collections.abc import Callable, Mapping
 
@@ -117,7 +118,7 @@ def field_value(pod: dict, path: str, facts: Mapping[str, str]) -> str:
         return (pod["metadata"].get(match[1]) or {}).get(match[2], "")
     if path in ("metadata.labels", "metadata.annotations"):
         held = pod["metadata"].get(path.partition(".")[2]) or {}
-        return "\n".join(f'{key}="{value}"' for key, value in sorted(held.items()))
+        return "\n".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in sorted(held.items()))
     section, _, name = path.partition(".")
     value = (pod.get(section) or {}).get(name)
     if section not in ("metadata", "spec") or value is None:
