@@ -9,6 +9,7 @@ Reads: any resource that the cluster serves, found by discovery. Writes: only wh
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,23 +127,20 @@ class Api:
             if failure.code != 404:
                 raise
 
-    def watch(self, resource: str, namespace: str | None, *, since: str, seconds: float, **selectors: str) -> Iterator:
-        """Yield (type, object) as changes come, for at most so many seconds; the end of the stream ends the loop."""
+    def scale(self, resource: str, name: str, namespace: str, replicas: int) -> None:
+        """Ask for so many replicas, as kubectl scale does."""
+        body, kind = {"spec": {"replicas": replicas}}, "application/merge-patch+json"
+        self.request("PATCH", self.kind(resource).path(namespace, name) + "/scale", body=body, content_type=kind)
+
+    def watch(self, resource: str, namespace: str | None, *, since: str, seconds: float, **selectors: str) -> "Stream":
+        """Return the stream of changes from now on, for at most so many seconds."""
         query = _selectors(selectors) | {
             "watch": "true",
             "resourceVersion": since,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(max(1, round(seconds))),
         }
-        response = self._send("GET", self.kind(resource).path(namespace), query, timeout=seconds + 5)
-        try:
-            for line in _lines(response):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise ApiFailure(event["object"])
-                yield event["type"], event["object"]
-        finally:
-            response.close()
+        return Stream(self._send("GET", self.kind(resource).path(namespace), query, timeout=seconds + 5))
 
     def logs(self, pod: str, namespace: str, seconds: float) -> Iterator[str]:
         """Follow the log of a pod's only container, line by line, until it ends; for at most so long without a line."""
@@ -176,6 +174,28 @@ class Api:
         if response.status >= 400:
             raise _refusal(response)
         return response
+
+
+class Stream:
+    """A watch that is open: yields (type, object) as changes come; its end, whoever brings it, ends the loop."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[tuple[str, Object]]:
+        try:
+            for line in _lines(self._response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ApiFailure(event["object"])
+                yield event["type"], event["object"]
+        finally:
+            self._response.close()
+
+    def end(self) -> None:
+        """End the loop that another thread waits in."""
+        with suppress(OSError, RuntimeError, ValueError):  # it has ended meanwhile
+            self._response.shutdown()
 
 
 def kinds_of(discovery: Object) -> list[Kind]:

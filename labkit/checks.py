@@ -59,6 +59,11 @@ class Grader:
             self._was_right.add(number)
         return Verdict(number, exercise.title, state, findings, hints(exercise, findings, state))
 
+    def titles(self) -> dict[str, str]:
+        """Return the lesson's exercises, each with its title."""
+        exercises = rubric.load(rubric.find(self.lesson, self.rubrics)).exercises
+        return {number: exercise.title for number, exercise in sorted(exercises.items())}
+
     def look(self, item: Item, answer: object = None) -> Finding:
         """Look at one item; what keeps us from looking is a finding too."""
         item = fill_in(item, self.namespace)

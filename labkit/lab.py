@@ -10,7 +10,7 @@ import re
 import shlex
 import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labkit import cluster as clusters
 from labkit import throwaway
@@ -21,6 +21,14 @@ from labkit.errors import ApiFailure, ClusterError, ParameterError
 from labkit.predict import Predictions
 from labkit.say import say, warn
 from labkit.wait import Target, Waiter, parse_condition
+
+if TYPE_CHECKING:
+    from labkit.widgets.checks import CheckPanel
+    from labkit.widgets.live import LiveView
+    from labkit.widgets.panel import ComponentPanel
+    from labkit.widgets.shown import Shown
+
+    Shows = TypeVar("Shows", bound=Shown)
 
 OWNER = "app.kubernetes.io/managed-by"
 LESSON, STUDENT, PART_OF = "labkit.dev/lesson", "labkit.dev/student", "labkit.dev/part-of"
@@ -49,6 +57,8 @@ class Lab:
         self._waiter = Waiter(self.api, self.namespace)
         self._predictions = Predictions(lesson, student, _work_dir())
         self._grader = Grader(self.api, self.namespace, lesson)
+        self._shown: dict[str, Shown] = {}
+        self._answers: dict[str, object] = {}
         self._own: throwaway.OwnCluster | None = None
         self.draw = Draw(self.api, self.namespace)
 
@@ -82,7 +92,40 @@ class Lab:
 
     def check(self, number: str, *, answer: object = None) -> Verdict:
         """Look at the cluster (or at the answer given) and say how exercise `number` stands."""
+        self._answers[number] = answer
         return self._grader.check(number, answer=answer)
+
+    def live(self) -> "LiveView":
+        """Show the namespace as it is at every moment: pods by node, events; scale and kill there by a click."""
+        from labkit.widgets.live import LiveView
+
+        return self._show("live", LiveView(self.api, self.namespace))
+
+    def panel(self) -> "ComponentPanel":
+        """Show the cluster's components, to stop and start them; raises ClusterError where nobody may.
+
+        Ask lab.can("stop-components") first.
+        """
+        from labkit.widgets.panel import ComponentPanel
+
+        self.cluster.provider.components(self.cluster.name)
+        return self._show("panel", ComponentPanel(self.cluster))
+
+    def check_panel(self) -> "CheckPanel":
+        """Show all exercises of the lesson, with buttons to check them and a bar of how many pass."""
+        from labkit.widgets.checks import CheckPanel
+
+        def check(number: str) -> Verdict:
+            return self._grader.check(number, answer=self._answers.get(number))
+
+        return self._show("checks", CheckPanel(self.api, self.namespace, self._grader.titles(), check))
+
+    def _show(self, what: str, shown: "Shows") -> "Shows":
+        """Keep one of each kind alive: a cell that is run again ends what it showed before."""
+        if before := self._shown.pop(what, None):
+            before.close()
+        self._shown[what] = shown
+        return shown
 
     def make_namespace(self, suffix: str) -> str:
         """Make a second namespace, "<namespace>-<suffix>", empty; cleanup removes it too. Return its name."""
@@ -107,6 +150,8 @@ class Lab:
 
     def cleanup(self) -> None:
         """Remove the lesson's namespaces and all that is in them, and wait until they are gone; and its own cluster."""
+        for shown in self._shown.values():
+            shown.close()
         if self._own:
             self._own.remove()
         names = [self.namespace] if self._owned else []

@@ -11,8 +11,8 @@ from typing import Any
 
 from labkit.normalise import RULES
 
-# Drawn anew at every run, in figures that may differ by a pixel; what they say stands in text/plain.
-NOT_COMPARED = ("image/svg+xml", "text/html")
+# Drawn anew at every run, in figures that may differ by a pixel or with a widget's id; text/plain says the same.
+NOT_COMPARED = ("image/svg+xml", "text/html", "application/vnd.jupyter.widget-view+json")
 
 
 def pytest_configure(config: Any) -> None:

@@ -22,6 +22,13 @@ GRAPH = """
 from labkit.draw import boxes, graph
 boxes.draw(graph.Graph((graph.Node("1", "Pod", "pet", "Running"),)), "who owns whom")
 """
+WIDGET = """
+import ipywidgets
+from labkit.widgets.shown import Shown
+shown = Shown()
+shown.box, shown.line = ipywidgets.HTML("a view"), "a view of lab-02"
+shown
+"""
 GRAPH_TWIN = "who owns whom (1 object)\n  Pod pet · Running"
 TWIN = "pods × labels (1 objects)\n       app\n       web\n  web  ●"
 
@@ -47,7 +54,16 @@ def test_a_picture_is_compared_by_its_twin_alone(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize(("source", "twin"), [(PICTURE, TWIN.replace("●", "·")), (GRAPH, GRAPH_TWIN + ", ready")])
+def test_a_widget_is_compared_by_its_line_alone(tmp_path):
+    path = notebook_with(tmp_path, WIDGET, **{"text/plain": "a view of lab-02"})
+    done = nbval(path)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "twin"),
+    [(PICTURE, TWIN.replace("●", "·")), (GRAPH, GRAPH_TWIN + ", ready"), (WIDGET, "a view of lab-03")],
+)
 def test_a_changed_twin_fails(tmp_path, source, twin):
     path = notebook_with(tmp_path, source, **{"text/plain": twin, "image/svg+xml": "<svg/>"})
     done = nbval(path)

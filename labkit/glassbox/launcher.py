@@ -166,6 +166,11 @@ def status(name: str) -> dict[str, Any] | None:
     return {**answer, "pid": first, "port": port, "nodes": readiness.nodes(files, port), "host_ports": ports}
 
 
+def components(name: str) -> dict[str, str]:
+    """Return each component's state; asks the supervisor alone, so it answers without an API server too."""
+    return {each["name"]: each["state"] for each in _ask(cluster.layout(name), {"do": "status"})["components"]}
+
+
 def change(name: str, verb: str, component: str) -> str:
     """Stop, start or restart one component; return its state then."""
     return str(_ask(cluster.layout(name), {"do": verb, "component": component})["state"])

@@ -29,6 +29,12 @@ class Provider(Protocol):
     def capabilities(self, cluster: str) -> frozenset[str]:
         """Name what a lesson may do here beyond the plain API, e.g. "stop-components"."""
 
+    def components(self, cluster: str) -> dict[str, str]:
+        """Return each component's state, where the cluster can "stop-components"; raises ClusterError elsewhere."""
+
+    def change(self, cluster: str, verb: str, component: str) -> str:
+        """Stop, start or restart a component; return its state then; raises ClusterError where nobody may."""
+
     def run_on(self, cluster: str, node: str, command: list[str]) -> str:
         """Run a command in a node's network and return what it says; raises ClusterError where nobody may."""
 

@@ -49,6 +49,15 @@ class GlassboxProvider:
         """Name what a lesson may do here."""
         return CAPABILITIES
 
+    def components(self, cluster: str) -> dict[str, str]:
+        """Return each component's state, as its supervisor knows it."""
+        with _own_errors():
+            return launcher.components(cluster)
+
+    def change(self, cluster: str, verb: str, component: str) -> str:
+        """Stop, start or restart a component; return its state then."""
+        return change(cluster, verb, component)
+
     def run_on(self, cluster: str, node: str, command: list[str]) -> str:
         """Run a command in a node's network, as its root."""
         with _own_errors():

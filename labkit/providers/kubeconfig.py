@@ -62,11 +62,25 @@ class KubeconfigProvider:
         """Promise nothing beyond the API."""
         return frozenset()
 
+    def components(self, cluster: str) -> dict[str, str]:
+        """Refuse: the kit cannot see the processes of a cluster that is not its own."""
+        raise _not_ours()
+
+    def change(self, cluster: str, verb: str, component: str) -> str:
+        """Refuse, for the same reason."""
+        raise _not_ours()
+
     def run_on(self, cluster: str, node: str, command: list[str]) -> str:
         """Refuse: the kit has no way into nodes that are not its own."""
         raise ClusterError(
             f"the kit cannot run a command on node {node}", next_step="log in to the node and run it there"
         )
+
+
+def _not_ours() -> ClusterError:
+    return ClusterError(
+        "the components of this cluster are not the kit's to stop", next_step="use the embedded one: cluster='glassbox'"
+    )
 
 
 def contexts_of(file: Path) -> list[str]:
