@@ -30,6 +30,7 @@ class Replay:
     def __init__(self, url: str, credentials: dict[str, dict], pool: urllib3.PoolManager):
         self.url, self.credentials, self.pool = url, credentials, pool
         self.values: dict[str, str] = {}
+        self.made: list[str] = []  # paths of what was created
 
     def difference(self, exchange: dict) -> str | None:
         """Send one request and return the first difference of the answer, or None."""
@@ -55,6 +56,8 @@ class Replay:
     def once(self, exchange: dict) -> str | None:
         request, expected = exchange["request"], exchange["response"]
         answer = self.send(request)
+        if answer.status == 201 and isinstance(request["body"], dict):
+            self.made.append(f"{request['path']}/{(request['body'].get('metadata') or {}).get('name', '')}")
         if answer.status != expected["status"]:
             return f"status: {answer.status} instead of {expected['status']} {answer.data[:300]!r}"
         bound = dict(self.values)
@@ -62,6 +65,12 @@ class Replay:
         if not differences or not exchange.get("poll"):
             self.values = bound
         return differences[0] if differences else None
+
+    def clean_up(self) -> None:
+        """Delete the roles and bindings of the whole cluster that were made, as the recorder did: others see them."""
+        everywhere = [path for path in self.made if "/rbac.authorization.k8s.io/v1/clusterrole" in path]
+        for path in everywhere:
+            self.send({"method": "DELETE", "path": path, "headers": {}, "body": None})
 
     def send(self, request: dict):
         headers = dict(request["headers"])

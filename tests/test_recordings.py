@@ -49,6 +49,7 @@ def differences(cluster, path: Path) -> dict[str, str]:
             credentials[who] = {"Authorization": f"Bearer {token}"}
         if who in credentials and (difference := replay.difference(exchange)):
             found[exchange["name"]] = difference
+    replay.clean_up()
     return found
 
 

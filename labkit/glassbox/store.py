@@ -18,7 +18,7 @@ Invariants:
 - Only what lies in the file is sealed (encryption at rest): `at_rest` is asked on the way in and out. A sealed value is
   a BLOB. Who seals a key anew seals its older revisions too; `erase_traces` leaves no copy in free space or the log.
 
-Left out: transactions over several keys, and history across processes; no part of the API server needs them.
+Left out: transactions over several keys for requests, and history across processes; nobody needs them.
 
 Upstream: etcd server/storage/mvcc, staging/src/k8s.io/apiserver/pkg/storage/etcd3/store.go
 """
@@ -26,7 +26,8 @@ Upstream: etcd server/storage/mvcc, staging/src/k8s.io/apiserver/pkg/storage/etc
 import logging
 import sqlite3
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -207,6 +208,13 @@ class Store:
         self._remember(row)
         self._tell(Change(row, current.value if current else None))
         return row
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what is appended meanwhile at once, for a start with many rows. Whoever fails in it must end."""
+        self.db.execute("BEGIN")
+        yield
+        self.db.execute("COMMIT")
 
     # --- at rest
 

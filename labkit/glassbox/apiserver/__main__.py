@@ -22,6 +22,7 @@ import uvloop
 from aiohttp import web
 
 from labkit.glassbox.apiserver import auth, housekeeping
+from labkit.glassbox.apiserver.authorization import Authorizer, bootstrap
 from labkit.glassbox.apiserver.encryption import UNENCRYPTED
 from labkit.glassbox.apiserver.encryption_config import ConfigurationError, Watched
 from labkit.glassbox.apiserver.request import Api, KubeletAccess
@@ -82,7 +83,10 @@ async def serve(options: argparse.Namespace) -> None:
     store = Store(options.data_dir / "store.db", clock, encryption.read() or UNENCRYPTED)
     key = SigningKey(options.service_account_signing_key_file)
     tokens = TokenAuthenticator(auth.TokenFile(options.token_auth_file), key, store, clock)
-    api = Api(store, clock, tokens, kubelets, options.service_cluster_ip_range, options.advertise_address)
+    api = Api(
+        store, clock, tokens, Authorizer(store), kubelets, options.service_cluster_ip_range, options.advertise_address
+    )
+    bootstrap.reconcile(store, clock)
     housekeeping.first_objects(api)
     server = Server(api, LastUse(options.data_dir, api.clock))
     runner = web.ServerRunner(web.Server(server, **HTTP))

@@ -1,13 +1,12 @@
-"""Who asks, and may they: the first two filters of every request.
+"""Who asks: the first filter of every request. Whether they may is the next one's matter (authorization/).
 
-A bearer token is looked up in the token file (token,user,uid,"group,group"); a client certificate signed by the
-client CA speaks for its common name, its organisations are groups. No credential is system:anonymous. Service accounts'
+A client certificate signed by the client CA speaks for its common name, its organisations are groups. A bearer token is
+looked up in the token file (token,user,uid,"group,group"). No credential is system:anonymous. Service accounts'
 tokens: token_authenticator.py.
 
-Invariants: a wrong token is 401, never anonymous; a request without rights learns nothing but that it has none.
-Left out: RBAC. Members of system:masters may do everything, everybody may read what says whether the server lives.
+Invariants: a wrong token is 401, never anonymous; who shows a certificate is believed, whatever token comes with it.
 
-Upstream: staging/src/k8s.io/apiserver/pkg/authentication, …/pkg/endpoints/filters/{authentication,authorization}.go
+Upstream: staging/src/k8s.io/apiserver/pkg/authentication, …/pkg/endpoints/filters/authentication.go
 """
 
 from __future__ import annotations
@@ -19,14 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from labkit.glassbox import errors
-from labkit.glassbox.apiserver.routes import Route
 from labkit.glassbox.tokens import BadToken
 
 MASTERS = "system:masters"
-PUBLIC = ("/livez", "/readyz", "/healthz", "/version", "/version/")
-DISCOVERY = ("/api", "/apis", "/openapi/")  # system:discovery: any authenticated user
-ACCOUNTS, ISSUER_PAGES = "system:serviceaccounts", ("/.well-known/openid-configuration", "/openid/v1/jwks")
-FOR_ALL = ("selfsubjectreviews",)  # system:basic-user
+ANYBODY = "system:authenticated"
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,7 @@ class User:
 
 
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
+ITSELF = User("system:apiserver", groups=(MASTERS, ANYBODY))  # the API server, to itself
 
 
 def read_tokens(path: Path | None) -> dict[str, User]:
@@ -50,7 +46,7 @@ def read_tokens(path: Path | None) -> dict[str, User]:
     with path.open(newline="") as file:
         for token, name, uid, *rest in csv.reader(file):
             groups = tuple(group.strip() for group in rest[0].split(",")) if rest else ()
-            users[token] = User(name, uid, (*filter(None, groups), "system:authenticated"))
+            users[token] = User(name, uid, (*filter(None, groups), ANYBODY))
     return users
 
 
@@ -85,34 +81,4 @@ def _user_of(certificate: Mapping[str, Any]) -> User:
     names = [pair for group in certificate.get("subject", ()) for pair in group]
     name = next((value for key, value in names if key == "commonName"), "")
     groups = tuple(value for key, value in names if key == "organizationName")
-    return User(name, groups=(*groups, "system:authenticated"))
-
-
-def authorize(user: User, method: str, path: str, route: Route | None) -> None:
-    """Raise ApiError 403 unless the user may do this."""
-    if MASTERS in user.groups:
-        return
-    if route is not None:
-        if route.plural in FOR_ALL and route.verb == "create" and user is not ANONYMOUS:
-            return
-        raise _forbidden_resource(user, route)
-    if path in PUBLIC or path.startswith(("/livez/", "/readyz/", "/healthz/")):
-        return
-    if user is not ANONYMOUS and path.startswith(DISCOVERY):
-        return
-    if ACCOUNTS in user.groups and path.rstrip("/") in ISSUER_PAGES:
-        return
-    raise errors.ApiError(
-        403, "Forbidden", f'forbidden: User "{user.name}" cannot {_path_verb(method)} path "{path}"', {}
-    )
-
-
-def _path_verb(method: str) -> str:
-    return method.lower()
-
-
-def _forbidden_resource(user: User, route: Route) -> errors.ApiError:
-    what = f"{route.plural}/{route.subresource}" if route.subresource else route.plural
-    where = f'in the namespace "{route.namespace}"' if route.namespace else "at the cluster scope"
-    why = f'User "{user.name}" cannot {route.verb} resource "{what}" in API group "{route.group}" {where}'
-    return errors.forbidden(route.plural, route.name, why, route.group)
+    return User(name, groups=(*groups, ANYBODY))

@@ -19,6 +19,7 @@ from labkit.glassbox.resources import Resource, hpa_v1
 CORE, APPS, EVENTS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1.", "io.k8s.api.events.v1."
 BATCH, SCALING, SCALING_V1 = "io.k8s.api.batch.v1.", "io.k8s.api.autoscaling.v2.", "io.k8s.api.autoscaling.v1."
 DISCOVERY, NETWORKING = "io.k8s.api.discovery.v1.", "io.k8s.api.networking.v1."
+RBAC = "io.k8s.api.rbac.v1."
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 READABLE = 0o644
 
@@ -145,6 +146,12 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
     SCALING + "HorizontalPodAutoscalerCondition": {"lastTransitionTime": None},
     SCALING + "HorizontalPodAutoscalerStatus": {"desiredReplicas": 0, "currentMetrics": None},
     SCALING_V1 + "HorizontalPodAutoscalerStatus": {"currentReplicas": 0, "desiredReplicas": 0},
+    RBAC + "Role": {"rules": None},
+    RBAC + "ClusterRole": {"rules": None},
+    RBAC + "RoleBinding": {"roleRef": {}},
+    RBAC + "ClusterRoleBinding": {"roleRef": {}},
+    RBAC + "RoleRef": {"apiGroup": "", "kind": "", "name": ""},
+    RBAC + "Subject": {"kind": "", "name": ""},
     DISCOVERY + "EndpointSlice": {"endpoints": None, "ports": None},
     DISCOVERY + "Endpoint": {"conditions": {}},
     META + "Condition": {"lastTransitionTime": None, "reason": "", "message": ""},

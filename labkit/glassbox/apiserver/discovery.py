@@ -23,11 +23,11 @@ import orjson
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import schema
-from labkit.glassbox.apiserver.auth import ISSUER_PAGES
 from labkit.glassbox.apiserver.negotiation import encode, negotiate
 from labkit.glassbox.resources import REGISTRY, SUBRESOURCES, Resource
 from labkit.glassbox.tokens import ALGORITHM, ISSUER, SigningKey
 
+ISSUER_PAGES = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
 VERSION = {
     "major": "1",

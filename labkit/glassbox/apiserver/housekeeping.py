@@ -16,6 +16,7 @@ import sqlite3
 import orjson
 
 from labkit.glassbox.apiserver.admission import SYSTEM_NAMESPACES
+from labkit.glassbox.apiserver.auth import ITSELF
 from labkit.glassbox.apiserver.handlers import handle
 from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.request import Api, Request
@@ -66,7 +67,7 @@ def _make(plural: str, obj: dict, api: Api) -> None:
     if api.store.get(key(resource, namespace, obj["metadata"]["name"])) is None:
         route = parse("POST", resource.path(namespace or None))
         assert route is not None
-        handle(Request("POST", route, resource, {}, body=orjson.dumps(obj)), api)
+        handle(Request("POST", route, resource, {}, body=orjson.dumps(obj), user=ITSELF), api)
 
 
 def expire(api: Api) -> None:

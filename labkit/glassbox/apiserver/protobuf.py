@@ -209,7 +209,13 @@ def _raw_json(data: bytes) -> Any:
     return orjson.loads(raw)
 
 
+def _texts(data: bytes) -> list[str]:
+    return [value.decode() for _, _, value in fields_of(data)]
+
+
 SPECIAL: dict[str, Callable[[bytes], Any]] = {
+    "api.authentication.v1.ExtraValue": _texts,
+    "api.authorization.v1.ExtraValue": _texts,
     "apimachinery.pkg.apis.meta.v1.Time": _time,
     "apimachinery.pkg.apis.meta.v1.MicroTime": _micro_time,
     "apimachinery.pkg.apis.meta.v1.FieldsV1": _raw_json,

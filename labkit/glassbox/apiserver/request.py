@@ -20,6 +20,7 @@ from labkit.glassbox.resources import Resource
 from labkit.glassbox.store import Store
 
 if TYPE_CHECKING:
+    from labkit.glassbox.apiserver.authorization import Authorizer
     from labkit.glassbox.apiserver.token_authenticator import TokenAuthenticator
 
 
@@ -39,6 +40,7 @@ class Api:
     store: Store
     clock: Clock
     tokens: TokenAuthenticator
+    authorizer: Authorizer
     kubelets: KubeletAccess = field(default_factory=KubeletAccess)
     service_range: str = "10.96.0.0/16"
     advertise_address: str = ""  # at which pods reach this server; "" for nowhere

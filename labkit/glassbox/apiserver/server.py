@@ -28,6 +28,7 @@ from labkit.glassbox.apiserver import (
     routes,
     streams,
 )
+from labkit.glassbox.apiserver.authorization.attributes import attributes_of
 from labkit.glassbox.apiserver.metrics import Metrics
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.usage import LastUse
@@ -68,8 +69,9 @@ class Server:
         user = self._authenticate(http)
         route = routes.parse(http.method, path, "watch" in query and routes.is_watch(query))
         self.usage.note(user.name)
-        user = impersonation.acting(user, http.headers, path, route)
-        auth.authorize(user, http.method, path, route)
+        asked = attributes_of(http.method, path, route, query)
+        user = impersonation.acting(user, http.headers, asked, self.api.authorizer)
+        self.api.authorizer.require(user, asked)
         if route is None or not discovery.is_known_group(path):
             return self._page(http, path)
         routes.check_method(route, http.method)
@@ -107,7 +109,7 @@ class Server:
 
     def _authenticate(self, http: web.BaseRequest) -> auth.User:
         authorization = http.headers.get("Authorization", "")
-        certificate = None if authorization else http.get_extra_info("peercert")
+        certificate = http.get_extra_info("peercert")
         return auth.authenticate(authorization, certificate, lambda token: self.api.tokens.verify(token).user)
 
     async def _body(self, http: web.BaseRequest) -> bytes:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from labkit.glassbox.client import Client
 from labkit.glassbox.controller import Controller
+from labkit.glassbox.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from labkit.glassbox.controllers.cronjob import CronJobController
 from labkit.glassbox.controllers.daemonset import DaemonSetController
 from labkit.glassbox.controllers.deployment import DeploymentController
@@ -69,6 +70,7 @@ CONTROLLERS: dict[str, type[Controller]] = {
         HostPathProvisioner,
         EphemeralVolumeController,
         StorageProtectionController,
+        ClusterRoleAggregationController,
     )
 }
 # Options without which a controller is not started.

@@ -33,6 +33,7 @@ from labkit.glassbox.resources import (
     pod_disruption_budget,
     pod_template,
     priority_class,
+    rbac,
     replicaset,
     replication_controller,
     secret,
@@ -104,7 +105,9 @@ REGISTRY = Registry(
         horizontal_pod_autoscaler.HORIZONTAL_POD_AUTOSCALERS,
         horizontal_pod_autoscaler.HORIZONTAL_POD_AUTOSCALERS_V1,
         *(cronjob.CRONJOBS, job.JOBS, ingress.INGRESS_CLASSES, ingress.INGRESSES, network_policy.NETWORK_POLICIES),
-        *(pod_disruption_budget.POD_DISRUPTION_BUDGETS, storage_class.STORAGE_CLASSES),
+        pod_disruption_budget.POD_DISRUPTION_BUDGETS,
+        *(rbac.CLUSTER_ROLE_BINDINGS, rbac.CLUSTER_ROLES, rbac.ROLE_BINDINGS, rbac.ROLES),
+        storage_class.STORAGE_CLASSES,
         *(priority_class.PRIORITY_CLASSES, lease.LEASES, endpoint_slice.ENDPOINT_SLICES),
         *(metrics.NODE_METRICS, metrics.POD_METRICS),
     )

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import orjson
 
 from labkit.glassbox import errors
+from labkit.glassbox.apiserver.admission.escalation import guard_roles
 from labkit.glassbox.apiserver.admission.priority import priority
 from labkit.glassbox.apiserver.admission.service_account import service_account
 from labkit.glassbox.apiserver.admission.storage import (
@@ -73,6 +74,7 @@ def taint_new_node(request: Request, obj: dict, api: Api) -> None:
 
 ON_CREATE: tuple[Callable[[Request, dict, Api], None], ...] = (
     namespace_exists,
+    guard_roles,
     service_account,
     priority,
     default_storage_class,
@@ -90,6 +92,7 @@ def admit_create(request: Request, obj: dict, api: Api) -> None:
 
 def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Let the plugins that watch over changes see one."""
+    guard_roles(request, obj, api, old)
     refuse_to_grow(request, obj, old, api)
 
 

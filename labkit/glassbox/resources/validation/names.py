@@ -143,6 +143,13 @@ def config_key(text: str) -> list[str]:
     return faults
 
 
+def path_segment(text: str) -> list[str]:
+    """Check a name that may be anything that can stand in a URL's path."""
+    if text in (".", ".."):
+        return [f"may not be '{text}'"]
+    return [f"may not contain '{letter}'" for letter in "/%" if letter in text]
+
+
 def environment_name(text: str) -> list[str]:
     if text and all(" " <= letter <= "~" and letter != "=" for letter in text):
         return []
