@@ -1,4 +1,4 @@
-"""Who reaches what: pods that serve, and ask others, over TCP and UDP; an answer is the address that the server saw."""
+"""Who reaches what: pods that serve, and ask others, over TCP, UDP and HTTP; an answer is whom the server saw."""
 
 import json
 import os
@@ -6,30 +6,41 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from labkit.glassbox import nftables
+from labkit.glassbox import network, nftables
 
-PORTS = (8080, 8081)  # both over TCP and UDP
+PORTS, HTTP = (8080, 8081), 8082  # the first two over TCP and UDP
 SERVE = f"""
-import socket, socketserver, threading
+import http.server, socket, socketserver, threading
 class Tcp(socketserver.BaseRequestHandler):
     def handle(self): self.request.sendall(f"{{NAME}} {{self.client_address[0]}}".encode())
 class Udp(socketserver.BaseRequestHandler):
     def handle(self): self.request[1].sendto(f"{{NAME}} {{self.client_address[0]}}".encode(), self.client_address)
+class Http(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        seen = self.headers.get("X-Forwarded-For", self.client_address[0])
+        self.wfile.write(f"{{NAME}} {{seen}}".encode())
+    def log_message(self, *_): pass
 class Threading(socketserver.ThreadingTCPServer): allow_reuse_address, request_queue_size = True, 1000
 NAME = socket.gethostname()
 for port in {PORTS}:
     for server in (Threading(("", port), Tcp), socketserver.UDPServer(("", port), Udp)):
         threading.Thread(target=server.serve_forever).start()
+threading.Thread(target=Threading(("", {HTTP}), Http).serve_forever).start()
 threading.Event().wait()
 """
 ASK = """
 import json, socket, sys, threading
-def ask(protocol, host, port):
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+def ask(protocol, host, port, site=""):
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as to:
         to.settimeout(float(sys.argv[1]))
         try:
             to.connect((host, int(port)))
+            if protocol == "http":
+                to.send(f"GET / HTTP/1.0\\r\\nHost: {site}\\r\\n\\r\\n".encode())
+                return b"".join(iter(lambda: to.recv(4096), b"")).partition(b"\\r\\n\\r\\n")[2].decode()
             to.send(b"?") if protocol == "udp" else None
             return to.recv(100).decode() or "closed"
         except TimeoutError:
@@ -46,13 +57,16 @@ print(json.dumps(found))
 """
 LOAD = """
 import asyncio, collections, json, sys, time
-host, port, rate, seconds = sys.argv[1], *map(int, sys.argv[2:5])
+host, port, rate, seconds, site = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5]
+request = f"GET / HTTP/1.0\\r\\nHost: {site}\\r\\n\\r\\n".encode() if site else b""
 failed, answers, took = collections.Counter(), collections.Counter(), []
 async def one():
     started = time.monotonic()
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
-        answers[(await asyncio.wait_for(reader.read(), 5)).decode().split()[0]] += 1
+        writer.write(request)
+        answer = (await asyncio.wait_for(reader.read(), 5)).decode()
+        answers[(answer.partition("\\r\\n\\r\\n")[2] if site else answer).split()[0]] += 1
         writer.close()
         took.append(1000 * (time.monotonic() - started))
     except Exception as error:
@@ -84,23 +98,54 @@ def server(name, image, node=None, labels=None, **spec):
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
+def service(name, app="web", **spec):
+    """A service of such a pod at port 80 over TCP and UDP, and at port 81 over HTTP."""
+    ports = [
+        {"name": each, "port": port, "targetPort": target, "protocol": protocol}
+        for each, port, target, protocol in (
+            ("tcp", 80, "web", "TCP"),
+            ("udp", 80, 8080, "UDP"),
+            ("http", 81, HTTP, "TCP"),
+        )
+    ]
+    spec = {"type": "NodePort", "selector": {"app": app}, "ports": ports, **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def ingress(name, host, service):
+    """An Ingress that leads to the port for HTTP of such a service."""
+    backend = {"service": {"name": service, "port": {"name": "http"}}}
+    rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    kind = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress"}
+    return {**kind, "metadata": {"name": name}, "spec": {"rules": [rule]}}
+
+
 def ask(cluster, namespace, pod, *targets):
-    """Ask each target ("tcp ADDRESS PORT") from a pod; return what each answered: "refused", "nothing" or an answer."""
+    """Ask each target ("tcp ADDRESS PORT", "http ADDRESS PORT HOST") from a pod; return what each answered.
+
+    An answer, "refused" or "nothing".
+    """
     command = ["exec", pod, "-n", namespace, "--", "python", "-c", ASK, PATIENCE, *targets]
     return json.loads(cluster.kubectl(*command))
 
 
 def ask_from_outside(cluster, *targets):
-    """The same from the cable between the nodes, which is no part of the cluster."""
+    """The same from the host outside."""
     machine = (cluster.root / "machine.pid").read_text()
-    command = [*_enter(machine), sys.executable, "-c", ASK, PATIENCE, *targets]
+    where = f"--net=/proc/{machine}/root{network.OUTSIDE_NETNS}"
+    return ask_from_host(*targets, through=[*_enter(machine)[:-1], where])
+
+
+def ask_from_host(*targets, through=()):
+    """The same from the host on which the cluster runs."""
+    command = [*through, sys.executable, "-c", ASK, PATIENCE, *targets]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 @contextmanager
-def load(cluster, namespace, pod, host, port, *, rate=200, seconds=5):
+def load(cluster, namespace, pod, host, port, *, rate=200, seconds=5, site=""):
     """Ask steadily from a pod, a connection a request, while the block runs; what came of it is there at the end."""
-    command = ["exec", pod, "-n", namespace, "--", "python", "-c", LOAD, host, str(port), str(rate), str(seconds)]
+    command = ["exec", pod, "-n", namespace, "--", "python", "-c", LOAD, host, str(port), str(rate), str(seconds), site]
     with cluster.kubectl_in_background(*command) as process:
         assert process.stdout.readline() == "started\n"
         told = {}

@@ -3,13 +3,20 @@
 import pytest
 
 from labkit.glassbox import nftables
-from labkit.glassbox.kube_proxy.rules import TABLE, Node, ruleset
+from labkit.glassbox.kube_proxy.rules import TABLE, Node, rules_of
 from labkit.glassbox.kube_proxy.services import Endpoint, ServicePort, service_ports
-from labkit.glassbox.nftables import Ruleset, transaction
+from labkit.glassbox.nftables import Ruleset, steps
 from tests import machine
 
 NODE = Node("node1", "172.30.0.11", "10.244.0.0/16", "10.96.0.0/16")
 HERE, THERE = Endpoint("10.244.1.5", 8080, "node1"), Endpoint("10.244.2.6", 8080, "node2")
+
+
+def ruleset(ports, node=NODE):
+    wanted = Ruleset()
+    for each in ports:
+        wanted.add(rules_of(each, node))
+    return wanted
 
 
 def port(*endpoints, **more):
@@ -28,18 +35,18 @@ def sent_to(rules, table="service-ips"):
 
 
 def test_a_services_rules_list_exactly_its_ready_endpoints():
-    wanted = ruleset([port(HERE, THERE, Endpoint("10.244.1.9", 8080, "node1", ready=False, serving=False))], NODE)
+    wanted = ruleset([port(HERE, THERE, Endpoint("10.244.1.9", 8080, "node1", ready=False, serving=False))])
     assert sent_to(wanted) == ["10.244.1.5:8080", "10.244.2.6:8080"]
 
 
 def test_endpoints_that_end_are_used_only_when_no_other_is_left():
     ending = Endpoint("10.244.1.7", 8080, "node1", ready=False, serving=True, terminating=True)
-    assert sent_to(ruleset([port(HERE, ending)], NODE)) == ["10.244.1.5:8080"]
-    assert sent_to(ruleset([port(ending)], NODE)) == ["10.244.1.7:8080"]
+    assert sent_to(ruleset([port(HERE, ending)])) == ["10.244.1.5:8080"]
+    assert sent_to(ruleset([port(ending)])) == ["10.244.1.7:8080"]
 
 
 def test_a_service_without_endpoints_is_refused_at_once():
-    wanted = ruleset([port(node_port=30080)], NODE)
+    wanted = ruleset([port(node_port=30080)])
     assert wanted.entries == {
         ("no-endpoint-services", "10.96.0.9 . tcp . 80"): "goto reject-chain",
         ("no-endpoint-nodeports", "tcp . 30080"): "goto reject-chain",
@@ -47,57 +54,115 @@ def test_a_service_without_endpoints_is_refused_at_once():
 
 
 def test_traffic_from_inside_may_be_kept_on_its_node():
-    assert sent_to(ruleset([port(HERE, THERE, internal_local=True)], NODE)) == ["10.244.1.5:8080"]
-    away = ruleset([port(THERE, internal_local=True)], NODE)
+    assert sent_to(ruleset([port(HERE, THERE, internal_local=True)])) == ["10.244.1.5:8080"]
+    away = ruleset([port(THERE, internal_local=True)])
     assert away.entries == {("no-endpoint-services", "10.96.0.9 . tcp . 80"): "drop"}
 
 
 def test_traffic_from_outside_may_be_kept_on_the_node_that_it_came_to_with_its_clients_address():
-    local = ruleset([port(HERE, THERE, node_port=30080, external_local=True)], NODE)
+    local = ruleset([port(HERE, THERE, node_port=30080, external_local=True)])
     [chain] = [name for name in local.chains if name.startswith("external-")]
     assert not any("masquerade" in rule for rule in local.chains[chain])
-    cluster = ruleset([port(HERE, THERE, node_port=30080)], NODE)
+    cluster = ruleset([port(HERE, THERE, node_port=30080)])
     [chain] = [name for name in cluster.chains if name.startswith("external-")]
     assert "jump mark-for-masquerade" in cluster.chains[chain]
 
 
 def test_a_client_with_affinity_goes_back_to_its_endpoint_first():
-    wanted = ruleset([port(HERE, THERE, affinity=60)], NODE)
+    wanted = ruleset([port(HERE, THERE, affinity=60)])
     assert set(wanted.sets.values()) == {60}
     [rules] = [rules for name, rules in wanted.chains.items() if name.startswith("service-")]
     assert [rule.split()[0:2] for rule in rules[1:3]] == [["ip", "saddr"], ["ip", "saddr"]]
 
 
-def test_nothing_is_sent_when_nothing_changed():
-    assert transaction(TABLE, ruleset([port(HERE)], NODE), ruleset([port(HERE)], NODE)) == ""
+def many(count, *endpoints):
+    return [
+        ServicePort("shop", f"s{n}", "", "tcp", f"10.96.{n // 250}.{n % 250}", 80, endpoints=endpoints)
+        for n in range(count)
+    ]
 
 
-def test_only_what_changed_is_sent():
-    many = [ServicePort("shop", f"s{n}", "", "tcp", f"10.96.1.{n}", 80, endpoints=(HERE,)) for n in range(50)]
-    old, new = ruleset([*many, port(HERE)], NODE), ruleset([*many, port(HERE, THERE)], NODE)
-    told = transaction(TABLE, old, new).splitlines()
-    assert len(told) < 10
-    assert all("shop/web" in line for line in told)
+def test_nothing_is_told_when_nothing_changed():
+    assert steps(TABLE, ruleset([port(HERE)]), ruleset([port(HERE)])) == []
 
 
-@pytest.mark.skipif(nftables.binary() is None, reason="there is no nft")
-def test_more_rules_than_fit_into_one_message_are_told_in_parts():
+def test_only_what_changed_is_told():
+    old, new = ruleset([*many(50, HERE), port(HERE)]), ruleset([*many(50, HERE), port(HERE, THERE)])
+    told = steps(TABLE, old, new)
+    assert len(told) < 6
+    assert all("shop/web" in line or "10.96.0.9" in line for step in told for line in step.splitlines())
+
+
+def test_a_change_makes_chains_then_switches_all_entries_at_once_then_takes_chains_away():
+    told = steps(TABLE, ruleset(many(20, HERE)), ruleset(many(20, THERE)))
+    [switch] = [number for number, step in enumerate(told) if "element" in step]
+    assert all(step.startswith("add chain") for step in told[:switch])
+    assert all(step.startswith("flush chain") for step in told[switch + 1 :])
+
+
+needs_nft = pytest.mark.skipif(nftables.binary() is None, reason="there is no nft")
+IN_KERNEL = """
+import re, threading
+from labkit.glassbox import nftables
+from tests.machine import become_machine
+from labkit.glassbox.kube_proxy.rules import base
+from tests.test_kube_proxy import HERE, NODE, TABLE, THERE, many, port, ruleset
+become_machine()
+def table(): return nftables.Table(TABLE, base(NODE))
+"""
+
+
+@needs_nft
+def test_a_change_that_does_not_fit_into_one_message_is_still_seen_all_at_once():
     output = machine.run(
-        "from tests.machine import become_machine\nbecome_machine()\n",
+        IN_KERNEL,
         """
-        from labkit.glassbox.nftables import Ruleset, Table, run
-        many = Ruleset({f"c{n}": (f"ip saddr 10.0.{n // 250}.{n % 250} accept",) * 2 for n in range(1500)})
-        Table("ip t", "").become(many)
-        run("delete chain ip t c1499\\n")
-        print("ok")
+        states = [ruleset(many(400, each)) for each in (HERE, THERE)]
+        names = [{verdict.removeprefix("goto ") for verdict in each.entries.values()} for each in states]
+        own, seen, done = table(), set(), threading.Event()
+        def look():
+            while not done.is_set():
+                told = nftables._nft("list", "map", *TABLE.split(), "service-ips").stdout
+                held = {*re.findall(r"goto ([^\\s,]+)", told)}
+                seen.add(names.index(held) if held in names else f"{len(held)} entries")
+        def counted(*arguments, **more):
+            messages.append(arguments)
+            return nft(*arguments, **more)
+        own.become(states[1])
+        watching = threading.Thread(target=look)
+        watching.start()
+        nft, messages, nftables._nft = nftables._nft, [], counted
+        for number in range(3):
+            own.become(states[number % 2])
+        done.set()
+        watching.join()
+        print(len([each for each in messages if each[0] == "-f"]) > 6, seen)
         """,
     )
-    assert output == "ok"
+    assert output in ("True {0, 1}", "True {1, 0}")
+
+
+@needs_nft
+def test_a_table_is_taken_over_as_it_is_found():
+    output = machine.run(
+        IN_KERNEL,
+        """
+        ports = [*many(3, HERE, THERE), port(HERE, node_port=30080, affinity=60), port(node_port=30081)]
+        wanted = ruleset(ports)
+        table().become(wanted)
+        held = nftables.found(TABLE)
+        print(nftables.steps(TABLE, held, wanted), nftables.steps(TABLE, wanted, held))
+        after = ruleset(many(2, THERE))
+        table().become(after)
+        print(nftables.steps(TABLE, nftables.found(TABLE), after))
+        """,
+    )
+    assert output == "[] []\n[]"
 
 
 def test_what_is_gone_is_taken_away():
-    told = transaction(TABLE, ruleset([port(HERE, affinity=60)], NODE), Ruleset()).splitlines()
-    assert {line.split()[0] for line in told} == {"delete", "flush"}
+    told = steps(TABLE, ruleset([port(HERE, affinity=60)]), Ruleset())
+    assert {line.split()[0] for step in told for line in step.splitlines()} == {"delete", "flush"}
 
 
 SERVICE = {

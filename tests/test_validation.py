@@ -349,6 +349,13 @@ def test_a_selector_never_changes():
             {"ports": [{"port": 70000}]},
             "spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive",
         ),
+        ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
+        ({"ipFamilies": ["IPv4", "IPv4"]}, 'spec.ipFamilies[1]: Duplicate value: "IPv4"'),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"]},
+            "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be 'RequireDualStack' or 'PreferDualStack' when"
+            " multiple IP families are specified",
+        ),
     ],
 )
 def test_a_service_is_refused(spec, told):
@@ -360,6 +367,52 @@ def test_a_service_keeps_its_address():
     new = {"spec": {"clusterIP": "10.96.0.8", "ports": [{"port": 80}]}}
     told = 'spec.clusterIPs[0]: Invalid value: ["10.96.0.8"]: may not change once set'
     assert faults("services", new, old) == [told]
+
+
+def test_a_service_keeps_its_address_family():
+    old = {"metadata": {"name": "x"}, "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.7"}}
+    new = {"spec": {"clusterIP": "10.96.0.7", "ipFamilies": ["IPv6"], "ports": [{"port": 80}]}}
+    told = 'spec.clusterIPs[0]: Invalid value: "10.96.0.7": expected an IPv6 value as indicated by `ipFamilies[0]`'
+    assert faults("services", new, old) == [told]
+
+
+# -- network policies
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            {"ports": [{"port": 80, "endPort": 70}]},
+            "ports[0].endPort: Invalid value: 70: must be greater than or equal to `port`",
+        ),
+        (
+            {"ports": [{"port": "web", "endPort": 90}]},
+            "ports[0].endPort: Invalid value: 90: may not be specified when `port` is non-numeric",
+        ),
+        (
+            {"ports": [{"protocol": "ICMP"}]},
+            'ports[0].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"',
+        ),
+        ({"from": [{}]}, "from[0]: Required value: must specify a peer"),
+        (
+            {"from": [{"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}}]},
+            "from[0]: Forbidden: may not specify both ipBlock and another peer",
+        ),
+        (
+            {"from": [{"ipBlock": {"cidr": "10.0.0.0"}}]},
+            'from[0].ipBlock.cidr: Invalid value: "10.0.0.0": must be a valid CIDR value, (e.g. 10.9.8.0/24 or'
+            " 2001:db8::/64)",
+        ),
+        (
+            {"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]},
+            'from[0].ipBlock.except[0]: Invalid value: "11.0.0.0/16": must be a strict subset of `cidr`',
+        ),
+    ],
+)
+def test_a_network_policy_is_refused(rule, told):
+    given = {"spec": {"podSelector": {}, "ingress": [rule]}}
+    assert faults("networkpolicies", given) == [f"spec.ingress[0].{told}"]
 
 
 def test_a_lease_lasts():

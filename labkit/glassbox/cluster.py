@@ -49,6 +49,7 @@ class Component:
     argv: tuple[str, ...]
     node: str | None = None
     fds: tuple[int, ...] = ()  # open files that are its own, and no other component's
+    listens: tuple[tuple[str, str, int], ...] = ()  # protocol, address, port: sockets that outlive the process
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ def kube_proxy(files: Layout, node: NodeNetwork) -> Component:
         "--service-cluster-ip-range": SERVICE_CIDR,
         "--pod-cidr": node.pod_cidr,
         "--cluster-dns-endpoint": network.FABRIC_ADDRESS,
+        "--cluster-ingress-endpoint": network.INGRESS_ADDRESS,
     }
     return Component(f"{KUBE_PROXY}@{node.name}", "labkit.glassbox.node_network", _flags(flags), node.name)
 
@@ -221,10 +223,11 @@ def dns(files: Layout, upstream_fd: int | None) -> Component:
         "--cluster-domain": CLUSTER_DOMAIN,
         "--host": f"{network.OUTSIDE_NAME}={network.OUTSIDE_ADDRESS}",
     }
-    if upstream_fd is None:
-        return Component(DNS, "labkit.glassbox.dns.__main__", _flags(flags))
-    argv = (*_flags(flags), f"--upstream-fd={upstream_fd}", "--resolv-conf=/etc/resolv.conf")
-    return Component(DNS, "labkit.glassbox.dns.__main__", argv, fds=(upstream_fd,))
+    fds: tuple[int, ...] = ()
+    if upstream_fd is not None:
+        fds, flags = (upstream_fd,), flags | {"--upstream-fd": upstream_fd, "--resolv-conf": "/etc/resolv.conf"}
+    listens = (("udp", network.FABRIC_ADDRESS, 53), ("tcp", network.FABRIC_ADDRESS, 53))
+    return Component(DNS, "labkit.glassbox.dns.__main__", _flags(flags), fds=fds, listens=listens)
 
 
 def outside(files: Layout, sockets: Sockets) -> Component:
@@ -246,7 +249,8 @@ def ingress(files: Layout) -> Component:
         "--default-tls-cert-file": files.pki / "ingress.crt",
         "--default-tls-private-key-file": files.pki / "ingress.key",
     }
-    return Component(INGRESS, "labkit.glassbox.ingress.__main__", _flags(flags))
+    listens = (("tcp", network.INGRESS_ADDRESS, 80), ("tcp", network.INGRESS_ADDRESS, 443))
+    return Component(INGRESS, "labkit.glassbox.ingress.__main__", _flags(flags), listens=listens)
 
 
 def certificates(nodes: list[NodeNetwork]) -> list[pki.Leaf]:

@@ -8,7 +8,9 @@ A pod has one veth pair: eth0 <ip>/32 with the default route via 169.254.1.1, an
 address, to which the node routes <ip>/32. So pods of one node, too, talk through the node's forwarding hooks, and a
 server always sees the client's own address.
 
-Another namespace, 203.0.113.10, is the outside: it hangs on the fabric as the internet on a data centre's router.
+Another namespace, 203.0.113.10, is the outside: it hangs on the fabric as the internet on a data centre's router. It
+has a way to the nodes and none to pods and services, whose addresses mean nothing there. Only where there is no nft, so
+that pods go out under their own addresses, it knows the way back, and so reaches them.
 
 Invariants: what is made here lives in the machine's namespaces only and dies with them; the host is never touched.
 Left out: IPv6, a way out to the host's network.
@@ -23,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.glassbox import syscalls
+from labkit.glassbox import nftables, syscalls
 from labkit.glassbox.netlink import RT_SCOPE_LINK, Netlink
 from labkit.glassbox.user_namespace import has_one_id
 
@@ -32,6 +34,7 @@ FABRIC_ADDRESS = "172.30.0.1"
 OUTSIDE_NAME, OUTSIDE_ADDRESS = "outside.example", "203.0.113.10"  # both reserved for documentation
 OUTSIDE_NETNS = NETNS_DIR / "outside"
 INGRESS_ADDRESS = "172.30.0.2"  # the fabric's, too
+NODE_RANGE = "172.30.0.0/24"
 POD_RANGE = "10.244.0.0/16"
 POD_GATEWAY = "169.254.1.1"  # link-local: the same on every node, never seen beyond a pod's own link
 MAX_NODES = 200  # 172.30.0.(10+i) and 10.244.i.0/24 must both exist
@@ -87,7 +90,7 @@ class Fabric:
                 fabric.add_route(f"{OUTSIDE_ADDRESS}/32", "outside", source=FABRIC_ADDRESS)
                 with syscalls.inside_netns(netns.fileno()), Netlink() as inside:
                     inside.set_up("lo")
-                    _set_up_link(inside, OUTSIDE_ADDRESS)
+                    _set_up_link(inside, OUTSIDE_ADDRESS, NODE_RANGE, *([] if nftables.binary() else [POD_RANGE]))
 
 
 def add(node: NodeNetwork) -> None:
@@ -178,13 +181,14 @@ def _add(fabric: Netlink, node: NodeNetwork) -> None:
         _route(fabric, node)
         with syscalls.inside_netns(netns.fileno()), Netlink() as inside:
             _open_for_traffic(inside)
-            _set_up_link(inside, node.address)
+            _set_up_link(inside, node.address, "0.0.0.0/0")
 
 
-def _set_up_link(inside: Netlink, address: str) -> None:
+def _set_up_link(inside: Netlink, address: str, *ways: str) -> None:
     inside.set_up("eth0")
     inside.add_address("eth0", f"{address}/32")
-    inside.add_route("0.0.0.0/0", "eth0", via=FABRIC_ADDRESS, source=address)
+    for way in ways:
+        inside.add_route(way, "eth0", via=FABRIC_ADDRESS, source=address)
 
 
 def _open_for_traffic(namespace: Netlink) -> None:

@@ -4,9 +4,10 @@ Components are forked from this process, which has imported all of them, and run
 paid once and its memory shared. It stays single-threaded, as only such a process may fork safely, and sleeps until a
 signal, a request on the control socket or a restart that is due.
 
-Invariants: a component that dies is forked again within a second, unless it was stopped on purpose. When this process
-ends, so does everything in its pid namespace, by the kernel's hand. Until `labkit up` says "keep", its end ends the
-machine too.
+Invariants: a component that dies is forked again within a second, unless it was stopped on purpose. The sockets at
+which it is to be reached are opened here and stay open meanwhile: whoever asks waits, and nobody is refused. When this
+process ends, so does everything in its pid namespace, by the kernel's hand. Until `labkit up` says "keep", its end ends
+the machine too.
 Left out: anything a pod needs; a pod belongs to its kubelet.
 
 Upstream: none; kubeadm leaves this to systemd and to static pods
@@ -56,6 +57,7 @@ class Child:
     deaths: int = 0  # in a row
     due: float | None = None  # when to start or, once told to stop, to kill it
     waiting: list[socket.socket] = field(default_factory=list)  # who asked for its stop
+    sockets: list[socket.socket] = field(default_factory=list)  # those of its `listens`, until it is stopped
 
     @property
     def state(self) -> str:
@@ -63,6 +65,20 @@ class Child:
         if self.pid:
             return RUNNING if self.wanted else STOPPING
         return "restarting" if self.wanted else STOPPED
+
+    def let_go_if_stopped(self) -> None:
+        """Close the sockets of a component that was stopped on purpose: who asks is refused at once."""
+        while self.sockets and not self.wanted:
+            self.sockets.pop().close()
+
+
+def bound(protocol: str, address: str, port: int) -> socket.socket:
+    """Return a socket at which a component may listen."""
+    opened = socket.socket(socket.AF_INET, {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[protocol])
+    if protocol == "tcp":
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.bind((address, port))
+    return opened
 
 
 def restart_delay(deaths: int) -> float:
@@ -109,21 +125,22 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.due = None
+        child.sockets = child.sockets or [bound(*each) for each in child.component.listens]
         signal.pthread_sigmask(signal.SIG_BLOCK, OWN_SIGNALS)  # until the child has let go of this process's handlers
         pid = os.fork()
         if pid == 0:
-            self._become(child.component)
+            self._become(child)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OWN_SIGNALS)
         child.pid, child.started = pid, time.monotonic()
         log.info("%s started, pid %d", child.component.name, pid)
 
-    def _become(self, component: Component) -> None:
+    def _become(self, child: Child) -> None:
         """Turn the forked process into the component; never returns."""
         code = 1
         try:
-            self._leave_supervisor(component)
-            main: Callable[[list[str]], int | None] = importlib.import_module(component.module).main
-            code = main(list(component.argv)) or 0
+            self._leave_supervisor(child)
+            main: Callable[[list[str]], int | None] = importlib.import_module(child.component.module).main
+            code = main([*child.component.argv, *(f"--listen-fd={each.fileno()}" for each in child.sockets)]) or 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         except BaseException:
@@ -133,7 +150,8 @@ class Supervisor:
             sys.stderr.flush()
             os._exit(code)
 
-    def _leave_supervisor(self, component: Component) -> None:
+    def _leave_supervisor(self, own: Child) -> None:
+        component = own.component
         signal.set_wakeup_fd(-1)
         for signum in OWN_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
@@ -142,7 +160,8 @@ class Supervisor:
         redirect_output(self.files.log(component.name))
         logging.getLogger().handlers.clear()
         self.selector.close()
-        for connection in self._connections():
+        others = [each for child in self.children.values() if child is not own for each in child.sockets]
+        for connection in [*self._connections(), *others]:
             connection.close()
         for fd in {fd for child in self.children.values() for fd in child.component.fds} - {*component.fds}:
             os.close(fd)
@@ -175,6 +194,7 @@ class Supervisor:
         for connection in child.waiting:
             self._answer(connection, {"state": child.state})
         child.waiting.clear()
+        child.let_go_if_stopped()
         if child.wanted and not self.ending:
             child.deaths = 1 if lived > HEALTHY_AFTER else child.deaths + 1
             child.restarts += 1
@@ -282,6 +302,7 @@ class Supervisor:
                 self._start(child)
                 return {"state": child.state}
         if not running:
+            child.let_go_if_stopped()
             return {"state": child.state}
         child.waiting.append(connection)
         return None

@@ -56,11 +56,18 @@ async def serve(zone: Zone, options: argparse.Namespace) -> None:
         servers = [line[1] for line in lines if line[:1] == ["nameserver"] and ":" not in line[1]]
         forwarder = Forwarder(socket.socket(fileno=options.upstream_fd), servers)
     server = Server(zone, forwarder)
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind((options.address, options.port))
+    udp, tcp = [socket.socket(fileno=fd) for fd in options.listen_fd] or opened(options.address, options.port)
     server.serve_udp(udp)
-    async with await asyncio.start_server(server.serve_tcp, options.address, options.port):
-        await ended.wait()
+    listener = await asyncio.start_server(server.serve_tcp, sock=tcp)
+    await ended.wait()
+    listener.close()
+
+
+def opened(*where: str | int) -> list[socket.socket]:
+    """Return the sockets for UDP and TCP."""
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(where)
+    return [udp, socket.create_server(where)]
 
 
 def publish(api: Client, cluster_ip: str, address: str, port: int) -> None:
@@ -105,6 +112,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kubeconfig", required=True, help="how to reach the API server, and as whom")
     parser.add_argument("--address", default="127.0.0.1", help="where to listen")
     parser.add_argument("--port", type=int, default=53, help="at which port")
+    parser.add_argument("--listen-fd", type=int, action="append", default=[], help="open sockets instead: UDP, TCP")
     parser.add_argument("--cluster-domain", default="cluster.local", help="what all the cluster's names end with")
     parser.add_argument("--cluster-dns", default="", help="the address of the Service kube-dns to make, if any")
     parser.add_argument("--host", action="append", default=[], metavar="NAME=ADDRESS", help="a name of the outside")

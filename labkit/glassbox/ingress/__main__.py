@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import ipaddress
 import logging
 import signal
+import socket
 import sys
 import threading
 
@@ -57,7 +60,8 @@ def main(argv: list[str] | None = None) -> int:
 
 async def serve(api: Client, cache: dict[str, Informer], options: argparse.Namespace) -> None:
     """Listen, and follow the API, until SIGTERM."""
-    loop, ended, proxy = asyncio.get_running_loop(), asyncio.Event(), Proxy()
+    own = "" if ipaddress.ip_address(options.address).is_loopback else options.address
+    loop, ended, proxy = asyncio.get_running_loop(), asyncio.Event(), Proxy(own)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     tls = certificates.server_context()
@@ -74,14 +78,17 @@ async def serve(api: Client, cache: dict[str, Informer], options: argparse.Names
         cache[resource].start()
     threading.Thread(target=publish, args=(api, options), name="service", daemon=True).start()
     await known.wait()  # rather no answer than a wrong one
-    listeners = [await asyncio.start_server(proxy.serve, options.address, options.http_port, backlog=1024),
-                 await asyncio.start_server(proxy.serve, options.address, options.https_port, backlog=1024, ssl=tls,
-                                            ssl_handshake_timeout=10)]  # fmt: skip
+    http, https = [socket.socket(fileno=fd) for fd in options.listen_fd] or [
+        socket.create_server((options.address, port)) for port in (options.http_port, options.https_port)
+    ]
+    safe = await asyncio.start_server(proxy.serve, sock=https, backlog=1024, ssl=tls, ssl_handshake_timeout=10)
+    listeners = [safe, await asyncio.start_server(proxy.serve, sock=http, backlog=1024)]
     await ended.wait()
     for listener in listeners:
         listener.close()
-    if proxy.busy:
-        await asyncio.wait(proxy.busy, timeout=LAST_ANSWERS)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_ANSWERS):
+            await proxy.end()
 
 
 def publish(api: Client, options: argparse.Namespace) -> None:
@@ -121,6 +128,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--address", default="127.0.0.1", help="where to listen, and what each Ingress is told")
     parser.add_argument("--http-port", type=int, default=80, help="at which port")
     parser.add_argument("--https-port", type=int, default=443, help="at which port with TLS")
+    parser.add_argument("--listen-fd", type=int, action="append", default=[], help="open sockets instead: HTTP, HTTPS")
     parser.add_argument("--default-tls-cert-file", required=True, help="for hosts that have no secret")
     parser.add_argument("--default-tls-private-key-file", required=True, help="its key")
     parser.add_argument("--ingress-class", default="glassbox", help="the name of the default class to make")

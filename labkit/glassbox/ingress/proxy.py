@@ -4,6 +4,8 @@ Each request has a connection of its own to its pod: no request meets a connecti
 pod that ends gets none. Endpoints take turns. One that cannot be reached is passed over, and so is one that closes
 before it answers where a request may be repeated: GET and its like, without a body.
 
+A client that has ended its side and is sent something that goes on for long is taken to have left.
+
 Invariants: what a client says of whom it forwards for is replaced by what is seen. A body is passed on while it comes,
 both ways at once; an interim answer (100, 103) is passed on; after 101 bytes are, whatever the protocol.
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +30,8 @@ from labkit.glassbox.service_endpoints import Endpoint
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN, ANSWER_WITHIN, IDLE = 5.0, 60.0, 75.0  # seconds
+LOOK = 2.0  # seconds, while an answer is passed on, from one look to the next whether the client is there
+IP_BIND_ADDRESS_NO_PORT = 24  # in linux/in.h; a port for each destination, else they would run out
 REPEATABLE = {"GET", "HEAD", "OPTIONS"}
 FORWARDED = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
 REASONS = {400: "Bad Request", 404: "Not Found", 502: "Bad Gateway", 503: "Service Temporarily Unavailable",
@@ -48,31 +53,44 @@ class Connection:
 
 
 class Proxy:
-    """Answers clients; `table` is replaced whole when something changes."""
+    """Answers clients, and asks pods from an address of its own, if it has one; `table` is replaced when it changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "") -> None:
+        self.address = address
         self.table: list[routes.Route] = []
-        self.busy: set[asyncio.Task] = set()  # what answers a request now
+        self.busy: set[asyncio.Task] = set()  # whose clients have just come, or wait for an answer
+        self.ending = False
         self.turns: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+
+    async def end(self) -> None:
+        """Answer those who have asked, or came to ask."""
+        self.ending = True
+        await asyncio.sleep(0)  # who came last is served from the next turn on
+        while self.busy:
+            await asyncio.wait(self.busy)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client's requests, one after another."""
-        client = Connection(reader, writer)
+        client, task = Connection(reader, writer), asyncio.current_task()
+        assert task
+        self.busy.add(task)
         try:
-            while await self._request(client):
-                pass
+            while await self._request(client, task) and not self.ending:
+                self.busy.discard(task)
         except (*CUT_OFF, TimeoutError) as error:
             log.debug("a client's connection ends: %s", error)
         finally:
+            self.busy.discard(task)
             writer.close()
 
-    async def _request(self, client: Connection) -> bool:
+    async def _request(self, client: Connection, task: asyncio.Task) -> bool:
         """Answer one request; tell whether another may follow on this connection."""
         try:
             async with asyncio.timeout(IDLE):
                 head = await http1.read_head(client.reader)
             if head is None:
                 return False
+            self.busy.add(task)
             host, path, length = target(head)
         except Malformed:
             return await _refuse(client, 400)
@@ -81,13 +99,7 @@ class Proxy:
             return await _refuse(client, 404, NO_BACKEND, head)
         if not backend.endpoints:
             return await _refuse(client, 503, head=head)
-        task = asyncio.current_task()
-        assert task
-        self.busy.add(task)
-        try:
-            return await self._carry(client, head, length, self._in_turn(backend))
-        finally:
-            self.busy.discard(task)
+        return await self._carry(client, head, length, self._in_turn(backend))
 
     def _in_turn(self, backend: routes.Backend) -> list[Endpoint]:
         first = next(self.turns[f"{backend.service}:{backend.port}"]) % len(backend.endpoints)
@@ -97,7 +109,7 @@ class Proxy:
         for endpoint in order:
             try:
                 async with asyncio.timeout(CONNECT_WITHIN):
-                    pod = Connection(*await asyncio.open_connection(endpoint.address, endpoint.port))
+                    pod = await self._connect(endpoint)
             except (OSError, TimeoutError):
                 continue
             try:
@@ -110,6 +122,19 @@ class Proxy:
             finally:
                 pod.writer.close()
         return await _refuse(client, 502, head=head)
+
+    async def _connect(self, endpoint: Endpoint) -> Connection:
+        if not self.address:
+            return Connection(*await asyncio.open_connection(endpoint.address, endpoint.port))
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((self.address, 0))
+            await asyncio.get_running_loop().sock_connect(sock, (endpoint.address, endpoint.port))
+            return Connection(*await asyncio.open_connection(sock=sock))
+        except BaseException:
+            sock.close()
+            raise
 
 
 def target(head: Head) -> tuple[str, str, int]:
@@ -137,13 +162,25 @@ async def exchange(client: Connection, pod: Connection, head: Head, length: int)
         body = answer.answer_length(head.first[0])
         stays = _stays(head) and body != http1.TO_THE_END and (sending is None or sending.done())
         client.writer.write(answer.passed_on([("Connection", "keep-alive" if stays else "close")]))
-        await http1.pass_on(pod.reader, client.writer, body)
+        await _deliver(pod, client, body)
         await client.writer.drain()
         return stays
     finally:
         if sending:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
+
+
+async def _deliver(pod: Connection, client: Connection, length: int) -> None:
+    """Pass an answer's body on. Raises ConnectionError where the client has left."""
+    passing = asyncio.create_task(http1.pass_on(pod.reader, client.writer, length))
+    try:
+        while not (await asyncio.wait([passing], timeout=LOOK))[0]:
+            if client.reader.at_eof():
+                raise ConnectionAbortedError("the client has left")
+    finally:
+        passing.cancel()
+    await passing
 
 
 def forwarding(client: Connection, head: Head) -> list[tuple[str, str]]:

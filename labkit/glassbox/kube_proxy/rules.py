@@ -3,17 +3,17 @@
     a packet to a virtual address → map service-ips → the service's chain → by lot, an endpoint's chain → dnat
 
 Read it on a node with `nft list table ip kube-proxy`: a service's chain lists exactly the endpoints that it may use.
+The eight letters in a chain's name tell its rules apart from those that it had before.
 
 Upstream: pkg/proxy/nftables/proxier.go
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from labkit.glassbox.kube_proxy.services import Endpoint, ServicePort
-from labkit.glassbox.nftables import Ruleset, fill, short_hash
+from labkit.glassbox.kube_proxy.services import ServicePort
+from labkit.glassbox.nftables import Base, Ruleset, short_hash
 
 TABLE = "ip kube-proxy"
 MARK = "0x4000"  # on packets whose source address is to become the node's
@@ -36,7 +36,7 @@ class Node:
     service_range: str
 
 
-def base(node: Node) -> str:
+def base(node: Node) -> Base:
     """Return the part of the table that does not depend on services."""
     maps = [f"add map {TABLE} {name} {{ type {kind} : verdict; }}" for name, kind in MAPS.items()]
     hooks = {
@@ -75,31 +75,24 @@ def base(node: Node) -> str:
         f"add chain {TABLE} {name}" + (f" {{ {hooks[name]} policy accept; }}" if name in hooks else "")
         for name in rules
     ]
-    return "\n".join([*maps, *chains, *fill(TABLE, rules)])
+    return Base((*maps, *chains), rules)
 
 
-def ruleset(ports: Iterable[ServicePort], node: Node) -> Ruleset:
-    """Return what the table ought to hold for these service ports on a node."""
+def rules_of(port: ServicePort, node: Node) -> Ruleset:
+    """Return what the table ought to hold for a service port on a node."""
     wanted = Ruleset()
-    for port in ports:
-        _internal(port, node, wanted)
-        _external(port, node, wanted)
+    _internal(port, node, wanted)
+    _external(port, node, wanted)
     return wanted
 
 
 def _internal(port: ServicePort, node: Node, wanted: Ruleset) -> None:
     """What is sent to the virtual address, by pods and by the node itself."""
     key = f"{port.address} . {port.protocol} . {port.port}"
-    endpoints = port.usable(node.name if port.internal_local else "")
-    if not endpoints:
+    if chain := _balanced(port, node, wanted, local=port.internal_local):
+        wanted.entries["service-ips", key] = f"goto {chain}"
+    else:
         wanted.entries["no-endpoint-services", key] = DROP if port.usable() else REJECT
-        return
-    chain = _name("service", port, "local" if port.internal_local else "")
-    outside = (
-        f"ip daddr {port.address} {port.protocol} dport {port.port} ip saddr != {node.pod_range} jump {MASQUERADE}"
-    )
-    _balance(port, chain, endpoints, wanted, first=(outside,))
-    wanted.entries["service-ips", key] = f"goto {chain}"
 
 
 def _external(port: ServicePort, node: Node, wanted: Ruleset) -> None:
@@ -107,47 +100,39 @@ def _external(port: ServicePort, node: Node, wanted: Ruleset) -> None:
     keys = [("services", "service-ips", f"{each} . {port.protocol} . {port.port}") for each in port.external_addresses]
     if port.node_port:
         keys.append(("nodeports", "service-nodeports", f"{port.protocol} . {port.node_port}"))
-    if not keys:
-        return
-    endpoints = port.usable(node.name if port.external_local else "")
-    if not endpoints:
+    balanced = _balanced(port, node, wanted, local=port.external_local) if keys else ""
+    if not balanced:
         for kind, _, key in keys:
             wanted.entries[f"no-endpoint-{kind}", key] = DROP if port.usable() else REJECT
         return
-    chain, balanced = _name("external", port), _name("service", port, "local" if port.external_local else "")
-    if balanced not in wanted.chains:
-        _balance(port, balanced, endpoints, wanted)
-    inside = f"ip saddr {node.pod_range} goto {_name('service', port)}"
+    first = f"jump {MASQUERADE}"
     if port.external_local:
         # Traffic from inside is never refused for want of a local endpoint, and the client's address is kept.
-        wanted.chains[chain] = (*((inside,) if _name("service", port) in wanted.chains else ()), f"goto {balanced}")
-    else:
-        wanted.chains[chain] = (f"jump {MASQUERADE}", f"goto {balanced}")
+        first = f"ip saddr {node.pod_range} goto {_balanced(port, node, wanted, local=False)}"
+    chain = wanted.chain("external", port.key, (first, f"goto {balanced}"))
     for _, table, key in keys:
         wanted.entries[table, key] = f"goto {chain}"
 
 
-def _balance(
-    port: ServicePort, chain: str, endpoints: list[Endpoint], wanted: Ruleset, first: tuple[str, ...] = ()
-) -> None:
-    """Send each connection to an endpoint by lot, or to the one that its client had before."""
-    rules = list(first)
-    for endpoint in endpoints:
-        name, remembered = _endpoint_name(port, endpoint), _endpoint_name(port, endpoint, "affinity")
-        hairpin = f"ip saddr {endpoint.address} jump {MASQUERADE}"  # else the answer would not come back this way
-        remember = (f"update @{remembered} {{ ip saddr }}",) if port.affinity else ()
-        wanted.chains[name] = (hairpin, *remember, f"meta l4proto {port.protocol} dnat to {endpoint.where}")
+def _balanced(port: ServicePort, node: Node, wanted: Ruleset, *, local: bool) -> str:
+    """Return the chain that sends each connection to an endpoint by lot, or to the one that its client had before.
+
+    Without endpoints, on this node if they must be local, there is none: "".
+    """
+    endpoints = port.usable(node.name if local else "")
+    if not endpoints:
+        return ""
+    asked = f"ip daddr {port.address} {port.protocol} dport {port.port}"
+    rules, lots = [f"{asked} ip saddr != {node.pod_range} jump {MASQUERADE}"], []
+    for number, endpoint in enumerate(endpoints):
+        key = f"{port.key}__{endpoint.address}/{endpoint.port}"
+        own = [f"ip saddr {endpoint.address} jump {MASQUERADE}"]  # else the answer would not come back this way
         if port.affinity:
-            wanted.sets[remembered] = port.affinity
-            rules.append(f"ip saddr @{remembered} goto {name}")
-    lots = ", ".join(f"{number} : goto {_endpoint_name(port, each)}" for number, each in enumerate(endpoints))
-    rules.append(f"numgen random mod {len(endpoints)} vmap {{ {lots} }}")
-    wanted.chains[chain] = tuple(rules)
-
-
-def _name(kind: str, port: ServicePort, suffix: str = "") -> str:
-    return f"{kind}-{short_hash(port.key + suffix)}-{port.key}{'-' + suffix if suffix else ''}"
-
-
-def _endpoint_name(port: ServicePort, endpoint: Endpoint, kind: str = "endpoint") -> str:
-    return f"{kind}-{short_hash(port.key + endpoint.where)}-{port.key}__{endpoint.address}/{endpoint.port}"
+            clients = f"affinity-{short_hash(key, str(port.affinity))}-{key}"
+            wanted.sets[clients] = port.affinity
+            own.append(f"update @{clients} {{ ip saddr }}")
+        to = wanted.chain("endpoint", key, (*own, f"meta l4proto {port.protocol} dnat to {endpoint.where}"))
+        rules += [f"ip saddr @{clients} goto {to}"] if port.affinity else []
+        lots.append(f"{number} : goto {to}")
+    rules.append(f"numgen random mod {len(endpoints)} vmap {{ {', '.join(lots)} }}")
+    return wanted.chain("service", port.key + ("-local" if local else ""), tuple(rules))

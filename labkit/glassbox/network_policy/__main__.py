@@ -13,7 +13,7 @@ import signal
 import sys
 
 from labkit.glassbox.client import Client
-from labkit.glassbox.network_policy.agent import NetworkPolicyAgent
+from labkit.glassbox.network_policy.agent import NetworkPolicyAgent, pod_elsewhere
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,7 +30,10 @@ def main(argv: list[str] | None = None) -> int:
 def agent(options: argparse.Namespace) -> NetworkPolicyAgent:
     """Return the agent that the options speak of."""
     api = Client.from_kubeconfig(options.kubeconfig, user_agent="network-policy")
-    return NetworkPolicyAgent(api, options.hostname_override, options.pod_cidr, options.cluster_dns_endpoint)
+    given = (("k8s-app", "kube-dns", options.cluster_dns_endpoint),
+             ("app.kubernetes.io/name", "ingress", options.cluster_ingress_endpoint))  # fmt: skip
+    pods = [pod_elsewhere(*each) for each in given if each[-1]]
+    return NetworkPolicyAgent(api, options.hostname_override, options.pod_cidr, pods)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--hostname-override", required=True, help="the node's name")
     found.add_argument("--pod-cidr", required=True, help="the addresses of this node's pods")
     found.add_argument("--cluster-dns-endpoint", default="", help="where DNS answers, if no pod does")
+    found.add_argument("--cluster-ingress-endpoint", default="", help="whence Ingresses' requests come, if of no pod")
     return found
 
 

@@ -9,6 +9,8 @@ Upstream: sigs.k8s.io/kube-network-policies/pkg/networkpolicy/controller.go
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from labkit.glassbox import nftables
 from labkit.glassbox.client import Client
 from labkit.glassbox.network_policy.rules import TABLE, base, ruleset
@@ -34,11 +36,11 @@ class NetworkPolicyAgent(NodeAgent):
 
     resources = ("networkpolicies",)
 
-    def __init__(self, api: Client, node: str, pod_cidr: str, dns: str = "") -> None:
+    def __init__(self, api: Client, node: str, pod_cidr: str, others: Sequence[dict] = ()) -> None:
         super().__init__(api, node)
         self.condition = ENFORCED if nftables.binary() else IGNORED
         self.table = nftables.Table(TABLE, base(pod_cidr))
-        self.others = [dns_as_a_pod(dns)] if dns else []
+        self.others = others
 
     def sync(self) -> None:
         policies = self.cache["networkpolicies"].list()
@@ -53,10 +55,10 @@ class NetworkPolicyAgent(NodeAgent):
         self.table.become(ruleset(policies, pods, self.cache["namespaces"].list(), self.node))
 
 
-def dns_as_a_pod(address: str) -> dict:
-    """Return the pod that the DNS server is elsewhere: a policy that lets pods ask it works here as it does there."""
+def pod_elsewhere(label: str, name: str, address: str) -> dict:
+    """Return the pod of kube-system that a component is on other clusters: policies that name it work here, too."""
     return {
-        "metadata": {"namespace": "kube-system", "name": "kube-dns", "labels": {"k8s-app": "kube-dns"}},
+        "metadata": {"namespace": "kube-system", "name": name, "labels": {label: name}},
         "spec": {"containers": []},
         "status": {"phase": "Running", "podIP": address},
     }

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from labkit.glassbox import objects
-from labkit.glassbox.nftables import Ruleset, fill, short_hash
+from labkit.glassbox.nftables import Base, Ruleset
 from labkit.glassbox.selectors import EVERYTHING, from_label_selector
 
 TABLE = "ip network-policy"
@@ -41,16 +41,16 @@ EGRESS = Direction("Egress", "egress", "to", "saddr", "daddr")
 INGRESS = Direction("Ingress", "ingress", "from", "daddr", "saddr")
 
 
-def base(pod_cidr: str) -> str:
+def base(pod_cidr: str) -> Base:
     """Return the part of the table that does not depend on policies. `accept` ends one hook, so both must agree."""
-    lines = []
+    definitions, rules = [], {}
     for priority, way in enumerate((EGRESS, INGRESS)):
-        lines.append(f"add map {TABLE} {way.rules}-pods {{ type ipv4_addr : verdict; }}")
         hook = f"type filter hook forward priority {priority}; policy accept;"
-        lines.append(f"add chain {TABLE} {way.rules} {{ {hook} }}")
+        definitions.append(f"add map {TABLE} {way.rules}-pods {{ type ipv4_addr : verdict; }}")
+        definitions.append(f"add chain {TABLE} {way.rules} {{ {hook} }}")
         known, unknown = f"ip {way.pod} vmap @{way.rules}-pods", f"ip {way.pod} {pod_cidr} drop"
-        lines += fill(TABLE, {way.rules: ("ct state established,related accept", known, unknown)})
-    return "\n".join(lines)
+        rules[way.rules] = ("ct state established,related accept", known, unknown)
+    return Base(tuple(definitions), rules)
 
 
 def ruleset(policies: Iterable[dict], pods: Iterable[dict], namespaces: Iterable[dict], node: str) -> Ruleset:
@@ -59,24 +59,24 @@ def ruleset(policies: Iterable[dict], pods: Iterable[dict], namespaces: Iterable
     pods = [pod for pod in pods if _has_address(pod)]
     labels = {objects.name(each): objects.labels(each) for each in namespaces}
     ordered = sorted(policies, key=objects.key)
+    chains: dict[tuple[Direction, str], str] = {}
     for pod in (pod for pod in pods if pod["spec"].get("nodeName") == node):
         for way in (EGRESS, INGRESS):
             selecting = [each for each in ordered if way.policy_type in _types(each) and _selects(each, pod)]
-            wanted.entries[f"{way.rules}-pods", _address(pod)] = _pod_chain(way, pod, selecting, wanted)
             for policy in selecting:
-                if (chain := _chain("policy", way, policy)) not in wanted.chains:
-                    wanted.chains[chain] = tuple(_policy_rules(way, policy, pods, labels))
+                if (known := (way, objects.key(policy))) not in chains:
+                    rules = tuple(_policy_rules(way, policy, pods, labels))
+                    chains[known] = _chain("policy", way, policy, rules, wanted)
+            jumps = [f"jump {chains[way, objects.key(each)]}" for each in selecting]
+            wanted.entries[f"{way.rules}-pods", _address(pod)] = _verdict(way, pod, jumps, wanted)
     return wanted
 
 
-def _pod_chain(way: Direction, pod: dict, selecting: list[dict], wanted: Ruleset) -> str:
-    if not selecting:
+def _verdict(way: Direction, pod: dict, jumps: list[str], wanted: Ruleset) -> str:
+    if not jumps:
         return "accept"
-    name = _chain("pod", way, pod)
     itself = f"ip {way.peer} {_address(pod)} accept"
-    jumps = (f"jump {_chain('policy', way, each)}" for each in selecting)
-    wanted.chains[name] = (itself, *jumps, "counter drop")
-    return f"goto {name}"
+    return f"goto {_chain('pod', way, pod, (itself, *jumps, 'counter drop'), wanted)}"
 
 
 def _policy_rules(way: Direction, policy: dict, pods: list[dict], labels: dict[str, dict[str, str]]) -> Iterator[str]:
@@ -161,6 +161,5 @@ def _address(pod: dict) -> str:
     return pod["status"]["podIP"]
 
 
-def _chain(kind: str, way: Direction, obj: dict) -> str:
-    key = objects.key(obj)
-    return f"{kind}-{way.rules}-{short_hash(key)}-{key[:LONGEST]}"
+def _chain(kind: str, way: Direction, obj: dict, rules: tuple[str, ...], wanted: Ruleset) -> str:
+    return wanted.chain(f"{kind}-{way.rules}", objects.key(obj)[:LONGEST], rules)

@@ -33,7 +33,7 @@ async def run(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     api = Client.from_kubeconfig(options.kubeconfig, user_agent="outside")
-    cache = inform(api, "services", "nodes")
+    cache = inform(api, "services", "nodes", "endpointslices")
     listen = partial(host_sockets.ask, socket.socket(fileno=options.host_fd))
     ports = HostPorts(cache, EventRecorder(api, "outside"), listen, options.report)
     for informer in cache.values():

@@ -2,7 +2,8 @@
 
 Invariants: a port that another program has is left to it, with an event on the service, and is tried again now and
 then; two clusters therefore share the loopback by who came first. What listens is told in a file, for `labkit status`.
-Servers see the fabric's address as their client's, as they would see a load balancer's.
+Servers see the fabric's address as their client's, as they would see a load balancer's. Where traffic from outside
+stays on its node (externalTrafficPolicy: Local), only nodes with endpoints are asked: others drop what they get.
 
 A LoadBalancer service has its node ports here, too, and stays pending: upstream gives no event without a cloud
 provider, and neither do we.
@@ -23,6 +24,7 @@ from labkit.glassbox import objects, pki
 from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import Informer
 from labkit.glassbox.relay import UdpRelay, forward
+from labkit.glassbox.service_endpoints import by_service, endpoints_of, usable
 
 RETRY = 15.0  # seconds before a port that was taken is tried again
 CONNECT_WITHIN = 1.0  # seconds for each node
@@ -39,14 +41,24 @@ class Place(NamedTuple):
 class NodePort:
     """One port, and the nodes that it is carried to: those that are Ready first, and first the one that answered."""
 
-    def __init__(self, port: int, nodes: Informer) -> None:
-        self.port, self.nodes = port, nodes
+    def __init__(self, port: int, service: str, cache: Mapping[str, Informer]) -> None:
+        self.port, self.service, self.cache = port, service, cache
         self.last: Place | None = None
 
     @property
     def endpoints(self) -> list[Place]:
-        nodes = sorted(self.nodes.list(), key=lambda node: (not objects.is_true(node, "Ready"), objects.name(node)))
+        service = self.cache["services"].get(self.service) or {"spec": {}}
+        local = service["spec"].get("externalTrafficPolicy") == "Local"
+        having = self._nodes_with_endpoints(service) if local else set()
+        nodes = [node for node in self.cache["nodes"].list() if not local or objects.name(node) in having]
+        nodes.sort(key=lambda node: (not objects.is_true(node, "Ready"), objects.name(node)))
         return [Place(address, self.port) for node in nodes if (address := internal_address(node))]
+
+    def _nodes_with_endpoints(self, service: dict) -> set[str]:
+        slices = by_service(self.cache["endpointslices"].list(objects.namespace(service))).get(self.service, [])
+        ports = [each for each in service["spec"]["ports"] if each.get("nodePort") == self.port]
+        found = [endpoints_of(slices, each.get("name") or "", each.get("protocol", "TCP")) for each in ports]
+        return {each.node for endpoints in found for each in usable(endpoints)}
 
     def choose(self, client: str) -> list[Place]:
         return sorted(self.endpoints, key=lambda place: place != self.last)
@@ -84,7 +96,7 @@ class HostPorts:
         before, self.taken = self.taken, {}
         for port in [each for each in services if each not in self.listeners]:
             try:
-                self.listeners[port] = await self._open(*port)
+                self.listeners[port] = await self._open(objects.key(services[port]), *port)
             except OSError as error:
                 self.taken[port] = str(error)
                 if port not in before:
@@ -92,8 +104,9 @@ class HostPorts:
                     self.recorder.event(services[port], "Warning", "HostPortInUse", words)
         self._tell(services)
 
-    async def _open(self, protocol: str, port: int) -> asyncio.Server | asyncio.DatagramTransport:
-        sock, front, loop = self.listen(protocol, port), NodePort(port, self.cache["nodes"]), asyncio.get_running_loop()
+    async def _open(self, service: str, protocol: str, port: int) -> asyncio.Server | asyncio.DatagramTransport:
+        front = NodePort(port, service, self.cache)
+        sock, loop = self.listen(protocol, port), asyncio.get_running_loop()
         if protocol == "udp":
             return (await loop.create_datagram_endpoint(lambda: UdpRelay(front, loop), sock=sock))[0]
 

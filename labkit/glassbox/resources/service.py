@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources import service_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
@@ -26,7 +27,7 @@ class ServiceStrategy(Strategy):
         give_up(obj.get("spec") or {}, old.get("spec") or {})
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return [*services.kept_address(obj, old), *services.service(obj)]
+        return [*services.kept_address(obj, old), *services.service(obj, dig(old, "spec.clusterIP") or "")]
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         return list(services.status(obj.get("status") or {}))

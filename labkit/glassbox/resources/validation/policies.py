@@ -81,6 +81,8 @@ def _block(given: dict, path: str) -> Iterator[Cause]:
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    if not text.rpartition("/")[2].isdecimal() or "/" not in text:
+        return None  # an address alone, or with a mask
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:

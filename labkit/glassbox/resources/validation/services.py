@@ -24,7 +24,8 @@ from labkit.glassbox.resources.validation.metadata import labels
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
-def service(obj: dict) -> Iterator[Cause]:
+def service(obj: dict, held: str = "") -> Iterator[Cause]:
+    """Check a service, which holds that virtual address already."""
     spec = obj.get("spec") or {}
     kind, ports = spec.get("type", "ClusterIP"), spec.get("ports") or []
     headless = spec.get("clusterIP") == "None"
@@ -41,6 +42,24 @@ def service(obj: dict) -> Iterator[Cause]:
     if spec.get("ipFamilyPolicy") == "RequireDualStack":
         told = "this cluster is not configured for dual-stack services"
         yield invalid("spec.ipFamilyPolicy", "RequireDualStack", told)
+    yield from _families(spec, held)
+
+
+def _families(spec: dict, held: str) -> Iterator[Cause]:
+    """Refuse IPv6, which this cluster has not; a service that holds an address of IPv4 is told so."""
+    families, path = spec.get("ipFamilies") or [], "spec.ipFamilies"
+    seen: set[str] = set()
+    for at, each in items(families, path):
+        yield from one_of(at, each, ("IPv4", "IPv6"))
+        yield from unique(at, each, seen)
+    if families[:1] == ["IPv6"] and held not in ("", "None"):
+        yield invalid("spec.clusterIPs[0]", held, "expected an IPv6 value as indicated by `ipFamilies[0]`")
+    elif len(families) == 2 and spec.get("ipFamilyPolicy") == "SingleStack":
+        told = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"
+        yield invalid("spec.ipFamilyPolicy", "SingleStack", told)
+    else:
+        yield from (invalid(at, each, "not configured on this cluster") for at, each in items(families, path)
+                    if each == "IPv6")  # fmt: skip
 
 
 def _external_name(spec: dict) -> Iterator[Cause]:
