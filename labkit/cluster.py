@@ -2,6 +2,8 @@
 
     glassbox            the embedded cluster (started when it does not run)
     glassbox:NAME       another embedded cluster
+    microk8s            this machine's MicroK8s
+    kind:NAME           a cluster of kind; k3d:NAME and minikube:NAME alike; without a name, one named labkit
     kubeconfig          the current context of the user's kubeconfig
     kubeconfig:CONTEXT  a context of it
     /path/to/file       the current context of that file
@@ -84,7 +86,8 @@ def parse(cluster: str) -> tuple[str, str]:
         return "kubeconfig", cluster
     raise LabError(
         f"no kind of cluster is named {cluster!r}",
-        expected="glassbox, glassbox:NAME, kubeconfig, kubeconfig:CONTEXT, or the path of a kubeconfig",
+        expected="glassbox[:NAME], kubeconfig[:CONTEXT], microk8s, kind[:NAME], k3d[:NAME], minikube[:NAME], "
+        "or the path of a kubeconfig",
         next_step="the embedded cluster is cluster='glassbox'",
     )
 
@@ -96,11 +99,14 @@ def from_anywhere(cluster: str) -> str:
     return str(Path(cluster).expanduser().absolute()) if is_file else cluster
 
 
-def connect(cluster: str = DEFAULT) -> Cluster:
-    """Find the cluster, start it when the kit may, and return it; raises ClusterError when nobody answers."""
+def connect(cluster: str = DEFAULT, *, start: bool = False) -> Cluster:
+    """Find the cluster and return it; an embedded one is started, others with `start`, where their tool can.
+
+    Raises ClusterError when nobody answers.
+    """
     kind, name = parse(cluster)
     provider = providers.find(kind)
-    if kind == DEFAULT and not provider.running(name):
+    if (kind == DEFAULT or start) and not provider.running(name):
         provider.start(name)
     file, context = provider.kubeconfig(name)
     return Cluster(provider, name, file, context)

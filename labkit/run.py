@@ -53,7 +53,8 @@ def plan(paths: Iterable[Path], *, where: Mapping[str, str], parameters: dict[st
 
 
 def run(jobs: Sequence[Job], *, where: Mapping[str, str], out: Path, again: bool = False, parallel: int = 1,
-        progress: Progress = silent, done: Callable[[Result], None] = lambda result: None) -> list[Result]:  # fmt: skip
+        start: bool = False, progress: Progress = silent,
+        done: Callable[[Result], None] = lambda result: None) -> list[Result]:  # fmt: skip
     """Run what was planned and return how it ended, in the order of the plan.
 
     Leaves the executed notebooks, their HTML, results.json, results.csv and index.html in `out`. With `again`, what has
@@ -61,7 +62,7 @@ def run(jobs: Sequence[Job], *, where: Mapping[str, str], out: Path, again: bool
     """
     from labkit.report import write_index
 
-    facts, absent = find_clusters(where)
+    facts, absent = find_clusters(where, start)
     if len(absent) == len(where):
         raise next(iter(absent.values()))
     for folder in dict.fromkeys([out, *(Path(job.out).parent for job in jobs)]):
@@ -115,12 +116,13 @@ def next_job(waiting: Sequence[Job], running: Collection[Job]) -> Job | None:
     return None
 
 
-def find_clusters(where: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], dict[str, LabError]]:
-    """Start the clusters that the kit may start, and ask each for its facts; return those, and why some are absent."""
+def find_clusters(where: Mapping[str, str],
+                  start: bool = False) -> tuple[dict[str, dict[str, Any]], dict[str, LabError]]:  # fmt: skip
+    """Ask each cluster for its facts; return those, and why some are absent."""
     facts, absent = dict[str, dict[str, Any]](), dict[str, LabError]()
     for name, address in where.items():
         try:
-            facts[name] = results.cluster_facts(clusters.connect(address), address)
+            facts[name] = results.cluster_facts(clusters.connect(address, start=start), address)
         except LabError as error:
             absent[name] = error
     return facts, absent

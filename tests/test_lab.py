@@ -155,7 +155,7 @@ def test_a_dead_api_server_says_what_to_try(home, tmp_path):
 
 
 def test_an_unknown_kind_of_cluster_lists_the_kinds():
-    with pytest.raises(LabError, match="glassbox:NAME"):
+    with pytest.raises(LabError, match=r"glassbox\[:NAME\]"):
         parse("kubernets")
 
 

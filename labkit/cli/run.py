@@ -18,6 +18,7 @@ def _run(
     cluster: Annotated[list[str] | None, typer.Option(
         help="A name of clusters.yaml, or glassbox[:NAME], kubeconfig[:CONTEXT], kind[:NAME] …; repeatable.")] = None,
     clusters_file: Annotated[Path | None, typer.Option(help="In the place of clusters.yaml.")] = None,
+    start: Annotated[bool, typer.Option("--start", help="Start clusters of kind, k3d … that do not run.")] = False,
     own: Annotated[bool, typer.Option("--own-cluster", help="A new embedded cluster, only for this.")] = False,
     nodes: Annotated[int | None, typer.Option(min=1, max=200, help="With --own-cluster: how many nodes.")] = None,
     parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", help="NAME=VALUE; repeatable.")] = None,
@@ -38,8 +39,8 @@ def _run(
                    cell_seconds=cell_seconds, run_seconds=run_seconds, keep=keep)  # fmt: skip
     begun = time.monotonic()  # nothing has started yet: a wrong parameter is refused above
     with own_cluster(nodes) if own else contextlib.nullcontext(), Display(planned) as display:
-        results = run_planned(planned, where=where, out=out, again=failed, parallel=jobs, progress=display.begun,
-                              done=display.ended)  # fmt: skip
+        results = run_planned(planned, where=where, out=out, again=failed, parallel=jobs, start=start,
+                              progress=display.begun, done=display.ended)  # fmt: skip
     typer.echo(f"  {summary(results, len(planned) - len(results))} ({time.monotonic() - begun:.1f} s by the clock)")
     typer.echo(f"  next: {_next(results, planned, out)}")
     if any(result.interrupted for result in results) or len(results) < len(planned):

@@ -1,7 +1,8 @@
 """Kinds of cluster, one file each: what differs between them is here and nowhere else.
 
 A lesson asks what a cluster can do (`capabilities`), never which kind it is. The provider of the embedded cluster is
-`labkit.providers.glassbox`; any other cluster that kubectl reaches comes through `labkit.providers.kubeconfig`.
+`labkit.providers.glassbox`; clusters that MicroK8s, kind, k3d and minikube make here are found by their own tools
+(`labkit.providers.tool`); any other cluster that kubectl reaches comes through `labkit.providers.kubeconfig`.
 """
 
 from importlib import import_module
@@ -35,11 +36,21 @@ class Provider(Protocol):
     def change(self, cluster: str, verb: str, component: str) -> str:
         """Stop, start or restart a component; return its state then; raises ClusterError where nobody may."""
 
+    def enable(self, addon: str, cluster: str = "") -> None:
+        """Turn an add-on on: dns, storage or dashboard; do nothing where it is there; raises ClusterError."""
+
     def run_on(self, cluster: str, node: str, command: list[str]) -> str:
         """Run a command in a node's network and return what it says; raises ClusterError where nobody may."""
 
 
-KINDS = {"glassbox": "GlassboxProvider", "kubeconfig": "KubeconfigProvider"}
+KINDS = {
+    "glassbox": "GlassboxProvider",
+    "kubeconfig": "KubeconfigProvider",
+    "microk8s": "Microk8sProvider",
+    "kind": "KindProvider",
+    "k3d": "K3dProvider",
+    "minikube": "MinikubeProvider",
+}
 
 
 def find(kind: str) -> Provider:

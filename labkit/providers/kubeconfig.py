@@ -1,4 +1,4 @@
-"""Any cluster that a kubeconfig names: MicroK8s, kind, k3d, minikube, a real one. The kit cannot start or stop it.
+"""Any cluster that a kubeconfig names. The kit cannot start or stop it.
 
 A cluster is written `kubeconfig` (the current context), `kubeconfig:CONTEXT`, or as the path of a file.
 """
@@ -69,6 +69,12 @@ class KubeconfigProvider:
     def change(self, cluster: str, verb: str, component: str) -> str:
         """Refuse, for the same reason."""
         raise _not_ours()
+
+    def enable(self, addon: str, cluster: str = "") -> None:
+        """Refuse: who runs the cluster chooses what is in it."""
+        raise ClusterError(
+            f"the kit cannot turn on {addon} in a cluster of a kubeconfig", next_step="ask who runs the cluster"
+        )
 
     def run_on(self, cluster: str, node: str, command: list[str]) -> str:
         """Refuse: the kit has no way into nodes that are not its own."""
