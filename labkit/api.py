@@ -57,6 +57,7 @@ class Api:
     """A connection to one cluster; every method raises ApiFailure, or ClusterError when nobody answers."""
 
     def __init__(self, kubeconfig: Path, context: str | None = None) -> None:
+        self.kubeconfig, self.context = kubeconfig, context
         self._client = _client(kubeconfig, context)
         self._kinds: list[Kind] = []
         self._groups_known = False
@@ -115,6 +116,11 @@ class Api:
     def create(self, resource: str, obj: Object, namespace: str | None = None) -> Object:
         """Create the object and return it as stored."""
         return self.request("POST", self.kind(resource).path(namespace), body=obj)
+
+    def merge(self, resource: str, name: str, change: Object, namespace: str | None = None) -> Object:
+        """Merge a change into the object (RFC 7386) and return it as stored."""
+        path, content_type = self.kind(resource).path(namespace, name), "application/merge-patch+json"
+        return self.request("PATCH", path, body=change, content_type=content_type)
 
     def delete(self, resource: str, name: str, namespace: str | None = None, *, grace: int | None = None) -> None:
         """Ask for the deletion of one object, or of the whole collection when name is empty; gone already is fine."""

@@ -1,6 +1,7 @@
 """Check an exercise: look at the cluster as a student does, compare with the rubric, say how it stands.
 
-Reads through the API alone and writes nothing. `lab.check` is advice to the student; marking is another process's work.
+Reads through the API alone, and writes nothing but what a trial does and takes back. `lab.check` is advice to the
+student; marking is another process's work.
 
 From items to a verdict, in this order: could not check (the cluster did not answer: never the student's fault), right,
 was right and broke again, not tried, still converging, wrong.
@@ -19,6 +20,7 @@ from labkit.api import Api, Object
 from labkit.errors import ApiFailure, ClusterError
 from labkit.paths import find_values, parse_path
 from labkit.rubric import Exercise, Item
+from labkit.trials.trial import Trials
 from labkit.verdict import Finding, State, Verdict
 from labkit.wait import describe
 
@@ -44,16 +46,18 @@ class Grader:
         *,
         rubrics: Path = rubric.FOLDER,
         clock: Callable[[], float] = time.time,
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.api, self.namespace, self.lesson = api, namespace, lesson
-        self.rubrics, self.clock = rubrics, clock
+        self.rubrics, self.clock, self.tell = rubrics, clock, tell
         self._was_right: set[str] = set()
         self._first_seen: dict[tuple[Any, ...], float] = {}
 
     def check(self, number: str, *, answer: object = None) -> Verdict:
         """Return how the exercise stands; raises LabError for an exercise that the lesson has not."""
         exercise = rubric.load(rubric.find(self.lesson, self.rubrics)).exercise(number)
-        findings = tuple(self.look(item, answer) for item in exercise.items)
+        with self.trials(exercise) as trials:
+            findings = tuple(self.look(item, answer, trials) for item in exercise.items)
         state = judge(findings, was_right=number in self._was_right)
         if state is State.RIGHT:
             self._was_right.add(number)
@@ -64,10 +68,16 @@ class Grader:
         exercises = rubric.load(rubric.find(self.lesson, self.rubrics)).exercises
         return {number: exercise.title for number, exercise in sorted(exercises.items())}
 
-    def look(self, item: Item, answer: object = None) -> Finding:
-        """Look at one item; what keeps us from looking is a finding too."""
+    def trials(self, exercise: Exercise) -> Trials:
+        """Return the exercise's trials, none run yet; `tell` hears of each that is run."""
+        return Trials(self.api, self.namespace, exercise.trials, self.tell)
+
+    def look(self, item: Item, answer: object = None, trials: Trials | None = None) -> Finding:
+        """Look at one item; what keeps us from looking is a finding too. A trial's item needs the exercise's trials."""
         item = fill_in(item, self.namespace)
         try:
+            if item.trial and trials:
+                return judge_trial(item, trials.result(item.trial))
             return self._looked(item, answer)
         except ClusterError as error:
             if isinstance(error, ApiFailure) and error.code == 400 and item.answer:
@@ -112,6 +122,17 @@ class Grader:
             return datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
         key = (meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"))
         return self._first_seen.setdefault(key, self.clock())
+
+
+def judge_trial(item: Item, found: Object) -> Finding:
+    """Compare what a trial found; what kept it from going on counts as found."""
+    seen = see(item, [found])
+    step = find_values(found, parse_path(item.path)[:1])
+    said = step[0]["said"] if step else found.get("trouble", seen.text())
+    if compare(item.operator, item.value, seen, item.of):
+        return _finding(item, State.RIGHT, said)
+    untried = found.get("nothing") or _is_untried(item, seen, [found])
+    return _finding(item, State.NOT_TRIED if untried else State.WRONG, said)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Lab:
         self._owned = self._enter_namespace(fresh)
         self._waiter = Waiter(self.api, self.namespace)
         self._predictions = Predictions(lesson, student, _work_dir())
-        self._grader = Grader(self.api, self.namespace, lesson)
+        self._grader = Grader(self.api, self.namespace, lesson, tell=say)
         self._shown: dict[str, Shown] = {}
         self._answers: dict[str, object] = {}
         self._own: throwaway.OwnCluster | None = None

@@ -1,7 +1,9 @@
 """A rubric: what a check looks at, as data that an instructor can edit (labkit/rubrics/NN_*.yaml, schema.json).
 
 An exercise has items. An item picks objects (resource, select), reads a path in each and compares (operator, value),
-or looks at the answer that the student gave (`answer`: as a value, or as a selector that is then tried on the cluster).
+or looks at the answer that the student gave (`answer`: as a value, or as a selector that is then tried on the cluster),
+or reads what a trial found (`trial`; see labkit/trials/): then it is of type traffic, or of type perturb when the trial
+does more than ask.
 
     untried   what the starter shows: an item that still shows it has not been tried
     guard     must hold, but holds from the start: it does not tell whether the student has begun
@@ -24,7 +26,7 @@ from labkit.errors import LabError, RubricError
 from labkit.paths import parse_path
 
 FOLDER = Path(__file__).parent / "rubrics"
-LATER_TYPES = ("traffic", "perturb")
+TRIED = {True: "traffic", False: "perturb"}  # the type of an item, by whether its trial only asks
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Item:
     resource: str = ""
     select: dict[str, str] = field(default_factory=dict)
     answer: str = ""
+    trial: str = ""
     path: str = ""
     of: str = "all"
     untried: dict[str, Any] | None = None
@@ -63,6 +66,22 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """What is tried on the service: steps, a load beside them, and the seconds in which each step must settle."""
+
+    name: str
+    about: str
+    steps: tuple[dict[str, Any], ...]
+    load: dict[str, Any] | None = None
+    within: float = 15.0
+
+    @property
+    def only_asks(self) -> bool:
+        """Tell whether the trial leaves the service as it is."""
+        return all("ask" in step for step in self.steps)
+
+
+@dataclass(frozen=True)
 class Exercise:
     """What `lab.check(number)` looks at."""
 
@@ -70,6 +89,7 @@ class Exercise:
     title: str
     items: tuple[Item, ...]
     hints: tuple[Hint, ...] = ()
+    trials: dict[str, Trial] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,7 +130,12 @@ def load(path: Path) -> Rubric:
 
 def _exercise(number: str, data: dict[str, Any]) -> Exercise:
     items = tuple(Item(**{**item, "hints": _hints(item)}) for item in data["items"])
-    return Exercise(number, data["title"], items, _hints(data))
+    trials = {name: _trial(name, trial) for name, trial in (data.get("trials") or {}).items()}
+    return Exercise(number, data["title"], items, _hints(data), trials)
+
+
+def _trial(name: str, data: dict[str, Any]) -> Trial:
+    return Trial(name, **{**data, "steps": tuple(data["steps"])})
 
 
 def _hints(data: dict[str, Any]) -> tuple[Hint, ...]:
@@ -139,14 +164,23 @@ def _check_meaning(path: Path, node: Any, data: dict[str, Any]) -> None:
     for number, exercise in data["exercises"].items():
         for index, item in enumerate(exercise["items"]):
             where = ["exercises", number, "items", index]
-            if item["type"] in LATER_TYPES:
-                raise _error(path, node, [*where, "type"], f"{item['type']} checks are not implemented yet")
-            if bool(item.get("resource")) == (item.get("answer") == "value"):
-                raise _error(path, node, where, "an item looks at a resource, or at the answer's value")
+            if [bool(item.get("resource")), item.get("answer") == "value", "trial" in item].count(True) != 1:
+                raise _error(path, node, where, "an item looks at a resource, at the answer's value, or at a trial")
+            if item["type"] in TRIED.values() or "trial" in item:
+                _check_trial(path, node, where, item, exercise.get("trials") or {})
             try:
                 parse_path(item.get("path", ""))
             except LabError as error:
                 raise _error(path, node, [*where, "path"], str(error)) from None
+
+
+def _check_trial(path: Path, node: Any, where: list[Any], item: dict[str, Any], trials: dict[str, Any]) -> None:
+    if item.get("trial") not in trials:
+        there = ", ".join(trials) or "none"
+        raise _error(path, node, where, f"no trial named {item.get('trial')!r}; this exercise has: {there}")
+    kind = TRIED[_trial(item["trial"], trials[item["trial"]]).only_asks]
+    if item["type"] != kind:
+        raise _error(path, node, [*where, "type"], f"an item that reads the trial {item['trial']} is of type {kind}")
 
 
 def _error(path: Path, node: Any, where: list[Any], message: str) -> RubricError:

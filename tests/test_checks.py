@@ -286,11 +286,15 @@ def broken(tmp_path, old, new):
     ("old", "new", "message"),
     [
         ("operator: equals", "operator: equal", r"97_broken.yaml:12: exercises\.97\.1\.items\.0\.operator: 'equal'"),
-        ("type: spec", "type: traffic", r"97_broken.yaml:8: .*type: traffic checks are not implemented yet"),
+        ("type: spec", "type: traffic", r"97_broken.yaml:7: .*no trial named None; this exercise has: none"),
         ("path: .data.colour", "path: .data[?(@.x)]", r"97_broken.yaml:11: .*path: the path .* cannot be read"),
         ("title: A colour", "titel: A colour", r"97_broken.yaml:5: exercises\.97\.1: .*titel"),
         ('lesson: "97"', "lesson: 97", r"97_broken.yaml:2: lesson: 97 is not of type 'string'"),
-        ("resource: configmaps", "answer: value\n        resource: pods", r"looks at a resource, or at the answer"),
+        (
+            "resource: configmaps",
+            "answer: value\n        resource: pods",
+            r"looks at a resource, at the answer's value, or",
+        ),
         ("lesson:", "lesson: {", "is not YAML"),
     ],
 )

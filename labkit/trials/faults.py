@@ -1,0 +1,235 @@
+"""What a trial does to a service, and takes back: pods killed, upset, rolled out, scaled; objects changed, made anew.
+
+Each fault picks pods by a selector, waits until what keeps them is rolled out, does its work through the API as a user
+would, and waits again. `undo` takes all back in the order in which it was done: what starts anew then finds everything
+as it was.
+
+Trouble is what keeps a fault from being done and lies in the service itself, not in the cluster.
+
+Upstream: staging/src/k8s.io/kubectl/pkg/polymorphichelpers/{objectrestarter,rollout_status}.go
+"""
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from labkit.api import Api, Object, Objects
+from labkit.errors import ApiFailure, WaitTimeout
+from labkit.wait import Condition, Target, Waiter, describe
+
+RESTARTED = "kubectl.kubernetes.io/restartedAt"  # as `kubectl rollout restart` does it
+ROLLS_OUT = ("Deployment", "StatefulSet", "DaemonSet")
+PLACEHOLDER = "labkit-placeholder"
+GIVEN_BY_SERVER = ("resourceVersion", "uid", "creationTimestamp", "managedFields", "generation", "ownerReferences")
+
+
+class Trouble(Exception):
+    """What a trial cannot go on from; `nothing` when there is nothing yet to try it on."""
+
+    def __init__(self, said: str, *, nothing: bool = False) -> None:
+        super().__init__(said)
+        self.nothing = nothing
+
+
+class Faults:
+    """Faults in one namespace; each must settle within so many seconds."""
+
+    def __init__(self, api: Api, namespace: str, within: float) -> None:
+        self.api, self.namespace, self.within = api, namespace, within
+        self._undo: list[Callable[[], object]] = []
+
+    def kill(self, selector: str) -> None:
+        """Delete one pod at once, as a node does that dies, and wait for the one in its place."""
+        pods, _ = self.settled(selector)
+        lost = pods[0]["metadata"]
+        self.api.delete("pods", lost["name"], self.namespace, grace=0)
+
+        def replaced(found: Objects) -> bool:
+            return sum(is_ready(each) for each in found if each["metadata"]["uid"] != lost["uid"]) >= len(pods)
+
+        self._until(Target("pods", selector=selector), Condition("replaced", replaced))
+
+    def upset(self, selector: str, hurt: Callable[[str], object]) -> None:
+        """Have one pod hurt, given its address, and wait until its kubelet has restarted it."""
+        pods, _ = self.settled(selector)
+        before = restarts(pods[0])
+        hurt(pods[0]["status"]["podIP"])
+
+        def restarted(found: Objects) -> bool:
+            return bool(found) and restarts(found[0]) > before and is_ready(found[0])
+
+        self._until(Target("pods", pods[0]["metadata"]["name"]), Condition("restarted", restarted))
+
+    def restart(self, selector: str) -> None:
+        """Roll the pods' owners out anew, each pod replaced by another."""
+        owners = self.settled(selector)[1]
+        for each in owners:
+            if each["kind"] not in ROLLS_OUT:
+                raise Trouble(f"{said(each)} cannot roll out a new version: {', '.join(ROLLS_OUT)} can")
+        now, before = datetime.now(UTC).isoformat(), [restarted_at(each) for each in owners]
+        self._undo.append(lambda: self._annotate(owners, before, selector))
+        self._annotate(owners, [now] * len(owners), selector)
+
+    def scale(self, selector: str, to: int) -> None:
+        """Scale the pods' owner."""
+        owner = self.settled(selector)[1][0]
+        if "replicas" not in owner["spec"]:
+            raise Trouble(f"{said(owner)} cannot be scaled")
+        self._undo.append(lambda: self._scale(owner, owner["spec"]["replicas"], selector))
+        self._scale(owner, to, selector)
+
+    def patch(self, what: str, change: Object) -> None:
+        """Merge a change into an object, named as in "secrets/store"."""
+        resource, _, name = what.partition("/")
+        obj, change = self._object(resource, name), as_stored(change)
+        self._merge(obj, change)
+        self._undo.append(lambda: self._merge(obj, reverse(change, obj)))
+
+    def remake(self, name: str) -> None:
+        """Delete a Service and make it again, under the same name and another address."""
+        service, address = self._object("services", name), ""
+        self._undo.append(lambda: self.api.delete("services", PLACEHOLDER, self.namespace))
+        self._undo.append(lambda: self.api.get("services", name, self.namespace) or self._create(service))
+        self.api.delete("services", name, self.namespace)
+        Waiter(self.api, self.namespace).gone("services", name, timeout=self.within)
+        if (address := service["spec"].get("clusterIP", "None")) != "None":
+            spec = {"clusterIP": address, "ports": [{"port": 80}]}
+            self._create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": PLACEHOLDER}, "spec": spec})
+        self._create(without_address(service))
+
+    def undo(self) -> None:
+        """Take everything back; what does not settle again is left to settle by itself."""
+        undo, self._undo = self._undo, []
+        for each in undo:
+            try:
+                each()
+            except (Trouble, WaitTimeout):
+                continue
+
+    def settled(self, selector: str) -> tuple[Objects, Objects]:
+        """Return the pods and what keeps them, once that is rolled out; raises Trouble where there are none."""
+        pods = [p for p in self.api.items("pods", self.namespace, label_selector=selector) if not is_leaving(p)]
+        if not pods:
+            raise Trouble(f"no pods with {selector}", nothing=True)
+        owners = self._owners(pods)
+        self._roll_out(owners, selector)
+        pods = self.api.items("pods", self.namespace, label_selector=selector)
+        return [each for each in pods if is_ready(each)], owners
+
+    def _owners(self, pods: Objects) -> Objects:
+        """Return what keeps the pods: the Deployment, not its ReplicaSet."""
+        found: dict[str, Object] = {}
+        for each in pods:
+            top = each
+            while above := next((r for r in top["metadata"].get("ownerReferences") or [] if r.get("controller")), None):
+                top = self._object(above["kind"], above["name"])
+            if top is each:
+                raise Trouble(f"{said(each)} belongs to nobody: no controller would replace it")
+            found[top["metadata"]["uid"]] = top
+        return list(found.values())
+
+    def _roll_out(self, owners: Objects, selector: str) -> None:
+        """Wait until every owner has all its pods, of its newest template, ready, and no others."""
+        for each in owners:
+            target = Target(each["kind"], each["metadata"]["name"])
+            try:
+                self._until(target, Condition("rolled out", lambda found: all(map(is_rolled_out, found))))
+            except WaitTimeout as late:
+                pods = self.api.items("pods", self.namespace, label_selector=selector)
+                waiting = [describe(p) for p in pods if not is_ready(p)] or [describe(each)]
+                raise Trouble(f"{late.what}; " + "; ".join(waiting[:2])) from None
+
+    def _until(self, target: Target, condition: Condition) -> None:
+        Waiter(self.api, self.namespace).until(target, condition, timeout=self.within, namespace=self.namespace)
+
+    def _object(self, resource: str, name: str) -> Object:
+        if found := self.api.get(resource, name, self.namespace):
+            return found
+        raise Trouble(f"there is no {resource.removesuffix('s')} {name}", nothing=True)
+
+    def _annotate(self, owners: Objects, values: list[str | None], selector: str) -> None:
+        for owner, value in zip(owners, values, strict=True):
+            self._merge(owner, {"spec": {"template": {"metadata": {"annotations": {RESTARTED: value}}}}})
+        self._roll_out(owners, selector)
+
+    def _scale(self, owner: Object, to: int, selector: str) -> None:
+        self._merge(owner, {"spec": {"replicas": to}})
+        self._roll_out([owner], selector)
+        if not to:
+            self._until(Target("pods", selector=selector), Condition("gone", lambda found: not found))
+
+    def _merge(self, obj: Object, change: Object) -> None:
+        try:
+            self.api.merge(obj["kind"], obj["metadata"]["name"], change, self.namespace)
+        except ApiFailure as refusal:
+            if refusal.code != 422:
+                raise
+            raise Trouble(refusal.what) from None  # e.g. an immutable ConfigMap: the API's own words
+
+    def _create(self, obj: Object) -> Object:
+        meta = {key: value for key, value in obj["metadata"].items() if key not in GIVEN_BY_SERVER}
+        return self.api.create(obj["kind"], {**obj, "metadata": meta, "status": {}}, self.namespace)
+
+
+def is_rolled_out(owner: Object) -> bool:
+    """Tell whether a controller has exactly the pods that its newest generation asks for, all ready."""
+    spec, status = owner["spec"], owner.get("status") or {}
+    if status.get("observedGeneration", 0) < owner["metadata"].get("generation", 0):
+        return False
+    if owner["kind"] == "DaemonSet":
+        wanted, counts = status.get("desiredNumberScheduled"), ["updatedNumberScheduled", "numberReady"]
+    else:
+        wanted, counts = spec.get("replicas", 1), ["replicas", "readyReplicas"]
+        counts += ["updatedReplicas"] if owner["kind"] in ROLLS_OUT else []
+    return all(status.get(each, 0) == wanted for each in counts)
+
+
+def reverse(change: Object, obj: Object) -> Object:
+    """Return the merge patch that puts back what a change will overwrite in an object."""
+    back: dict[str, Any] = {}
+    for key, value in change.items():
+        before = obj.get(key)
+        back[key] = reverse(value, before or {}) if isinstance(value, dict) else before
+    return back
+
+
+def as_stored(change: Object) -> Object:
+    """Return a change to a Secret as the API will show it, so that it can be taken back: stringData is write-only."""
+    plain = {key: value for key, value in change.items() if key != "stringData"}
+    texts = {key: base64.b64encode(text.encode()).decode() for key, text in change.get("stringData", {}).items()}
+    return plain | {"data": plain.get("data", {}) | texts}
+
+
+def without_address(service: Object) -> Object:
+    """Return a Service that will get an address of its own."""
+    if service["spec"].get("clusterIP", "None") == "None":
+        return service
+    spec = {key: value for key, value in service["spec"].items() if key not in ("clusterIP", "clusterIPs")}
+    return {**service, "spec": spec}
+
+
+def restarted_at(owner: Object) -> str | None:
+    """Return when the owner's pods were last rolled out by hand."""
+    return (owner["spec"]["template"]["metadata"].get("annotations") or {}).get(RESTARTED)
+
+
+def restarts(pod: Object) -> int:
+    """Return how often the pod's containers have been started again."""
+    return sum(each["restartCount"] for each in pod["status"].get("containerStatuses") or [])
+
+
+def is_leaving(pod: Object) -> bool:
+    """Tell whether nothing more is expected of the pod."""
+    return bool(pod["metadata"].get("deletionTimestamp")) or pod["status"].get("phase") in ("Succeeded", "Failed")
+
+
+def is_ready(pod: Object) -> bool:
+    """Tell whether the pod may be given work."""
+    conditions = pod["status"].get("conditions") or []
+    return not is_leaving(pod) and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def said(obj: Object) -> str:
+    """Name an object."""
+    return f"{obj['kind']} {obj['metadata']['name']}"

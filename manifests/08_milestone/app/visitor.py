@@ -1,0 +1,38 @@
+"""A visitor: asks for a page 50 times a second, each time on a new connection, until the file /tmp/end is there.
+
+    python3 visitor.py http://web/
+"""
+
+import collections
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+URL, RATE, END = sys.argv[1], 50, Path("/tmp/end")
+told = collections.Counter()
+
+
+def visit():
+    try:
+        with urllib.request.urlopen(URL, timeout=5) as page:
+            page.read()
+            told["answered"] += 1
+    except urllib.error.HTTPError as refusal:
+        told[f"failed, HTTP {refusal.code}"] += 1
+    except OSError:
+        told["failed, connection lost"] += 1
+
+
+visits = []
+begin = time.monotonic()
+while not END.exists():
+    visits.append(threading.Thread(target=visit))
+    visits[-1].start()
+    time.sleep(max(0, begin + len(visits) / RATE - time.monotonic()))
+for each in visits:
+    each.join()
+for what, count in sorted(told.items()):
+    print(f"{what}: {count}")

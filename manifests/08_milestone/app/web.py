@@ -1,0 +1,70 @@
+"""The web tier: shows a page, and hands notes to the store. It keeps nothing itself.
+
+    GET /          the page; making it takes a tenth of a second
+    GET /notes     the store's notes             POST /notes    one more for the store
+    GET /alive     200, unless it hangs          GET /ready     200 when it can work
+    POST /hang     makes it hang, for a test
+
+It needs a second after its start before it can work. Until then it answers 503.
+"""
+
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from settings import end_when_told, setting
+
+TITLE, VERSION = setting("TITLE").strip(), setting("VERSION").strip()
+STORE_URL, PASSWORD = setting("STORE_URL").strip(), setting("PASSWORD").strip()
+READY_AT = time.monotonic() + 1
+HANGS = threading.Event()
+
+
+def ask_store(note=None):
+    """Fetch the notes, or add one; return status and text."""
+    body = note.encode() if note else None
+    request = urllib.request.Request(f"{STORE_URL}/notes", body, {"X-Password": PASSWORD})
+    try:
+        with urllib.request.urlopen(request, timeout=2) as answer:
+            return answer.status, answer.read().decode()
+    except OSError as error:
+        return 502, f"the store does not serve me: {error}\n"
+
+
+class Web(BaseHTTPRequestHandler):
+    def do_GET(self):
+        while HANGS.is_set():
+            time.sleep(60)
+        if self.path != "/alive" and time.monotonic() < READY_AT:
+            self.answer(503, "not ready yet\n")
+        elif self.path in ("/alive", "/ready"):
+            self.answer(200, "yes\n")
+        elif self.path == "/notes":
+            self.answer(*ask_store())
+        else:
+            time.sleep(0.1)
+            self.answer(200, f"{TITLE}, version {VERSION}, served by {socket.gethostname()}\n")
+
+    def do_POST(self):
+        note = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        if self.path == "/hang":
+            self.answer(200, "from now on I hang\n")
+            HANGS.set()
+        else:
+            self.answer(*ask_store(note))
+
+    def answer(self, status, text):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+end_when_told()
+ThreadingHTTPServer.request_queue_size = 128
+ThreadingHTTPServer(("", 8080), Web).serve_forever()

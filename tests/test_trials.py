@@ -1,0 +1,196 @@
+"""Trials: the visitor against a server that fails to order; what faults plan; a rubric's mistakes by name."""
+
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from labkit import rubric
+from labkit.checks import State, judge_trial
+from labkit.errors import RubricError
+from labkit.rubric import Item
+from labkit.trials import visitor
+from labkit.trials.faults import as_stored, is_rolled_out, reverse, without_address
+from labkit.trials.visitor import Load, ask_all
+from tests.embedded import eventually
+
+# --- the visitor ----------------------------------------------------------
+
+
+class Told(BaseHTTPRequestHandler):
+    """Answers as its path says: /200, /503, /close, /silent, /name/a."""
+
+    def do_GET(self):
+        word = self.path.strip("/").split("/")
+        if word[0] == "silent":
+            self.server.silence.wait(10)
+        if word[0] in ("close", "silent"):
+            return
+        self.send_response(int(word[0]) if word[0].isdigit() else 200)
+        self.end_headers()
+        self.wfile.write(f"served by {word[-1]}, {self.headers.get('X-Word', '')}".encode())
+
+    def do_POST(self):
+        self.do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    told = ThreadingHTTPServer(("127.0.0.1", 0), Told)
+    told.silence = threading.Event()
+    threading.Thread(target=told.serve_forever).start()
+    yield f"http://127.0.0.1:{told.server_port}"
+    told.silence.set()
+    told.shutdown()
+    told.server_close()
+
+
+def test_requests_that_are_answered_well_are_counted(server):
+    told = ask_all({"url": f"{server}/name/a", "times": 3, "finds": r"served by (\w)"})
+    assert told == {
+        "sent": 3, "failed": 0, "share": 0.0, "seen": ["a"], "distinct": 1, "said": "3 of 3 requests answered well"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind"),
+    [
+        ({"path": "/503"}, "HTTP 503"),
+        ({"path": "/200", "status": [403]}, "HTTP 200"),
+        ({"path": "/close"}, "connection closed without an answer"),
+        ({"path": "/silent", "timeout": 0.2}, "no answer within 0.2 s"),
+        ({"path": "/name/a", "contains": "zebra"}, "an answer without 'zebra'"),
+        ({"path": "/name/a", "lacks": "by a"}, "an answer with 'by a'"),
+    ],
+)
+def test_a_failure_is_told_by_its_kind(server, plan, kind):
+    told = ask_all({"url": server + plan.pop("path"), **plan})
+    assert told["said"] == f"1 of 1 requests failed: {kind} (1)"
+
+
+def test_nobody_at_all_and_no_such_name_are_kinds_of_failure():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as gone:
+        port = gone.server_port
+    assert ask_all({"url": f"http://127.0.0.1:{port}/"})["said"].endswith("connection refused (1)")
+    assert ask_all({"url": "http://no-such-name.invalid/"})["said"].endswith("DNS knows no no-such-name.invalid (1)")
+
+
+def test_with_a_time_to_wait_it_asks_again_until_all_is_well(server):
+    answers = iter([("HTTP 503", ""), ("", "well")])
+    once, visitor.ask = visitor.ask, lambda plan: next(answers)
+    try:
+        assert ask_all({"url": server, "within": 10})["failed"] == 0
+    finally:
+        visitor.ask = once
+
+
+def test_a_load_keeps_its_rate_though_nobody_answers(server):
+    load = Load({"url": f"{server}/silent", "rate": 100, "timeout": 0.5})
+    eventually(lambda: len(load.answers) >= 5)  # these waited half a second each: others went out meanwhile
+    told = load.stop()
+    assert told["failed"] == told["sent"] > 20
+
+
+def test_in_its_pod_it_takes_a_line_and_answers_a_line(server):
+    lines = [{"load": {"url": f"{server}/200", "rate": 50}}, {"url": f"{server}/503"}, {"stop": True}]
+    told = "".join(json.dumps(line) + "\n" for line in lines)
+    run = subprocess.run([sys.executable, "-c", Path(visitor.__file__).read_text()], input=told,
+                         capture_output=True, text=True, check=True, timeout=30)  # fmt: skip
+    started, asked, stopped = map(json.loads, run.stdout.splitlines())
+    assert (started, asked["failed"], stopped["failed"]) == ({}, 1, 0)
+
+
+# --- faults ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "done"),
+    [
+        ("Deployment", {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}, True),
+        ("Deployment", {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}, False),
+        ("Deployment", {"observedGeneration": 2, "replicas": 3, "readyReplicas": 3, "updatedReplicas": 2}, False),
+        ("StatefulSet", {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 0}, False),
+        ("ReplicaSet", {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2}, True),
+        ("DaemonSet", {"observedGeneration": 2, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1}, False),
+    ],
+)
+def test_rolled_out_means_exactly_the_pods_of_the_newest_template(kind, status, done):
+    owner = {"kind": kind, "metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status}
+    assert is_rolled_out(owner) is done
+
+
+def test_a_change_is_taken_back_by_what_was_there_before_and_null_where_nothing_was():
+    obj = {"data": {"TITLE": "old", "KEPT": "as it is"}}
+    assert reverse({"data": {"TITLE": "new", "MORE": "x"}}, obj) == {"data": {"TITLE": "old", "MORE": None}}
+
+
+def test_a_secret_is_changed_in_the_form_in_which_it_can_be_put_back():
+    change = as_stored({"stringData": {"PASSWORD": "new"}})
+    assert change == {"data": {"PASSWORD": "bmV3"}}
+    assert reverse(change, {"data": {"PASSWORD": "b2xk"}}) == {"data": {"PASSWORD": "b2xk"}}
+
+
+@pytest.mark.parametrize("address", ["None", "10.96.0.7"])
+def test_a_service_made_anew_gets_another_address_unless_it_has_none(address):
+    made = without_address({"spec": {"clusterIP": address, "ports": []}})
+    assert made["spec"] == ({"clusterIP": "None", "ports": []} if address == "None" else {"ports": []})
+
+
+# --- what an item makes of it ----------------------------------------------------------
+
+ITEM = Item("x", "perturb", "equals", 0, trial="t", path=".page.failed")
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "said"),
+    [
+        ({"page": {"failed": 0, "said": "all well"}}, State.RIGHT, "all well"),
+        ({"page": {"failed": 2, "said": "2 failed"}}, State.WRONG, "2 failed"),
+        ({"trouble": "Deployment web is not rolled out"}, State.WRONG, "Deployment web is not rolled out"),
+        ({"trouble": "no pods with tier=web", "nothing": True}, State.NOT_TRIED, "no pods with tier=web"),
+    ],
+)
+def test_an_item_reads_what_its_trial_found_or_why_it_found_nothing(found, state, said):
+    finding = judge_trial(ITEM, {"kind": "Trial", "metadata": {"name": "t"}, **found})
+    assert (finding.state, finding.found) == (state, said)
+
+
+# --- rubrics with trials ----------------------------------------------------------
+
+RUBRIC = """
+lesson: "97"
+exercises:
+  "97.1":
+    title: A page
+    trials:
+      seen:
+        about: looking
+        steps:
+          - {ask: page, url: "http://web/"}
+    items:
+      - {name: it is there, type: traffic, trial: seen, path: .page.failed, operator: equals, value: 0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("trial: seen", "trial: sen", r"97_x.yaml:12: .*no trial named 'sen'; this exercise has: seen"),
+        ("type: traffic", "type: perturb", r"type: an item that reads the trial seen is of type traffic"),
+        ('{ask: page, url: "http://web/"}', "{kil: tier=web}", r"97_x.yaml:10: .*steps\.0: .*kil"),
+        ('url: "http://web/"', 'urll: "http://web/"', r"97_x.yaml:10: .*urll"),
+        ("about: looking", "abuot: looking", r"abuot"),
+    ],
+)
+def test_a_mistake_in_a_trial_is_named_by_file_line_and_field(tmp_path, old, new, message):
+    path = tmp_path / "97_x.yaml"
+    path.write_text(RUBRIC.replace(old, new, 1))
+    with pytest.raises(RubricError, match=message):
+        rubric.load(path)
