@@ -3,8 +3,8 @@
 Trials are run when an item first asks for one, and once a check. What was found after trouble, and what a load found
 beside it, is left out: a service that never rolled out has lost no request, and that is no merit.
 
-In a step, {nonce} stands for a word made for this trial, {namespace} for the namespace, {secrets/NAME/KEY} and
-{configmaps/NAME/KEY} for what lies there.
+An ask that is `needed` ends the trial when it fails. In a step, {nonce} stands for a word made for this trial,
+{namespace} for the namespace, {secrets/NAME/KEY} and {configmaps/NAME/KEY} for what lies there.
 """
 
 import base64
@@ -74,7 +74,10 @@ def take(step: dict[str, Any], probe: Probe, faults: Faults) -> Object:
     """Take one step; return the report of an ask under the ask's name."""
     match step:
         case {"ask": name, **plan}:
-            return {name: probe.ask(plan)}
+            told = probe.ask(plan)
+            if told["failed"] and plan.get("needed"):
+                raise Trouble(told["said"])
+            return {name: told}
         case {"kill": selector}:
             faults.kill(selector)
         case {"upset": selector, **plan}:
