@@ -1,6 +1,6 @@
 """The store: keeps notes in the file /data/notes, for whoever knows the password.
 
-    GET /notes    all notes, a line each        POST /notes    one more
+GET /notes    all notes, a line each        POST /notes    one more
 """
 
 import hmac

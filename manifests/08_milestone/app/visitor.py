@@ -1,6 +1,6 @@
 """A visitor: asks for a page 50 times a second, each time on a new connection, until the file /tmp/end is there.
 
-    python3 visitor.py http://web/
+python3 visitor.py http://web/
 """
 
 import collections
