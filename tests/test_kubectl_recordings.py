@@ -5,6 +5,7 @@ prints what differs in the sessions whose names begin so.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,8 @@ def differences(cluster, path: Path, home: Path) -> dict[str, list[str]]:
         elif difference := session.difference(step):
             found.setdefault(step.command, difference)
     session.run(f"kubectl delete namespace {namespace} --wait=false")
+    for role in re.findall(r"create (clusterrole(?:binding)? golden-\S+)", path.read_text()):
+        session.run(f"kubectl delete {role} --ignore-not-found")  # others would see what it gives
     return found
 
 

@@ -16,8 +16,8 @@ DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 << 20
 EVERY_ADDRESS = "0.0.0.0"
 
 
-def requests(pod: dict, defaults: bool = False) -> Counter:
-    """Return what the pod asks for: cpu in millicores, all else in units or bytes.
+def requests(pod: dict, defaults: bool = False, field: str = "requests") -> Counter:
+    """Return what the pod asks for, or with field="limits" may have: cpu in millicores, all else in units or bytes.
 
     Containers run together, with the sidecars (init containers that restart always); the other init containers run one
     after the other, each beside the sidecars before it: the larger of the two. What the pod itself asks for takes the
@@ -26,21 +26,21 @@ def requests(pod: dict, defaults: bool = False) -> Counter:
     sidecars: Counter = Counter()
     starting: Counter = Counter()
     for container in pod["spec"].get("initContainers") or []:
-        asked = _asked(container, defaults)
+        asked = _asked(container, defaults, field)
         starting |= sidecars + Counter(asked)  # | is the larger of each
         if container.get("restartPolicy") == "Always":
             sidecars.update(asked)
     running = Counter(sidecars)
     for container in pod["spec"]["containers"]:
-        running.update(_asked(container, defaults))
+        running.update(_asked(container, defaults, field))
     together = running | starting
-    together.update({name: value - together[name] for name, value in _asked(pod["spec"], False).items()})
+    together.update({name: value - together[name] for name, value in _asked(pod["spec"], False, field).items()})
     together.update(_amounts(pod["spec"].get("overhead") or {}))
     return together
 
 
-def _asked(container: dict, defaults: bool) -> dict[str, int]:
-    asked = _amounts((container.get("resources") or {}).get("requests") or {})
+def _asked(container: dict, defaults: bool, field: str) -> dict[str, int]:
+    asked = _amounts((container.get("resources") or {}).get(field) or {})
     return {"cpu": DEFAULT_CPU, "memory": DEFAULT_MEMORY, **asked} if defaults else asked
 
 

@@ -6,6 +6,7 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go
 """
 
 import re
+from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal
 
 BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
@@ -62,7 +63,20 @@ def canonical(text: str | int | float) -> str:
         value = value.quantize(Decimal("1e-9"), ROUND_CEILING)
     if suffix[:1] in ("e", "E") and suffix != "E":
         return _exponent(value)
-    return _with_suffix(value, {key: DECIMAL[key] for key in DECIMAL})
+    return _with_suffix(value, DECIMAL)
+
+
+def written(value: Decimal, like: str = "") -> str:
+    """Return a value as Kubernetes writes it, in the family (decimal, binary) of another quantity's suffix."""
+    match = PATTERN.fullmatch(like)
+    binary = bool(match and match[2] in BINARY) and value == value.to_integral_value() and abs(value) >= 1024
+    return _with_suffix(value, BINARY if binary else DECIMAL)
+
+
+def total(texts: Iterable[str]) -> str:
+    """Return the sum of quantities, in the family of the first that is not zero."""
+    added = [text for text in texts if parse(text)]
+    return written(sum((parse(text) for text in added), Decimal(0)), added[0] if added else "")
 
 
 def _power(value: Decimal) -> int:

@@ -118,6 +118,8 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
         "deprecatedFirstTimestamp": None,
         "deprecatedLastTimestamp": None,
     },
+    CORE + "ResourceQuota": {"spec": {}, "status": {}},
+    CORE + "LimitRange": {"spec": {}},
     CORE + "Node": {"spec": {}, "status": {}},
     CORE + "NodeStatus": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": {}},
     CORE + "NodeSystemInfo": dict.fromkeys(

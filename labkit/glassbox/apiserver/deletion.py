@@ -29,7 +29,7 @@ from labkit.glassbox.store import Row
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 POLICIES = {"Foreground": FOREGROUND, "Orphan": ORPHAN, "Background": None}
 ANSWERED_WITH_OBJECT = (
-    *("pods", "services", "serviceaccounts", "podtemplates"),
+    *("pods", "services", "serviceaccounts", "podtemplates", "resourcequotas"),
     *("persistentvolumes", "persistentvolumeclaims", "storageclasses"),
 )
 DEFAULT_GRACE = 30  # seconds

@@ -19,6 +19,7 @@ import orjson
 
 from labkit.glassbox import clock, errors
 from labkit.glassbox.apiserver import admission, allocation, schema
+from labkit.glassbox.apiserver.admission.quota import charge
 from labkit.glassbox.apiserver.admission.service_account import SUFFIX_LETTERS
 from labkit.glassbox.apiserver.decoding import decode
 from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, key, stored, to_stored
@@ -62,7 +63,11 @@ def create_object(request: Request, obj: dict, api: Api) -> Answer:
     allocation.on_create(request, obj, api)
     refuse(resource, meta.get("name", ""), check(resource, obj) or _unnamed(meta))
     request.warnings.extend(resource.strategy.warnings(obj))
-    return insert(request, obj, api)
+    charges = admission.validate_create(request, obj, api)
+    answer = insert(request, obj, api)
+    if not request.dry_run:
+        charge(charges, api)
+    return answer
 
 
 def check(resource: Resource, obj: dict) -> list[Cause]:
@@ -192,7 +197,11 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict) -> Answer:
     causes = _prepare_and_check(resource, request.route.subresource, obj, old)
     refuse(resource, obj["metadata"]["name"], causes)
     request.warnings.extend(resource.strategy.warnings(obj))
-    return replace(request, api, row, obj, old)
+    charges = admission.validate_update(request, obj, old, api)
+    answer = replace(request, api, row, obj, old)
+    if not request.dry_run:
+        charge(charges, api)
+    return answer
 
 
 def _prepare_and_check(resource: Resource, subresource: str, obj: dict, old: dict) -> list[Cause]:

@@ -34,6 +34,7 @@ from labkit.glassbox.controllers.persistent_volume import PersistentVolumeContro
 from labkit.glassbox.controllers.pod_gc import TERMINATED_PODS, PodGarbageCollector
 from labkit.glassbox.controllers.replicaset import ReplicaSetController
 from labkit.glassbox.controllers.replicationcontroller import ReplicationController
+from labkit.glassbox.controllers.resource_quota import ResourceQuotaController
 from labkit.glassbox.controllers.root_ca import RootCAPublisher
 from labkit.glassbox.controllers.service_account import ServiceAccountController
 from labkit.glassbox.controllers.statefulset import StatefulSetController
@@ -71,6 +72,7 @@ CONTROLLERS: dict[str, type[Controller]] = {
         EphemeralVolumeController,
         StorageProtectionController,
         ClusterRoleAggregationController,
+        ResourceQuotaController,
     )
 }
 # Options without which a controller is not started.

@@ -23,6 +23,7 @@ from labkit.glassbox.resources import (
     ingress,
     job,
     lease,
+    limit_range,
     metrics,
     namespace,
     network_policy,
@@ -36,6 +37,7 @@ from labkit.glassbox.resources import (
     rbac,
     replicaset,
     replication_controller,
+    resource_quota,
     secret,
     service,
     service_account,
@@ -93,9 +95,21 @@ class Registry:
 REGISTRY = Registry(
     (
         # v1
-        *(configmap.CONFIGMAPS, endpoint_slice.ENDPOINTS, event.EVENTS, namespace.NAMESPACES, node.NODES),
+        *(
+            configmap.CONFIGMAPS,
+            endpoint_slice.ENDPOINTS,
+            event.EVENTS,
+            limit_range.LIMIT_RANGES,
+            namespace.NAMESPACES,
+            node.NODES,
+        ),
         *(persistent_volume_claim.PERSISTENT_VOLUME_CLAIMS, persistent_volume.PERSISTENT_VOLUMES, pod.PODS),
-        *(pod_template.POD_TEMPLATES, replication_controller.REPLICATION_CONTROLLERS, secret.SECRETS),
+        *(
+            pod_template.POD_TEMPLATES,
+            replication_controller.REPLICATION_CONTROLLERS,
+            resource_quota.RESOURCE_QUOTAS,
+            secret.SECRETS,
+        ),
         *(service_account.SERVICE_ACCOUNTS, service.SERVICES),
         # apps/v1
         *(controller_revision.CONTROLLER_REVISIONS, daemonset.DAEMONSETS, deployment.DEPLOYMENTS),

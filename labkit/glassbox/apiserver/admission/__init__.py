@@ -1,10 +1,10 @@
 """What is checked and filled in beyond the object itself: its namespace, its account, its classes.
 
 Stands for kube-apiserver's admission plugins. Each is a function (request, object, api) that changes the object or
-raises ApiError 403 or 404; one file a plugin, the small ones here. DefaultTolerationSeconds is a pod's defaulting
-(resources/pod.py).
+raises ApiError 403 or 404; one file a plugin, the small ones here. Those that only refuse see the object once it is
+complete and valid. DefaultTolerationSeconds is a pod's defaulting (resources/pod.py).
 
-Left out: webhooks, quotas, limit ranges, pod security, runtime classes: later plugins of the same shape.
+Left out: webhooks, pod security, runtime classes: later plugins of the same shape.
 
 Upstream: pkg/kubeapiserver/options/plugins.go, …/admission/plugin/namespace/lifecycle/admission.go
 """
@@ -17,7 +17,9 @@ import orjson
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.admission.escalation import guard_roles
+from labkit.glassbox.apiserver.admission.limit_ranger import check_limits, fill_limits
 from labkit.glassbox.apiserver.admission.priority import priority
+from labkit.glassbox.apiserver.admission.quota import Charge, check_quota
 from labkit.glassbox.apiserver.admission.service_account import service_account
 from labkit.glassbox.apiserver.admission.storage import (
     default_ingress_class,
@@ -76,6 +78,7 @@ ON_CREATE: tuple[Callable[[Request, dict, Api], None], ...] = (
     namespace_exists,
     guard_roles,
     service_account,
+    fill_limits,
     priority,
     default_storage_class,
     default_ingress_class,
@@ -88,6 +91,19 @@ def admit_create(request: Request, obj: dict, api: Api) -> None:
     """Let every plugin see a new object, in order."""
     for plugin in ON_CREATE:
         plugin(request, obj, api)
+
+
+def validate_create(request: Request, obj: dict, api: Api) -> list[Charge]:
+    """Let the plugins that only refuse see a new object; return to which quotas it is to be charged."""
+    check_limits(request, obj, api)
+    return check_quota(request, obj, api)
+
+
+def validate_update(request: Request, obj: dict, old: dict, api: Api) -> list[Charge]:
+    """Do the same for a change."""
+    if request.resource.plural == "persistentvolumeclaims" and not request.route.subresource:
+        check_limits(request, obj, api)
+    return check_quota(request, obj, api, old)
 
 
 def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:

@@ -1,0 +1,69 @@
+"""What limit ranges must be like.
+
+Upstream: ValidateLimitRange in pkg/apis/core/validation/validation.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from labkit.glassbox import quantity
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, items, required, unique
+
+# (field, other field, what is told): the first must not be less than the second
+ORDERED = (
+    ("max", "min", "min value {min} is greater than max value {max}"),
+    ("defaultRequest", "min", "min value {min} is greater than default request value {defaultRequest}"),
+    ("max", "defaultRequest", "default request value {defaultRequest} is greater than max value {max}"),
+    (
+        "default",
+        "defaultRequest",
+        "default request value {defaultRequest} is greater than default limit value {default}",
+    ),
+    ("default", "min", "min value {min} is greater than default value {default}"),
+    ("max", "default", "default value {default} is greater than max value {max}"),
+)
+
+
+def limit_range(obj: dict) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for path, each in items((obj.get("spec") or {}).get("limits"), "spec.limits"):
+        yield from unique(f"{path}.type", each.get("type", ""), seen)
+        yield from limit(each, path)
+
+
+def limit(given: dict, path: str) -> Iterator[Cause]:
+    if given.get("type") == "Pod":
+        for field in ("default", "defaultRequest"):
+            if given.get(field):
+                yield forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'")
+    bounded = any("storage" in (given.get(field) or {}) for field in ("min", "max"))
+    if given.get("type") == "PersistentVolumeClaim" and not bounded:
+        yield required(
+            f"{path}.limits", "either minimum or maximum storage value is required, but neither was provided"
+        )
+    fields = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
+    for name in sorted({name for field in fields for name in given.get(field) or ()}):
+        values = {field: given[field][name] for field in fields if name in (given.get(field) or {})}
+        yield from _amounts(values, name, path)
+
+
+def _amounts(values: dict[str, str], name: str, path: str) -> Iterator[Cause]:
+    for high, low, told in ORDERED:
+        if high in values and low in values and quantity.parse(values[low]) > quantity.parse(values[high]):
+            blamed = low if (high, low) != ("default", "min") else high
+            yield invalid(f"{path}.{blamed}[{name}]", values[blamed], told.format(**values))
+    if (ratio := values.get("maxLimitRequestRatio")) is not None:
+        yield from _ratio(quantity.parse(ratio), ratio, values, name, path)
+
+
+def _ratio(ratio: Decimal, text: str, values: dict[str, str], name: str, path: str) -> Iterator[Cause]:
+    at = f"{path}.maxLimitRequestRatio[{name}]"
+    if ratio < 1:
+        yield invalid(at, text, f"ratio {text} is less than 1")
+    if "min" in values and "max" in values and quantity.parse(values["min"]):
+        most = quantity.parse(values["max"]) / quantity.parse(values["min"])
+        if ratio > most:
+            yield invalid(at, text, f"ratio {text} is greater than max/min = {float(most):f}")
