@@ -1,6 +1,6 @@
 # `make course` and `make test` are all that a new machine needs; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev course lab test recordings test-all check bench soak regen constraints clean
+.PHONY: help setup setup-dev course lab test recordings browser test-all check bench soak regen constraints clean
 export PYTHON
 
 PY := .venv/bin/python
@@ -21,11 +21,14 @@ lab: setup ## open JupyterLab on the student edition in work/ (your changes ther
 	@$(PY) -m labkit lab
 
 test: setup-dev ## set up and pass the tests, the notebooks' validation included
-	@$(PY) -m pytest -m "not slow and not recordings"
+	@$(PY) -m pytest -m "not slow and not recordings and not browser"
 
 recordings: setup-dev ## compare with recordings of a real API server, where they lie beside the repository
 	@$(PY) -m pytest -m recordings || { echo "once more, what failed: some answers depend on the moment"; \
 	  $(PY) -m pytest -m recordings --last-failed --last-failed-no-failures none; }
+
+browser: setup-dev ## a lesson, the live view and the dashboard in Debian's chromium; screenshots in out/browser/
+	@$(PY) -m pytest -m browser tests/browser
 
 test-all: setup-dev ## every test, the slow ones too
 	@$(PY) -m pytest

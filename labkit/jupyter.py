@@ -19,11 +19,16 @@ def open_lab(folder: Path, *, browser: bool = True, port: int = 8888) -> int:
     with kernel.prepared(os.environ) as environment:
         settings = configure(Path(environment["JUPYTER_RUNTIME_DIR"]).parent / "config")
         environment |= {"JUPYTER_CONFIG_PATH": str(settings), "LABKIT_WORK": str(folder.absolute())}
-        server = subprocess.Popen(command, env=environment)
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            return server.wait()  # the terminal sent it the signal too: it asks, then ends
+        return until_stopped(command, environment)
+
+
+def until_stopped(command: list[str], environment: dict[str, str]) -> int:
+    """Run a server until it ends; return its exit code."""
+    server = subprocess.Popen(command, env=environment)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        return server.wait()  # the terminal sent it the signal too: it asks, then ends
 
 
 def configure(folder: Path) -> Path:

@@ -28,6 +28,7 @@ COMMANDS = {
     "provider-check": "labkit.cli.provider_check:provider_check",
     "run": "labkit.cli.run:run",
     "lab": "labkit.cli.lessons:lab",
+    "dashboard": "labkit.cli.lessons:dashboard",
     "release": "labkit.cli.lessons:release",
     "regen": "labkit.cli.lessons:regen",
 }
@@ -47,6 +48,7 @@ SUMMARIES = {
     "provider-check": "Try a kind of cluster step by step: microk8s, kind, k3d, minikube.",
     "run": "Run notebooks on clusters.",
     "lab": "Open JupyterLab on the student edition.",
+    "dashboard": "Serve a live view of the cluster as a page in the browser.",
     "release": "Make the student edition.",
     "regen": "Run the notebooks again and rewrite their stored outputs.",
 }

@@ -1,4 +1,4 @@
-"""Commands on notebooks: release, regen, lab."""
+"""Commands on notebooks: release, regen, lab; and the dashboard, which is one too."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,18 @@ def _lab(
     raise typer.Exit(open_lab(out, browser=not no_browser, port=port))
 
 
+def _dashboard(
+    cluster: Annotated[str, typer.Option(help="glassbox[:NAME], kubeconfig[:CONTEXT], or a file.")] = "glassbox",
+    namespace: Annotated[str, typer.Option("-n", "--namespace", help="The namespace shown first.")] = "default",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address only.")] = False,
+    port: Annotated[int, typer.Option(help="The next free one from here on.")] = 8866,
+) -> None:
+    """Serve a live view of the cluster as a page in the browser, on this machine alone, behind a token."""
+    from labkit.dashboard import serve
+
+    raise typer.Exit(serve(cluster, namespace, browser=not no_browser, port=port))
+
+
 def _regen(
     notebooks: Annotated[list[Path] | None, typer.Argument(help="Notebooks, folders, or numbers of lessons.")] = None,
 ) -> None:
@@ -56,5 +68,5 @@ def _released(source: Path, out: Path) -> None:
     typer.echo(f"✓ student edition in {out}: {len(changes)} files, {fresh} of them new")
 
 
-release, lab, regen = called(_release), called(_lab), called(_regen)
-__all__ = ["lab", "regen", "release"]
+release, lab, dashboard, regen = called(_release), called(_lab), called(_dashboard), called(_regen)
+__all__ = ["dashboard", "lab", "regen", "release"]

@@ -16,7 +16,7 @@ MONO = "ui-monospace,'DejaVu Sans Mono',Menlo,monospace"
 
 STYLE = (
     f".lk-view{{border:1px solid {LINE};border-radius:10px;padding:10px 14px;background:{GROUND};color:{INK};"
-    "max-width:980px;gap:6px}"
+    "max-width:980px;gap:6px;margin:4px 0 8px}"
     ".lk-view .widget-html-content,.lk-view .jupyter-widget-html-content{line-height:1.45}"
     f".lk-head{{font-size:15px;font-weight:600;color:{INK}}}.lk-quiet{{color:{QUIET}}}.lk-facts{{color:{INK}}}"
     f".lk-trouble{{color:{COLOURS[State.WRONG]};white-space:pre-wrap}}.lk-said{{color:{QUIET};white-space:pre-wrap}}"
