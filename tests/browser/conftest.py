@@ -10,7 +10,7 @@ from tests.lessons import ROOT
 CHROMIUM = Path("/usr/bin/chromium")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]  # root's browser has no sandbox of its own
 PICTURES = ROOT / "out" / "browser"
-MILLISECONDS = 60_000
+MILLISECONDS = 120_000
 
 
 @pytest.fixture(scope="session")
