@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 from labkit.glassbox import network, nftables
+from tests.embedded import Background
 
 PORTS, HTTP = (8080, 8081), 8082  # the first two over TCP and UDP
 SERVE = f"""
@@ -131,9 +133,13 @@ def ask(cluster, namespace, pod, *targets):
 
 def ask_from_outside(cluster, *targets):
     """The same from the host outside."""
+    return ask_from_host(*targets, through=to_outside(cluster))
+
+
+def to_outside(cluster):
+    """Return the command that runs another on the host outside."""
     machine = (cluster.root / "machine.pid").read_text()
-    where = f"--net=/proc/{machine}/root{network.OUTSIDE_NETNS}"
-    return ask_from_host(*targets, through=[*_enter(machine)[:-1], where])
+    return [*_enter(machine)[:-1], f"--net=/proc/{machine}/root{network.OUTSIDE_NETNS}"]
 
 
 def ask_from_host(*targets, through=()):
@@ -159,10 +165,13 @@ def rules(process, table="kube-proxy"):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def has_chain(process, chain, table="kube-proxy"):
-    """Tell whether there is such a chain in a process's network."""
-    command = [*_enter(process), nftables.binary(), "list", "chain", "ip", table, chain]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+@contextmanager
+def new_chains(process):
+    """Give the lines in which the kernel tells of new chains in a process's network, as they come."""
+    command = [*_enter(process), nftables.binary(), "monitor", "new", "chains"]
+    with Background(command, stdout=subprocess.PIPE, text=True) as monitor:
+        time.sleep(0.5)  # it says nothing of when it listens
+        yield monitor.stdout
 
 
 def _enter(process):

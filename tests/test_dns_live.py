@@ -1,9 +1,25 @@
 """Names asked from inside pods, of the server behind the virtual address."""
 
+import subprocess
+import sys
+
 import pytest
 
+from tests import reach
+from tests.embedded import Background, eventually
 from tests.live import fresh_namespace, make, pod
 
+FLOOD = """
+import os, socket, sys
+where = (sys.argv[1], 53)
+idle = [socket.create_connection(where) for _ in range(150)]
+packets = socket.socket(type=socket.SOCK_DGRAM)
+junk = [os.urandom(n) for n in range(1, 600)]
+print("pouring", flush=True)
+while True:
+    for each in junk:
+        packets.sendto(each, where)
+"""
 ECHO = "mkdir /w; hostname > /w/index.html; httpd -f -p 8080 -h /w"
 
 
@@ -64,3 +80,22 @@ def test_a_ports_number_and_an_alias_are_records_too(cluster, shop):
     make(cluster, shop, service("api", type="ExternalName", externalName="outside.example", selector=None, ports=None))
     assert "canonical name = outside.example" in ask(cluster, shop, "nslookup", "api").stdout
     assert "name = kubernetes.default.svc.cluster.local" in ask(cluster, shop, "nslookup", "10.96.0.1").stdout
+
+
+def test_names_are_found_during_a_flood_of_garbage(cluster, shop):
+    flood = [*reach.to_outside(cluster), sys.executable, "-c", FLOOD, "172.30.0.1"]
+    with Background(flood, stdout=subprocess.PIPE) as pouring:
+        assert pouring.stdout.readline() == b"pouring\n"
+        for name in ("web", "peers", "web-0.peers"):
+            assert ask(cluster, shop, "nslookup", name).returncode == 0
+        assert pouring.poll() is None
+
+
+def test_a_name_server_that_is_stopped_on_purpose_refuses_at_once(cluster):
+    asked = "udp 172.30.0.1 53"
+    cluster.labkit("stop", "dns", "--name", cluster.name)
+    try:
+        assert reach.ask_from_outside(cluster, asked) == {asked: "refused"}
+    finally:
+        cluster.labkit("start", "dns", "--name", cluster.name)
+    eventually(lambda: reach.ask_from_outside(cluster, asked) == {asked: "nothing"})  # it is no question

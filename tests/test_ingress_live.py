@@ -13,6 +13,7 @@ pytestmark = pytest.mark.cluster
 ADDRESS = "172.30.0.2"
 SERVER = r"""
 import base64, hashlib, http.server, json, os, time
+LEFT = []
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self, body):
@@ -38,6 +39,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"5\r\ntick\n\r\n")
                 time.sleep(0.3)
             self.wfile.write(b"0\r\n\r\n")
+        elif self.path == "/silent":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            LEFT.append(self.connection.recv(1))
+        elif self.path == "/left":
+            self.answer(str(len(LEFT)).encode())
         else:
             self.answer(json.dumps({"app": os.environ["APP"], "pod": os.environ["HOSTNAME"], "path": self.path,
                                     "headers": dict(self.headers)}).encode())
@@ -171,3 +179,14 @@ s.sendall(b"\\x81\\x85\\0\\0\\0\\0hello")
 print(f.read(11)[-5:].decode())
 """)
     assert told.split() == ["True", "hello"]
+
+
+def test_a_client_that_leaves_a_silent_stream_is_noticed(shop):
+    """The pod's connection is closed too, though nothing is ever written that could fail."""
+    shop.ask("""
+s = socket.create_connection((A, 80))
+s.sendall(f"GET /silent HTTP/1.1\\r\\nHost: red.{D}\\r\\n\\r\\n".encode())
+assert b"200" in s.recv(4096)
+s.close()
+""")
+    eventually(lambda: shop.get("red", "/left") == [200, "1"])

@@ -4,7 +4,7 @@ import pytest
 
 from labkit.glassbox import nftables
 from labkit.glassbox.kube_proxy.rules import TABLE, Node, rules_of
-from labkit.glassbox.kube_proxy.services import Endpoint, ServicePort, service_ports
+from labkit.glassbox.kube_proxy.services import Endpoint, ServicePort, ServicePorts, ports_of
 from labkit.glassbox.nftables import Ruleset, steps
 from tests import machine
 
@@ -173,18 +173,29 @@ SERVICE = {
 
 @pytest.mark.parametrize("change", [{"clusterIP": "None"}, {"type": "ExternalName"}])
 def test_services_without_a_virtual_address_are_not_proxied(change):
-    assert service_ports([{**SERVICE, "spec": {**SERVICE["spec"], **change}}], []) == []
+    assert ports_of({**SERVICE, "spec": {**SERVICE["spec"], **change}}, []) == []
+
+
+def slice_of(address, name="http"):
+    return {
+        "metadata": {"namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}, "nodeName": "node1"}],
+        "ports": [{"name": name, "protocol": "TCP", "port": 8080}],
+    }
 
 
 def test_a_port_has_the_endpoints_of_all_its_slices_under_its_name():
-    def slice_of(address, name):
-        return {
-            "metadata": {"namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": [address], "conditions": {"ready": True}, "nodeName": "node1"}],
-            "ports": [{"name": name, "protocol": "TCP", "port": 8080}],
-        }
-
     slices = [slice_of("10.244.1.5", "http"), slice_of("10.244.1.6", "http"), slice_of("10.244.1.7", "other")]
-    [found] = service_ports([SERVICE], slices)
+    [found] = ports_of(SERVICE, slices)
     assert [each.address for each in found.endpoints] == ["10.244.1.5", "10.244.1.6"]
+
+
+def test_ports_follow_their_service_and_its_slices():
+    ports = ServicePorts()
+    assert ports.of([SERVICE], []) == ports_of(SERVICE, [])
+    for slices in ([slice_of("10.244.1.5")], [slice_of("10.244.1.6")], []):
+        assert ports.of([SERVICE], slices) == ports_of(SERVICE, slices)
+    changed = {**SERVICE, "spec": {**SERVICE["spec"], "clusterIP": "10.96.0.10"}}
+    assert ports.of([changed], []) == ports_of(changed, [])
+    assert ports.of([], []) == []

@@ -270,6 +270,27 @@ def test_a_policy_looks_behind_a_services_address(town):
     town.cluster.kubectl("delete", "service", "web", "-n", town.namespace)
 
 
+@needs_nft
+@pytest.mark.cluster
+def test_the_ingress_controller_is_let_in_as_a_pod_of_kube_system(town):
+    host = f"{town.namespace}.example"
+    live.make(town.cluster, town.namespace, reach.service("site", "web"), reach.ingress("site", host, "site"))
+    asked = f"http 172.30.0.2 80 {host}"
+
+    def answers(told):
+        return reach.ask(town.cluster, town.namespace, "near", asked)[asked].startswith(told)
+
+    eventually(lambda: answers("web"))
+    town.apply(DENY)
+    eventually(lambda: answers("nothing"))
+    kube_system = {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}
+    controller = {"matchLabels": {"app.kubernetes.io/name": "ingress"}}
+    peer = {"namespaceSelector": kube_system, "podSelector": controller}
+    town.apply(policy("ingress", ingress=[{"from": [peer]}]))
+    eventually(lambda: answers("web"))
+    town.cluster.kubectl("delete", "ingress/site", "service/site", "-n", town.namespace)
+
+
 @pytest.mark.cluster
 def test_the_node_says_whether_policies_are_enforced(cluster):
     path = '-o=jsonpath={.items[*].status.conditions[?(@.type=="NetworkPolicy")].status}'

@@ -111,11 +111,30 @@ def test_from_outside_node_ports_are_reached_and_virtual_addresses_are_not(clust
     assert "502 Bad Gateway" in fetched(virtual).stderr
 
 
-def test_two_clusters_share_the_loopback(cluster, namespace, tmp_path):
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """Another cluster beside the first."""
+    with EmbeddedCluster(tmp_path_factory.mktemp("second"), "second") as other:
+        yield other
+
+
+def test_two_clusters_share_the_loopback(cluster, namespace, second):
     [port] = node_port(cluster, namespace, "first", {"port": 80, "targetPort": 8080})
     eventually(lambda: reported(cluster, port))
-    with EmbeddedCluster(tmp_path, "second") as second:
-        node_port(second, "default", "same", {"port": 80, "nodePort": port})
-        problem = eventually(lambda: reported(second, port))["problem"]
-        assert problem == "Address already in use"
-        assert get(port) == "web\n"
+    node_port(second, "default", "same", {"port": 80, "nodePort": port})
+    problem = eventually(lambda: reported(second, port))["problem"]
+    assert problem == "Address already in use"
+    assert get(port) == "web\n"
+
+
+def test_two_clusters_have_the_same_addresses_and_each_its_own_network(cluster, namespace, second):
+    other = pod("other", WEB)
+    other["metadata"]["labels"] = {"app": "web"}
+    make(second, "default", other)
+    pod_ranges = ("get", "nodes", "-o", "jsonpath={.items[*].spec.podCIDR}")
+    assert second.kubectl(*pod_ranges).split() == cluster.kubectl(*pod_ranges).split()[:2]
+    for each, where, own in ((cluster, namespace, "web"), (second, "default", "other")):
+        [port] = node_port(each, where, "twin", {"port": 80, "targetPort": 8080}, clusterIP="10.96.0.77")
+        for url in ("http://10.96.0.77", f"http://172.30.0.11:{port}"):
+            ask = ("exec", own, "-c", "c0", "-n", where, "--", "wget", "-qO-", url)
+            eventually(lambda each=each, ask=ask, own=own: each.kubectl(*ask, check=False).stdout == f"{own}\n")

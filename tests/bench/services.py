@@ -1,4 +1,4 @@
-"""What services cost: connecting through a virtual address against directly, and how soon a change is a rule."""
+"""What services cost: ways to a pod beside the direct one, names, and how soon a change is a rule."""
 
 import json
 import tempfile
@@ -10,16 +10,21 @@ from labkit.glassbox import nftables
 from labkit.glassbox.client import Client
 from labkit.glassbox.kubelet import interpreters
 from tests import live, reach
-from tests.embedded import EmbeddedCluster
+from tests.embedded import EmbeddedCluster, eventually
 
-NAMESPACE, CONNECTIONS, SECONDS, CHANGES = "bench-services", 2000, 2.0, 7
+NAMESPACE, CONNECTIONS, SECONDS, CHANGES, AT_ONCE = "bench-services", 2000, 2.0, 21, 32
+SITE, INGRESS, DNS = "bench.example", "172.30.0.2", "10.96.0.10"
 CONNECT = """
 import json, socket, sys, time
-host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+host, port, count, site = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+request = f"GET / HTTP/1.0\\r\\nHost: {site}\\r\\n\\r\\n".encode()
 took = []
 for _ in range(count):
     started = time.perf_counter()
-    with socket.create_connection((host, port), 5):
+    with socket.create_connection((host, port), 5) as to:
+        if site:
+            to.sendall(request)
+            while to.recv(4096): pass
         took.append(1e6 * (time.perf_counter() - started))
 print(json.dumps(took))
 """
@@ -32,10 +37,34 @@ with socket.create_server(("", 9000)) as server:
 """
 POUR = """
 import socket, sys, time
-sent, data, end = 0, bytes(1 << 20), time.perf_counter() + float(sys.argv[3])
-with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as to:
+host, port, seconds, site = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+head = f"POST /sink HTTP/1.1\\r\\nHost: {site}\\r\\nContent-Length: {10**15}\\r\\n\\r\\n" if site else ""
+sent, data = 0, bytes(1 << 20)
+with socket.create_connection((host, port)) as to:
+    to.sendall(head.encode())
+    end = time.perf_counter() + seconds
     while time.perf_counter() < end: sent += to.send(data)
 print(sent)
+"""
+ASK = """
+import json, socket, struct, sys, time
+server, name, count, at_once = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
+question = struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!HH", 1, 1)
+with socket.socket(type=socket.SOCK_DGRAM) as to:
+    to.settimeout(5)
+    to.connect((server, 53))
+    took = []
+    for _ in range(count):
+        started = time.perf_counter()
+        to.send(question)
+        assert to.recv(512)[7] == 1, "one answer"
+        took.append(1e6 * (time.perf_counter() - started))
+    started = time.perf_counter()
+    for _ in range(count // at_once):
+        for _ in range(at_once): to.send(question)
+        for _ in range(at_once): to.recv(512)
+    print(json.dumps([count // at_once * at_once / (time.perf_counter() - started), took]))
 """
 
 
@@ -47,7 +76,7 @@ def measure() -> list[tuple[str, str]]:
     ):
         cluster.kubectl("create", "namespace", NAMESPACE)
         _make(cluster)
-        return [*_latency(cluster), _throughput(cluster), *_programming(cluster)]
+        return [*_latency(cluster), *_throughput(cluster), *_names(cluster), *_programming(cluster)]
 
 
 def _make(cluster) -> None:
@@ -55,31 +84,58 @@ def _make(cluster) -> None:
     server, client = reach.server("server", image, "node2"), reach.server("client", image, "node1")
     sink = {"name": "sink", "image": f"python:{image}", "command": ["python", "-c", SINK]}
     server["spec"]["containers"].append(sink)
-    ports = [{"name": name, "port": port} for name, port in (("web", 8080), ("sink", 9000))]
+    ports = [{"name": name, "port": port} for name, port in (("web", 8080), ("http", reach.HTTP), ("sink", 9000))]
     service = _service("server", ports, type="NodePort", selector={"app": "server"})
-    live.make(cluster, NAMESPACE, service, server, client)
+    ingress = reach.ingress("server", SITE, "server")
+    [rule] = ingress["spec"]["rules"]
+    sunk = {"service": {"name": "server", "port": {"name": "sink"}}}
+    rule["http"]["paths"].append({"path": "/sink", "pathType": "Prefix", "backend": sunk})
+    live.make(cluster, NAMESPACE, service, ingress, server, client)
+    asked = f"http {INGRESS} 80 {SITE}"
+    eventually(lambda: reach.ask(cluster, NAMESPACE, "client", asked)[asked].startswith("server"))
 
 
 def _latency(cluster) -> list[tuple[str, str]]:
     service = json.loads(cluster.kubectl("get", "service", "server", "-n", NAMESPACE, "-o", "json"))["spec"]
     direct = cluster.kubectl("get", "pod", "server", "-n", NAMESPACE, "-o", "jsonpath={.status.podIP}")
     ways = {
-        "directly": (direct, 8080),
-        "through the VIP": (service["clusterIP"], 8080),
-        "through a NodePort": ("172.30.0.11", service["ports"][0]["nodePort"]),
+        "TCP connect pod → pod on the other node, directly": (direct, 8080, ""),
+        "TCP connect pod → pod on the other node, through the VIP": (service["clusterIP"], 8080, ""),
+        "TCP connect pod → pod on the other node, through a NodePort": (
+            "172.30.0.11",
+            service["ports"][0]["nodePort"],
+            "",
+        ),
+        "HTTP GET, a connection each, directly": (direct, reach.HTTP, SITE),
+        "HTTP GET, a connection each, through the Ingress": (INGRESS, 80, SITE),
     }
-    rows = []
-    for way, (host, port) in ways.items():
-        took = json.loads(_run(cluster, CONNECT, host, port, CONNECTIONS))
-        figures = f"p50 {median(took):.0f} µs, p99 {quantiles(took, n=100)[98]:.0f} µs"
-        rows.append((f"TCP connect pod → pod on the other node, {way}", figures))
-    return rows
+    return [
+        (way, _figures(json.loads(_run(cluster, CONNECT, host, port, CONNECTIONS, site))))
+        for way, (host, port, site) in ways.items()
+    ]
 
 
-def _throughput(cluster) -> tuple[str, str]:
+def _figures(took: list[float]) -> str:
+    return f"p50 {median(took):.0f} µs, p99 {quantiles(took, n=100)[98]:.0f} µs"
+
+
+def _throughput(cluster) -> list[tuple[str, str]]:
     address = cluster.kubectl("get", "service", "server", "-n", NAMESPACE, "-o", "jsonpath={.spec.clusterIP}")
-    sent = int(_run(cluster, POUR, address, 9000, SECONDS))
-    return "one TCP connection through the VIP", f"{8 * sent / SECONDS / 1e9:.1f} Gbit/s"
+    ways = {
+        "one TCP connection through the VIP": (address, 9000, ""),
+        "one large body through the Ingress": (INGRESS, 80, SITE),
+    }
+    sent = {way: int(_run(cluster, POUR, *to[:2], SECONDS, to[2])) for way, to in ways.items()}
+    return [(way, f"{8 * sent[way] / SECONDS / 1e9:.1f} Gbit/s") for way in ways]
+
+
+def _names(cluster) -> list[tuple[str, str]]:
+    name = f"server.{NAMESPACE}.svc.cluster.local"
+    rate, took = json.loads(_run(cluster, ASK, DNS, name, CONNECTIONS, AT_ONCE))
+    return [
+        ("a name asked of DNS, one after another", _figures(took)),
+        (f"names asked of DNS, {AT_ONCE} at once", f"{rate:,.0f}/s"),
+    ]
 
 
 def _programming(cluster) -> list[tuple[str, str]]:
@@ -94,20 +150,19 @@ def _programming(cluster) -> list[tuple[str, str]]:
             api.create("services", _service(f"s{number}", [{"port": 80}]))
             api.create("endpointslices", _slice(number, "10.244.1.250"))
         made = services
-        took = [_until_ruled(api, proxy, services - 1, f"10.244.1.{each + 2}") for each in range(CHANGES)]
+        eventually(lambda last=services - 1: f"/s{last}/tcp/__" in reach.rules(proxy), within=60)
+        with reach.new_chains(proxy) as told:
+            took = [_until_ruled(api, told, services - 1, f"10.244.1.{each + 2}") for each in range(CHANGES)]
         rows.append((f"endpoint changed → rule, {services} services", f"{1000 * median(took):.0f} ms"))
     return rows
 
 
-def _until_ruled(api, proxy: int, number: int, address: str) -> float:
-    """Seconds from the answer to the write to the moment at which nft lists the endpoint's chain."""
-    key = f"{NAMESPACE}/s{number}/tcp/"
-    chain = f"endpoint-{nftables.short_hash(f'{key}{address}:80')}-{key}__{address}/80"
+def _until_ruled(api, told, number: int, address: str) -> float:
+    """Seconds from the answer to the write to the moment at which the kernel tells of the endpoint's chain."""
     endpoints = {"endpoints": _slice(number, address)["endpoints"]}
     api.patch("endpointslices", f"s{number}", NAMESPACE, endpoints, kind="merge")
     written = time.perf_counter()
-    while not reach.has_chain(proxy, chain):
-        assert time.perf_counter() < written + 10, f"no chain {chain}"
+    assert any(f"/s{number}/tcp/__{address}/80" in line for line in told), "the kernel tells no more"
     return time.perf_counter() - written
 
 

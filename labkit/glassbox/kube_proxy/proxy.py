@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from labkit.glassbox.client import Client
-from labkit.glassbox.kube_proxy.services import ServicePort, service_ports
+from labkit.glassbox.kube_proxy.services import ServicePort, ServicePorts
 from labkit.glassbox.node_agent import NodeAgent
 
 
@@ -30,7 +30,7 @@ class Proxy(NodeAgent):
 
     def __init__(self, api: Client, node: str, proxier: Proxier) -> None:
         super().__init__(api, node)
-        self.proxier = proxier
+        self.proxier, self.ports = proxier, ServicePorts()
         self.condition = {
             "type": "ServiceRouting",
             "status": "True",
@@ -39,7 +39,7 @@ class Proxy(NodeAgent):
         }
 
     def sync(self) -> None:
-        self.proxier.sync(service_ports(self.cache["services"].list(), self.cache["endpointslices"].list()))
+        self.proxier.sync(self.ports.of(self.cache["services"].list(), self.cache["endpointslices"].list()))
 
     def run(self) -> None:
         super().run()

@@ -41,16 +41,26 @@ class ServicePort:
         return usable([each for each in self.endpoints if node in ("", each.node)])
 
 
-def service_ports(services: Iterable[dict], slices: Iterable[dict]) -> list[ServicePort]:
-    """Return every port of every service that has a virtual address."""
-    found = by_service(slices)
-    return [
-        _port(service, port, found.get(objects.key(service), []))
-        for service in services
-        if is_proxied(service)
-        for port in service["spec"].get("ports") or []
-        if port.get("protocol", "TCP") in ("TCP", "UDP")
-    ]
+class ServicePorts:
+    """Every port of every service that has a virtual address; what did not change is not looked at again."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[tuple[dict, list[dict]], list[ServicePort]]] = {}  # of what, and what came of it
+
+    def of(self, services: Iterable[dict], slices: Iterable[dict]) -> list[ServicePort]:
+        """Return the ports of these services."""
+        found, old, self.known = by_service(slices), self.known, {}
+        for service in services:
+            key = objects.key(service)
+            given, held = (service, found.get(key, [])), old.get(key)
+            self.known[key] = held if held and held[0] == given else (given, ports_of(*given))
+        return [port for _, ports in self.known.values() for port in ports]
+
+
+def ports_of(service: dict, slices: list[dict]) -> list[ServicePort]:
+    """Return the ports of one service."""
+    ports = service["spec"].get("ports") or [] if is_proxied(service) else []
+    return [_port(service, each, slices) for each in ports if each.get("protocol", "TCP") in ("TCP", "UDP")]
 
 
 def is_proxied(service: dict) -> bool:
