@@ -2,7 +2,7 @@
 
 Synchronous and thread-safe, over kept-alive TLS connections. Objects are dicts as in JSON; a refusal is raised as
 ApiError, a connection that cannot be made as ApiError 503 with reason ServiceUnavailable, so that a queue backs off and
-tries again. Nothing is retried here: whether a write may be repeated only its caller knows.
+tries again. Nothing is retried but by `ensure`: whether a write may be repeated only its caller knows.
 
 Upstream: staging/src/k8s.io/client-go/rest, …/tools/clientcmd
 """
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 60
+AGAIN_AFTER = 0.2  # seconds
 # A connection whose other end is cut off is given up after about as long as client-go's health checks take.
 TCP_OPTIONS = [
     *urllib3.connection.HTTPConnection.default_socket_options,
@@ -241,6 +242,20 @@ class Watch:
                 connection.sock.shutdown(2)
             except OSError:
                 pass  # it is closed already
+
+
+def ensure(api: Client, resource: str, obj: dict, ended: threading.Event | None = None) -> None:
+    """Create an object that may be there already; go on until the API server can be asked, or until `ended`."""
+    ended = ended or threading.Event()
+    while not ended.is_set():
+        try:
+            api.create(resource, obj)
+            return
+        except ApiError as error:
+            if error.code == 409:
+                return
+            log.info("%s: %s", resource, error.message)
+        ended.wait(AGAIN_AFTER)
 
 
 def _path(resource: str, namespace: str | None, name: str | None = None, subresource: str = "") -> str:

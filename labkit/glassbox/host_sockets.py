@@ -46,7 +46,9 @@ def serve(asked: socket.socket) -> None:
     while request := asked.recv(64).decode():
         try:
             protocol, port = request.split()
-            with listen(protocol, int(port)) as opened:
+            with bound(protocol, LOOPBACK, int(port)) as opened:
+                if protocol == "tcp":
+                    opened.listen(512)
                 socket.send_fds(asked, [b"opened"], [opened.fileno()])
         except (OSError, OverflowError, ValueError, KeyError) as error:
             asked.send((getattr(error, "strerror", None) or str(error)).encode())
@@ -61,15 +63,13 @@ def ask(asking: socket.socket, protocol: str, port: int) -> socket.socket:
     return socket.socket(fileno=fds[0])
 
 
-def listen(protocol: str, port: int) -> socket.socket:
-    """Open a socket on the loopback."""
+def bound(protocol: str, address: str, port: int) -> socket.socket:
+    """Return a socket of an address. Raises OSError."""
     opened = socket.socket(socket.AF_INET, KINDS[protocol])
     try:
         if protocol == "tcp":
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((LOOPBACK, port))
-        if protocol == "tcp":
-            opened.listen(512)
+        opened.bind((address, port))
     except BaseException:
         opened.close()
         raise

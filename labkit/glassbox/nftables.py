@@ -1,13 +1,13 @@
 """The node's nftables, by the `nft` binary: what a table ought to hold, and the way there from what it holds.
 
-A chain bears the hash of its rules in its name: so it never changes, and a table that is found, after a restart, is
-known by its names. A change makes the new chains, which nothing leads to yet; switches the maps' entries and the base
+A chain bears the hash of its rules in its name: so it never changes, and after a restart a table is taken over by the
+names found in it. A change makes the new chains, which nothing leads to yet; switches the maps' entries and the base
 chains over, all at once; and takes away the chains that nothing leads to any more. It is one transaction where the
 kernel takes so much in one message (net.core.wmem_max says how much: some three hundred services) and several
 otherwise, of which the switch is one: no packet ever meets half a change. LABKIT_NFT names another binary; set but
 empty it says that there is none, for a whole cluster when it is set for `labkit up`.
 
-Left out: more than some three thousand entries that change at once; the kernel refuses them.
+Left out: more than some two thousand entries that change at once; the kernel refuses them.
 
 Upstream: sigs.k8s.io/knftables
 """
@@ -92,7 +92,7 @@ class Table:
     """A table that is kept as wanted: at first and after an error taken over as it is, then told what changes."""
 
     def __init__(self, name: str, base: Base) -> None:
-        self.name, self.base = name, base
+        self.name, self.base, self.gone = name, base, f"add table {name}\ndelete table {name}"
         self.held: Ruleset | None = None  # None: what it holds is not known
 
     def become(self, wanted: Ruleset) -> None:
@@ -100,8 +100,8 @@ class Table:
         held, self.held = self.held, None
         if held is None:
             there = found(self.name)
-            begin = f"add table {self.name}" if there else _anew(self.name)
-            todo = [begin, *self.base.definitions, *steps(self.name, there or Ruleset(), wanted, self.base)]
+            begin = [f"add table {self.name}"] if there else [self.gone, f"add table {self.name}"]
+            todo = [*begin, *self.base.definitions, *steps(self.name, there or Ruleset(), wanted, self.base)]
         else:
             todo = steps(self.name, held, wanted)
         if todo:
@@ -110,12 +110,8 @@ class Table:
 
     def vanish(self) -> None:
         """Take the table away, if there is one. Raises NftError."""
-        run([f"add table {self.name}\ndelete table {self.name}"])
+        run([self.gone])
         self.held = None
-
-
-def _anew(table: str) -> str:
-    return f"add table {table}\ndelete table {table}\nadd table {table}"
 
 
 def found(table: str) -> Ruleset | None:
@@ -149,7 +145,7 @@ def short_hash(*texts: str) -> str:
 
 
 def steps(table: str, old: Ruleset, new: Ruleset, base: Base | None = None) -> list[str]:
-    """Return the way from `old` to `new`, each step whole in itself; [] when there is nothing to do."""
+    """Return the way from `old` to `new`, each step whole in itself; with `base`, all rules are told once more."""
     out = [each for each, verdict in old.entries.items() if verdict != new.entries.get(each)]
     come = [each for each, verdict in new.entries.items() if verdict != old.entries.get(each)]
     switch = [
@@ -163,7 +159,7 @@ def steps(table: str, old: Ruleset, new: Ruleset, base: Base | None = None) -> l
         *(f"add set {table} {name} {{ type ipv4_addr; flags dynamic,timeout; timeout {seconds}s; }}"
           for name, seconds in new.sets.items() if name not in old.sets),
         *("\n".join([f"add chain {table} {name}", f"flush chain {table} {name}", *_fill(table, {name: rules})])
-          for name, rules in new.chains.items() if name not in old.chains),
+          for name, rules in new.chains.items() if base or name not in old.chains),
         *(["\n".join(switch)] if switch else []),
         *(f"flush chain {table} {name}\ndelete chain {table} {name}"
           for name in reversed(old.chains) if name not in new.chains),

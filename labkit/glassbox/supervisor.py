@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit.glassbox import cluster, network, syscalls
+from labkit.glassbox import cluster, host_sockets, network, syscalls
 from labkit.glassbox.cluster import API_SERVER, Component, Layout
 from labkit.glassbox.processes import proportional_memory
 
@@ -70,15 +70,6 @@ class Child:
         """Close the sockets of a component that was stopped on purpose: who asks is refused at once."""
         while self.sockets and not self.wanted:
             self.sockets.pop().close()
-
-
-def bound(protocol: str, address: str, port: int) -> socket.socket:
-    """Return a socket at which a component may listen."""
-    opened = socket.socket(socket.AF_INET, {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[protocol])
-    if protocol == "tcp":
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    opened.bind((address, port))
-    return opened
 
 
 def restart_delay(deaths: int) -> float:
@@ -125,7 +116,7 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.due = None
-        child.sockets = child.sockets or [bound(*each) for each in child.component.listens]
+        child.sockets = child.sockets or [host_sockets.bound(*each) for each in child.component.listens]
         signal.pthread_sigmask(signal.SIG_BLOCK, OWN_SIGNALS)  # until the child has let go of this process's handlers
         pid = os.fork()
         if pid == 0:

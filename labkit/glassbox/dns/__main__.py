@@ -14,15 +14,14 @@ import sys
 import threading
 from pathlib import Path
 
-from labkit.glassbox.client import Client
+from labkit.glassbox import host_sockets
+from labkit.glassbox.client import Client, ensure
 from labkit.glassbox.dns.forwarder import Forwarder
 from labkit.glassbox.dns.server import Server
 from labkit.glassbox.dns.zone import Zone
-from labkit.glassbox.errors import ApiError
 from labkit.glassbox.informer import inform
 
 PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
-AGAIN_AFTER = 0.2  # seconds
 NAME = {"name": "kube-dns", "namespace": "kube-system"}
 LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
 
@@ -56,37 +55,19 @@ async def serve(zone: Zone, options: argparse.Namespace) -> None:
         servers = [line[1] for line in lines if line[:1] == ["nameserver"] and ":" not in line[1]]
         forwarder = Forwarder(socket.socket(fileno=options.upstream_fd), servers)
     server = Server(zone, forwarder)
-    udp, tcp = [socket.socket(fileno=fd) for fd in options.listen_fd] or opened(options.address, options.port)
+    udp, tcp = [socket.socket(fileno=fd) for fd in options.listen_fd] or [
+        host_sockets.bound(protocol, options.address, options.port) for protocol in ("udp", "tcp")
+    ]
     server.serve_udp(udp)
     listener = await asyncio.start_server(server.serve_tcp, sock=tcp)
     await ended.wait()
     listener.close()
 
 
-def opened(*where: str | int) -> list[socket.socket]:
-    """Return the sockets for UDP and TCP."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(where)
-    return [udp, socket.create_server(where)]
-
-
 def publish(api: Client, cluster_ip: str, address: str, port: int) -> None:
     """See to it that the Service is there, and that its one endpoint is this server."""
-    while True:
-        try:
-            for resource, obj in (
-                ("services", service(cluster_ip)),
-                ("endpointslices", endpoint_slice(address, port)),
-            ):
-                try:
-                    api.create(resource, obj)
-                except ApiError as error:
-                    if error.code != 409:
-                        raise
-            return
-        except ApiError as error:
-            logging.info("service kube-dns: %s", error.message)
-            threading.Event().wait(AGAIN_AFTER)
+    ensure(api, "services", service(cluster_ip))
+    ensure(api, "endpointslices", endpoint_slice(address, port))
 
 
 def service(cluster_ip: str) -> dict:

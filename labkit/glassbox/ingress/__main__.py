@@ -18,8 +18,7 @@ import socket
 import sys
 import threading
 
-from labkit.glassbox.client import Client
-from labkit.glassbox.errors import ApiError
+from labkit.glassbox.client import Client, ensure
 from labkit.glassbox.events import EventRecorder
 from labkit.glassbox.informer import Informer, inform
 from labkit.glassbox.ingress import certificates
@@ -27,7 +26,6 @@ from labkit.glassbox.ingress.controller import WATCHED, IngressController
 from labkit.glassbox.ingress.proxy import Proxy
 from labkit.glassbox.ingress.routes import CONTROLLER
 
-AGAIN_AFTER = 0.2  # seconds
 LAST_ANSWERS = 1.0  # seconds that requests have to end in once the controller is told to stop
 NAME = {"name": "ingress", "namespace": "kube-system"}
 
@@ -47,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    make(api, "ingressclasses", ingress_class(options.ingress_class), ended)
+    ensure(api, "ingressclasses", ingress_class(options.ingress_class), ended)
     cache["ingresses"].start()
     seen.wait()
     if not ended.is_set():
@@ -60,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
 async def serve(api: Client, cache: dict[str, Informer], options: argparse.Namespace) -> None:
     """Listen, and follow the API, until SIGTERM."""
-    own = "" if ipaddress.ip_address(options.address).is_loopback else options.address
+    own = "0.0.0.0" if ipaddress.ip_address(options.address).is_loopback else options.address
     loop, ended, proxy = asyncio.get_running_loop(), asyncio.Event(), Proxy(own)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
@@ -96,30 +94,16 @@ def publish(api: Client, options: argparse.Namespace) -> None:
     ports = [{"name": "http", "port": 80, "protocol": "TCP"}, {"name": "https", "port": 443, "protocol": "TCP"}]
     served = [{**ports[0], "port": options.http_port}, {**ports[1], "port": options.https_port}]
     labels = {"kubernetes.io/service-name": NAME["name"], "endpointslice.kubernetes.io/managed-by": "ingress"}
-    make(api, "services", {"metadata": NAME, "spec": {"type": "NodePort", "ports": ports}})
+    ensure(api, "services", {"metadata": NAME, "spec": {"type": "NodePort", "ports": ports}})
     endpoint = {"addresses": [options.address], "conditions": {"ready": True}}
     slice_ = {"metadata": {**NAME, "labels": labels}, "addressType": "IPv4", "endpoints": [endpoint], "ports": served}
-    make(api, "endpointslices", slice_)
+    ensure(api, "endpointslices", slice_)
 
 
 def ingress_class(name: str) -> dict:
     """Return the class of Ingresses that name none."""
     default = {"ingressclass.kubernetes.io/is-default-class": "true"}
     return {"metadata": {"name": name, "annotations": default}, "spec": {"controller": CONTROLLER}}
-
-
-def make(api: Client, resource: str, obj: dict, ended: threading.Event | None = None) -> None:
-    """Create an object that may be there already; go on until the API server can be asked."""
-    ended = ended or threading.Event()
-    while not ended.is_set():
-        try:
-            api.create(resource, obj)
-            return
-        except ApiError as error:
-            if error.code == 409:
-                return
-            logging.info("%s: %s", resource, error.message)
-        ended.wait(AGAIN_AFTER)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

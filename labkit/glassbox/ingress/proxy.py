@@ -53,9 +53,9 @@ class Connection:
 
 
 class Proxy:
-    """Answers clients, and asks pods from an address of its own, if it has one; `table` is replaced when it changes."""
+    """Answers clients, and asks pods from an address of its own; `table` is replaced whole when something changes."""
 
-    def __init__(self, address: str = "") -> None:
+    def __init__(self, address: str) -> None:
         self.address = address
         self.table: list[routes.Route] = []
         self.busy: set[asyncio.Task] = set()  # whose clients have just come, or wait for an answer
@@ -124,8 +124,6 @@ class Proxy:
         return await _refuse(client, 502, head=head)
 
     async def _connect(self, endpoint: Endpoint) -> Connection:
-        if not self.address:
-            return Connection(*await asyncio.open_connection(endpoint.address, endpoint.port))
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
