@@ -17,7 +17,7 @@ from labkit.glassbox.resources import REGISTRY
 from tests.recordings import matches
 
 COMMANDS_NOT_SERVED = {
-    "can-i", "reconcile", "certificate",
+    "reconcile", "certificate",
     "top", "--server-side", "--force-conflicts", "--show-managed-fields", "--prune",
 }  # fmt: skip
 KINDS = {

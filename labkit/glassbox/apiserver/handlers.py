@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit.glassbox import errors
-from labkit.glassbox.apiserver import deletion, eviction, patch, reads, reviews, subresources, writes
+from labkit.glassbox.apiserver import access_reviews, deletion, eviction, patch, reads, reviews, subresources, writes
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 
 HANDLERS: dict[tuple[str, str], Callable[[Request, Api], Answer]] = {
@@ -32,12 +32,13 @@ HANDLERS: dict[tuple[str, str], Callable[[Request, Api], Answer]] = {
     **subresources.HANDLERS,
     ("token", "create"): reviews.token_request,
 }
+REVIEWS = {**reviews.HANDLERS, **access_reviews.HANDLERS}
 
 
 def handle(request: Request, api: Api) -> Answer:
     """Answer a request to a resource. Raises ApiError."""
     route = request.route
-    handler = reviews.HANDLERS.get(route.plural) or HANDLERS.get((route.subresource, route.verb))
+    handler = REVIEWS.get(route.plural) or HANDLERS.get((route.subresource, route.verb))
     if handler is None:
         raise errors.method_not_allowed()
     return handler(request, api)

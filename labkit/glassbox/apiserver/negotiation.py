@@ -153,6 +153,8 @@ def as_table(request: Request, obj: dict, is_list: bool, now: float, version: st
         fault = f"includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
         raise errors.bad_request(f"Unable to convert to Table as requested: {fault}")
     resource = request.resource
+    if not resource.columns and not resource.stored_as:
+        raise _misfit(f"only the following media types are accepted: {', '.join(SUPPORTED)}")
     items = obj["items"] if is_list else [obj]
     whole = [{"kind": resource.kind, "apiVersion": resource.api_version, **item} for item in items]
     meta = obj["metadata"] if is_list else {"resourceVersion": obj["metadata"].get("resourceVersion", "")}

@@ -1,29 +1,35 @@
-"""TokenReview and SelfSubjectReview: questions that are asked by creating an object, which nobody stores.
+"""TokenReview, SelfSubjectReview and the access reviews: questions that are asked by creating an object, which nobody
+stores.
 
-Upstream: pkg/registry/authentication
+Upstream: pkg/registry/authentication, pkg/registry/authorization
 """
 
 from __future__ import annotations
 
 from labkit.glassbox.resources.columns import AGE, NAME
-from labkit.glassbox.resources.resource import Resource
+from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 
+AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
 
-def _question(kind: str) -> Resource:
+
+def _question(group: str, kind: str, namespaced: bool = False, columns: tuple[Column, ...] = ()) -> Resource:
     return Resource(
-        group="authentication.k8s.io",
-        version="v1",
+        group=group,
         kind=kind,
         plural=f"{kind.lower()}s",
-        singular=kind.lower(),
-        namespaced=False,
-        definition=f"io.k8s.api.authentication.v1.{kind}",
+        namespaced=namespaced,
         strategy=Strategy(),
         verbs=("create",),
-        columns=(NAME, AGE),
+        columns=columns,
     )
 
 
-TOKEN_REVIEWS = _question("TokenReview")
-SELF_SUBJECT_REVIEWS = _question("SelfSubjectReview")
+TOKEN_REVIEWS = _question(AUTHENTICATION, "TokenReview", columns=(NAME, AGE))
+SELF_SUBJECT_REVIEWS = _question(AUTHENTICATION, "SelfSubjectReview", columns=(NAME, AGE))
+ACCESS_REVIEWS = (
+    _question(AUTHORIZATION, "LocalSubjectAccessReview", namespaced=True),
+    _question(AUTHORIZATION, "SelfSubjectAccessReview"),
+    _question(AUTHORIZATION, "SelfSubjectRulesReview"),
+    _question(AUTHORIZATION, "SubjectAccessReview"),
+)

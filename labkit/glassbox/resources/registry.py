@@ -115,7 +115,8 @@ REGISTRY = Registry(
         *(controller_revision.CONTROLLER_REVISIONS, daemonset.DAEMONSETS, deployment.DEPLOYMENTS),
         *(replicaset.REPLICASETS, statefulset.STATEFULSETS),
         # the other groups, as discovery lists them
-        *(authentication.TOKEN_REVIEWS, authentication.SELF_SUBJECT_REVIEWS, event.EVENTS_V1),
+        event.EVENTS_V1,
+        *(authentication.TOKEN_REVIEWS, authentication.SELF_SUBJECT_REVIEWS, *authentication.ACCESS_REVIEWS),
         horizontal_pod_autoscaler.HORIZONTAL_POD_AUTOSCALERS,
         horizontal_pod_autoscaler.HORIZONTAL_POD_AUTOSCALERS_V1,
         *(cronjob.CRONJOBS, job.JOBS, ingress.INGRESS_CLASSES, ingress.INGRESSES, network_policy.NETWORK_POLICIES),
