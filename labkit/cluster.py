@@ -24,6 +24,7 @@ import yaml
 from labkit import kubectl, providers
 from labkit.api import Api, Object
 from labkit.errors import ClusterError, LabError
+from labkit.progress import elapsed
 
 DEFAULT = "glassbox"
 DEFAULT_NAME = "labkit"  # of the embedded cluster, as `labkit up` makes it
@@ -107,7 +108,8 @@ def connect(cluster: str = DEFAULT, *, start: bool = False) -> Cluster:
     kind, name = parse(cluster)
     provider = providers.find(kind)
     if (kind == DEFAULT or start) and not provider.running(name):
-        provider.start(name)
+        with elapsed():
+            provider.start(name)
     file, context = provider.kubeconfig(name)
     return Cluster(provider, name, file, context)
 

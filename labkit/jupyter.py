@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from labkit import kernel
+from labkit import kernel, progress
 
 
 def open_lab(folder: Path, *, browser: bool = True, port: int = 8888) -> int:
@@ -19,6 +19,7 @@ def open_lab(folder: Path, *, browser: bool = True, port: int = 8888) -> int:
     with kernel.prepared(os.environ) as environment:
         settings = configure(Path(environment["JUPYTER_RUNTIME_DIR"]).parent / "config")
         environment |= {"JUPYTER_CONFIG_PATH": str(settings), "LABKIT_WORK": str(folder.absolute())}
+        environment[progress.VARIABLE] = "on"
         return until_stopped(command, environment)
 
 

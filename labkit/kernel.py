@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from labkit import progress
+
 NAME = "python3"
 
 
@@ -38,6 +40,7 @@ def environment(folder: Path, base: Mapping[str, str]) -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"),
         "PYTHONHASHSEED": "0",
+        progress.VARIABLE: "off",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
 

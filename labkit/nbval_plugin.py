@@ -7,8 +7,10 @@ were skipped, those tagged `each:node` where there are more nodes, or fewer, tha
 Upstream: nbval/plugin.py
 """
 
+import os
 from typing import Any
 
+from labkit import progress
 from labkit.normalise import RULES
 
 # Drawn anew at every run, in figures that may differ by a pixel or with a widget's id; text/plain says the same.
@@ -18,6 +20,7 @@ NOT_COMPARED = ("image/svg+xml", "text/html", "application/vnd.jupyter.widget-vi
 def pytest_configure(config: Any) -> None:
     """Set the kit's rules and this interpreter's kernel."""
     if getattr(config.option, "nbval", False):
+        os.environ[progress.VARIABLE] = "off"  # of the kernels that nbval starts
         config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(RULES)
         config.option.current_env = config.option.current_env or not config.option.nbval_kernel_name
 

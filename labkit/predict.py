@@ -1,17 +1,24 @@
 """Predict before you see: an answer is written down before the output is there, and is never marked.
 
 One JSON line a prediction in predictions.jsonl of the work folder, newest last: lesson, exercise, student, answer,
-time. Where the folder cannot be written to, the notebook's own output is the record.
+time. Where the folder cannot be written to, the notebook's own output is the record; a class's answers are read from
+the outputs of its notebooks, since these are what is handed in.
 """
 
 import json
+import re
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from labkit import notebook
+from labkit.errors import LabError
 from labkit.say import say
 
 FILE = "predictions.jsonl"
+SAID = "✎ {number} you expect: {answer}"
 
 
 class Predictions:
@@ -28,7 +35,7 @@ class Predictions:
             return
         self.made[number] = answer
         self._append({"lesson": self.lesson, "exercise": number, "student": self.student, "answer": answer})
-        say(f"✎ {number} you expect: {answer}")
+        say(SAID.format(number=number, answer=answer))
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry | {"time": datetime.now(UTC).isoformat(timespec="seconds")}, default=str)
@@ -53,3 +60,33 @@ def _read(line: str) -> dict[str, Any] | None:
         return json.loads(line)
     except ValueError:
         return None
+
+
+def of_class(folder: Path, number: str) -> list[str]:
+    """Return what the notebooks of a folder, and of those below it, expected: one answer a notebook, its last.
+
+    Answers that differ in case, spaces or a full stop are one, spelled as most spell it. What is no notebook is passed
+    over.
+    """
+    notebooks = sorted(path for path in folder.rglob("*.ipynb") if not path.name.startswith("."))
+    lasts = [answers[-1] for path in notebooks if (answers := list(_answers(path, number)))]
+    spellings = Counter(lasts)
+    usual: dict[str, str] = {}
+    for answer, _ in spellings.most_common():
+        usual.setdefault(_bare(answer), answer)
+    return [usual[_bare(answer)] for answer in lasts]
+
+
+def _answers(path: Path, number: str) -> Iterator[str]:
+    said = re.compile(SAID.format(number=re.escape(number), answer="(.*)"))
+    try:
+        cells = notebook.read(path).cells
+    except LabError:
+        return
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            yield from (match[1].strip() for match in said.finditer(output.get("text", "")))
+
+
+def _bare(answer: str) -> str:
+    return " ".join(answer.casefold().split()).rstrip(".")

@@ -1,6 +1,7 @@
 """Wait for the cluster: list, then watch from there, until what is named holds. Nothing is polled.
 
-Prints two lines, the same on every run: what is waited for and how long that usually takes, and that it is so.
+Prints two lines, the same on every run: what is waited for and how long that usually takes, and that it is so. Between
+them, where somebody looks on, the seconds go by (progress.py).
 When the time is over, WaitTimeout tells what was seen last (state, reason, latest events) and where to look.
 
 Conditions: a condition's type (Ready, Available, PodScheduled), a pod's phase (Running, Succeeded), Exists, Deleted,
@@ -20,6 +21,7 @@ from typing import Any
 from labkit.api import Api, Object
 from labkit.errors import ApiFailure, LabError, WaitTimeout
 from labkit.paths import find_values, parse_path
+from labkit.progress import elapsed
 from labkit.say import say
 
 COUNTED = re.compile(r"(\d+) (\S+)")
@@ -86,9 +88,10 @@ class Waiter:
         """Return when the condition holds; raises WaitTimeout after `timeout` seconds."""
         deadline = self.clock() + timeout
         seen: list[Object] = []
-        for seen in self._states(target, namespace, deadline):
-            if condition.holds(seen):
-                return
+        with elapsed(timeout):
+            for seen in self._states(target, namespace, deadline):
+                if condition.holds(seen):
+                    return
         raise self._timeout(target, condition, timeout, namespace, seen)
 
     def _states(self, target: Target, namespace: str, deadline: float) -> Iterator[list[Object]]:

@@ -1,6 +1,7 @@
 """Pictures of a cluster, each with a text twin: a screen reader, a terminal and nbval read the twin."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from labkit.api import Api
 from labkit.draw import boxes, owners, policies, services, volumes
@@ -10,6 +11,7 @@ from labkit.draw.graph import below
 from labkit.draw.matrix import Row, matrix
 from labkit.draw.picture import Picture
 from labkit.errors import ApiFailure
+from labkit.predict import of_class
 
 __all__ = ["Draw", "GraphPicture", "Picture"]
 
@@ -57,6 +59,10 @@ class Draw:
     def counts(self, answers: Iterable[str], title: str = "who answered") -> Picture:
         """Draw how often each answer came."""
         return bars(answers, title)
+
+    def predictions(self, number: str, folder: str | Path) -> Picture:
+        """Draw how often each answer was expected in the notebooks of a folder: a class's hand-ins."""
+        return bars(of_class(Path(folder), number), f"what was expected in {number}")
 
     def volumes(self, *of: str, since: GraphPicture | None = None) -> GraphPicture:
         """Draw what pods mount, and claim → volume → class: all, or what "pod/diary" and others named lead to."""

@@ -7,15 +7,21 @@ from html import escape
 from labkit.draw.card import CHARACTER, COLOURS, MARGIN, TOP, card
 from labkit.draw.picture import Picture
 
+WIDEST = 48  # characters of an answer that are shown
 LINE, LONGEST, BLOCKS = 30, 320, 36  # pixels: a bar's place, a bar that is everything; characters: the same
 
 
 def bars(answers: Iterable[str], title: str) -> Picture:
     """Draw a bar for each answer, in the order of their names."""
-    counts = sorted(Counter(answers).items())
+    counts = sorted(Counter(shortened(answer) for answer in answers).items())
     total = sum(count for _, count in counts)
     words = f"{len(counts)} different among {total} answers"
     return Picture(svg(counts, total, title, words), text(counts, total, title, words))
+
+
+def shortened(answer: str) -> str:
+    """Return a long answer's beginning."""
+    return answer if len(answer) <= WIDEST else f"{answer[: WIDEST - 1].rstrip()}…"
 
 
 def text(counts: list[tuple[str, int]], total: int, title: str, words: str) -> str:
