@@ -13,6 +13,8 @@ KUBECONFIG to it. It never writes to ~/.kube.
 """
 
 import os
+import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -162,18 +164,30 @@ def write_private(path: Path, config: dict[str, Any]) -> Path:
 
 
 def enter(cluster: Cluster, namespace: str) -> Path:
-    """Point this process's kubectl to the cluster and namespace; return the private kubeconfig."""
+    """Point this process's kubectl and labkit to the cluster and namespace; return the private kubeconfig."""
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     private = private_config(config, cluster.kubeconfig.parent, cluster.context, namespace)
     where = "".join(c if c.isalnum() or c in "-." else "_" for c in f"{cluster.provider.name}-{cluster.name}")
     path = write_private(state_home() / "kubeconfigs" / where / namespace, private)
+    if "stop-components" in cluster.provider.capabilities(cluster.name):
+        os.environ["LABKIT_CLUSTER"] = cluster.name  # the command line's default
     bin_dir = state_home() / "bin"
     binary = kubectl.find(cluster.server_minor)
     env = kubectl.environment(os.environ, kubeconfig=path, binary=binary, bin_dir=bin_dir)
     if str(bin_dir) in env["PATH"].split(os.pathsep):
         kubectl.link(binary, bin_dir)
     os.environ.update(env)
+    _offer_command(bin_dir)
     return path
+
+
+def _offer_command(bin_dir: Path) -> None:
+    """Let `!labkit …` be the command that came with this interpreter, whether or not its folder is on PATH."""
+    beside = Path(sys.executable).parent / "labkit"
+    if beside.exists() and shutil.which("labkit") != str(beside):
+        kubectl.link(beside, bin_dir)
+        if str(bin_dir) not in os.environ["PATH"].split(os.pathsep):
+            os.environ["PATH"] = os.pathsep.join([str(bin_dir), os.environ["PATH"]])
 
 
 def _named(config: dict[str, Any], section: str, name: str, noun: str) -> dict[str, Any]:

@@ -78,12 +78,12 @@ def environment(base: Mapping[str, str], *, kubeconfig: Path, binary: Path, bin_
 
 
 def link(binary: Path, bin_dir: Path) -> None:
-    """Make bin_dir/kubectl point to the binary: a directory of its own, so that nothing else is put on PATH."""
-    target = bin_dir / "kubectl"
+    """Make bin_dir/NAME point to the binary: a directory of its own, so that nothing else is put on PATH."""
+    target = bin_dir / binary.name
     if target.is_symlink() and Path(os.readlink(target)) == binary:
         return
     bin_dir.mkdir(parents=True, exist_ok=True)
-    fresh = bin_dir / f".kubectl.{os.getpid()}"
+    fresh = bin_dir / f".{binary.name}.{os.getpid()}"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(binary)
     fresh.replace(target)

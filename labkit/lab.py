@@ -20,6 +20,7 @@ from labkit.draw import Draw
 from labkit.errors import ApiFailure, ClusterError, ParameterError
 from labkit.predict import Predictions
 from labkit.say import say, warn
+from labkit.timeline import Timeline
 from labkit.wait import Target, Waiter, parse_condition
 
 if TYPE_CHECKING:
@@ -44,14 +45,16 @@ class Lab:
     seed       for all that is drawn by lot, so that a run can be repeated
     lesson     the lesson's number, e.g. "03": it finds the rubric
     fresh      False keeps what an earlier run left in the namespace
+    alone      works on a cluster of its own, of two nodes, where the kit can make one: for a lesson that breaks it
     """
 
     def __init__(self, *, cluster: str = clusters.DEFAULT, namespace: str = "", student: str = "", seed: int = 0,
-                 lesson: str = "", fresh: bool = True) -> None:  # fmt: skip
+                 lesson: str = "", fresh: bool = True, alone: bool = False) -> None:  # fmt: skip
         self.lesson, self.student, self.seed = lesson, student, seed
         self.namespace = namespace or default_namespace(lesson, student)
         check_name(self.namespace)
-        self.cluster = clusters.connect(cluster)
+        self._own: throwaway.OwnCluster | None = None
+        self.cluster = (alone and self._place_alone(cluster)) or clusters.connect(cluster)
         self.kubeconfig = clusters.enter(self.cluster, self.namespace)
         self._owned = self._enter_namespace(fresh)
         self._waiter = Waiter(self.api, self.namespace)
@@ -59,7 +62,6 @@ class Lab:
         self._grader = Grader(self.api, self.namespace, lesson, tell=say)
         self._shown: dict[str, Shown] = {}
         self._answers: dict[str, object] = {}
-        self._own: throwaway.OwnCluster | None = None
         self.draw = Draw(self.api, self.namespace)
 
     @property
@@ -135,6 +137,10 @@ class Lab:
         self._make_namespace(name)
         return name
 
+    def timeline(self) -> Timeline:
+        """Begin to follow who writes what in this namespace; `.draw()` then shows it."""
+        return Timeline(self.api, self.namespace)
+
     def own_cluster(self) -> throwaway.OwnCluster | None:
         """Start a second cluster, yours alone, for steps that change a cluster as a whole; cleanup removes it.
 
@@ -154,6 +160,9 @@ class Lab:
             shown.close()
         if self._own:
             self._own.remove()
+        if self._own and self._own.name == self.cluster.name:
+            say("✓ removed the cluster that was yours alone")
+            return
         names = [self.namespace] if self._owned else []
         names += self._second_namespaces()
         for name in names:
@@ -167,6 +176,14 @@ class Lab:
 
     def __repr__(self) -> str:
         return f"Lab {self.lesson} in namespace {self.namespace}"
+
+    def _place_alone(self, cluster: str) -> clusters.Cluster | None:
+        if started := throwaway.instead_of(cluster, self.namespace):
+            self._own = started[1]
+            say("✓ a cluster that is yours alone is up, of two nodes")
+            return started[0]
+        say("• this cluster is not yours alone: the steps that stop its components are skipped")
+        return None
 
     def _enter_namespace(self, fresh: bool) -> bool:
         """Make the namespace, empty; return whether it is ours to remove."""

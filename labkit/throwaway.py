@@ -1,5 +1,6 @@
-"""A cluster to throw away: for one run (own_cluster), its state in a folder that goes with it; or for those steps of a
-lesson that change a cluster as a whole (OwnCluster), beside the cluster that the lesson works on.
+"""A cluster to throw away: for one run (own_cluster), its state in a folder that goes with it; for those steps of a
+lesson that change a cluster as a whole (OwnCluster), beside the cluster that the lesson works on; or in its place, for
+a lesson that takes the whole cluster apart (instead_of).
 """
 
 import os
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit import providers
-from labkit.cluster import DEFAULT, DEFAULT_NAME
+from labkit.cluster import DEFAULT, DEFAULT_NAME, Cluster, parse
 from labkit.errors import ClusterError
 from labkit.say import say
 
@@ -48,7 +49,7 @@ def _restore(variable: str, value: str | None) -> None:
 
 @dataclass(frozen=True)
 class OwnCluster:
-    """An embedded cluster of one node that is a lesson's alone.
+    """An embedded cluster that is a lesson's alone.
 
     kubeconfig  the administrator's
     state       the directory of its files, the store's (store.db, store.db-wal) among them
@@ -88,11 +89,21 @@ class OwnCluster:
         return self._log().read_text().count(RELOADED)
 
 
-def start(name: str) -> OwnCluster:
+def instead_of(cluster: str, suffix: str) -> tuple[Cluster, OwnCluster] | None:
+    """Start one of two nodes that are soon given up, beside `cluster`; None where the kit makes no clusters."""
+    kind, name = parse(cluster)
+    provider = providers.find(kind)
+    if "throwaway" not in provider.capabilities(name):
+        return None
+    own = start(f"{name}-{suffix}", nodes=2, profile="fast")
+    return Cluster(provider, own.name, own.kubeconfig, None), own
+
+
+def start(name: str, *, nodes: int = 1, profile: str = "default") -> OwnCluster:
     """Start one, empty: what an earlier run has left under the name goes first."""
     provider = providers.find("glassbox")
     if len(name) > NAME_LENGTH:
         name = f"{name[: NAME_LENGTH - 9].rstrip('-')}-{zlib.crc32(name.encode()):08x}"
     provider.stop(name, purge=True)
-    provider.start(name, nodes=1, idle_limit=IDLE_SECONDS)
+    provider.start(name, nodes=nodes, profile=profile, idle_limit=IDLE_SECONDS)
     return OwnCluster(name, provider.kubeconfig(name)[0])

@@ -91,6 +91,20 @@ def test_slices_that_are_not_needed_any_more_go():
     assert [change.verb for change in plan(SERVICE, [pod("1")], held, {})] == ["delete"]
 
 
+def test_what_is_new_is_written_over_a_slice_that_would_go():
+    [made] = plan(SERVICE, [], [], {})
+    made.obj["metadata"]["name"] = "s"
+    [change] = plan(SERVICE, [pod("1")], [made.obj], {})
+    assert (change.verb, change.obj["metadata"]["name"]) == ("update", "s")
+    assert change.obj["ports"]
+
+
+def test_a_slice_of_an_earlier_service_of_that_name_is_not_written_over():
+    [made] = plan({**SERVICE, "metadata": {**SERVICE["metadata"], "uid": "before"}}, [], [], {})
+    made.obj["metadata"]["name"] = "s"
+    assert [change.verb for change in plan(SERVICE, [pod("1")], [made.obj], {})] == ["create", "delete"]
+
+
 def test_a_pod_has_a_name_in_the_service_that_is_its_subdomain():
     [change] = plan(SERVICE, [pod("1", hostname="web-0", subdomain="web")], [], {})
     assert change.obj["endpoints"][0]["hostname"] == "web-0"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from labkit.api import Api
-from labkit.draw import boxes, owners, policies, services, volumes
+from labkit.draw import boxes, nodes, owners, policies, services, volumes
 from labkit.draw.bars import bars
 from labkit.draw.boxes import GraphPicture
 from labkit.draw.graph import below
@@ -55,6 +55,11 @@ class Draw:
         found = [each for each in self.api.items("services", where) if not names or each["metadata"]["name"] in names]
         graph = services.graph_of(found, self.api.items("endpointslices", where), self.api.items("pods", where))
         return boxes.draw(graph, "services and their pods", since=since.graph if since else None)
+
+    def nodes(self, *, since: GraphPicture | None = None) -> GraphPicture:
+        """Draw on which node each pod of the namespace runs; `since` as above."""
+        graph = nodes.graph_of(self.api.items("nodes"), self.api.items("pods", self.namespace))
+        return boxes.draw(graph, "nodes and their pods", since=since.graph if since else None)
 
     def counts(self, answers: Iterable[str], title: str = "who answered") -> Picture:
         """Draw how often each answer came."""

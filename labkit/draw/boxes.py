@@ -13,7 +13,7 @@ from labkit.draw.picture import Picture
 
 # No two that are drawn together have one colour; a Service begins anew.
 KINDS = ("Deployment", "ReplicaSet", "Pod", "PersistentVolumeClaim", "PersistentVolume", "StorageClass",
-         "Service")  # fmt: skip
+         "Service", "Node")  # fmt: skip
 
 HEIGHT, ROW, GAP = 46, 62, 54  # pixels: a box, from box to box below, between columns
 LONGEST = 30  # characters of a title; the text twin and the description have all of them

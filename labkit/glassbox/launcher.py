@@ -52,10 +52,10 @@ class Started:
 
 
 def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: float = IDLE_LIMIT,
-       host_dns: bool = False) -> Started:  # fmt: skip
+       host_dns: bool = False, profile: str = "default") -> Started:  # fmt: skip
     """Start a cluster and wait until its nodes are Ready; raises ClusterError, and then leaves nothing running.
 
-    With `host_dns` pods find the names that the host's own name servers know.
+    With `host_dns` pods find the names that the host's own name servers know. `profile`: cluster.PROFILES.
     """
     files = cluster.layout(name)
     with _writable(files):
@@ -71,7 +71,7 @@ def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: f
         count = nodes or settings.get("nodes", 2)
         networks = _plan(count)
         with _writable(files):
-            more = ["--host-dns"] if host_dns else []
+            more = [f"--profile={profile}", *(["--host-dns"] if host_dns else [])]
             launch = Launch(files, count, settings.get("port", 0), lock, idle_limit, progress, more)
     finally:
         os.close(lock)  # from here on the machine holds it

@@ -47,11 +47,11 @@ def main(argv: list[str] | None = None) -> int:
         os.set_inheritable(fd, False)  # for forked components, never for what they execute
     handover = socket.socket(fileno=options.handover_fd)
     files = cluster.Layout(options.name, Path(options.state_dir))
-    nodes = network.plan_nodes(options.nodes)
+    nodes, profile = network.plan_nodes(options.nodes), cluster.PROFILES[options.profile]
     control = socket.socket(fileno=options.control_fd)
     try:
         host = host_sockets.stay_behind(files.name, options.lock_fd)
-        import_components(cluster.boot_order(files, nodes, cluster.Sockets()))
+        import_components(cluster.boot_order(files, nodes, cluster.Sockets(), profile))
         if handover.recv(64).strip() != b"configured":
             return 1  # the launcher gave up
         upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if options.host_dns else None
@@ -67,8 +67,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     names = upstream.fileno() if upstream else None
     sockets = cluster.Sockets((options.listen_fd, fabric.fileno()), web.fileno(), host.fileno(), names)
-    components = cluster.boot_order(files, nodes, sockets)
-    return _supervise(supervisor.Supervisor(files, components, control, handover, idle_limit=options.idle_limit))
+    components = cluster.boot_order(files, nodes, sockets, profile)
+    limits = {"idle_limit": options.idle_limit, "profile": profile}
+    return _supervise(supervisor.Supervisor(files, components, control, handover, **limits))
 
 
 def import_components(components: list[cluster.Component]) -> None:
@@ -164,6 +165,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--state-dir", required=True, help="the cluster's state directory")
     parser.add_argument("--nodes", type=int, required=True, help="how many nodes to make")
     parser.add_argument("--idle-limit", type=float, required=True, help="seconds without use after which to stop")
+    parser.add_argument("--profile", choices=cluster.PROFILES, default="default", help="how soon a node is given up")
     parser.add_argument("--host-dns", action="store_true", help="ask the host's name servers for other names")
     for fd in ("--listen-fd", "--control-fd", "--handover-fd", "--lock-fd"):
         parser.add_argument(fd, type=int, required=True, help="opened by the launcher")

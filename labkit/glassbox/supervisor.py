@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.glassbox import cluster, host_sockets, network, syscalls
-from labkit.glassbox.cluster import API_SERVER, Component, Layout
+from labkit.glassbox.cluster import API_SERVER, Component, Layout, Profile
 from labkit.glassbox.processes import proportional_memory
 
 log = logging.getLogger("supervisor")
@@ -81,12 +81,12 @@ class Supervisor:
     """Runs until SIGTERM, a request to shut down, two idle hours, or the end of a `labkit up` that said no "keep"."""
 
     def __init__(self, files: Layout, components: list[Component], control: socket.socket, handover: socket.socket,
-                 *, idle_limit: float) -> None:  # fmt: skip
+                 *, idle_limit: float, profile: Profile) -> None:  # fmt: skip
         self.files = files
         self.children = {component.name: Child(component) for component in components}
         self.control = control
         self.handover: socket.socket | None = handover
-        self.idle_limit = idle_limit
+        self.idle_limit, self.profile = idle_limit, profile
         self.started = time.time()
         self.ending = False
         self.until_end: list[socket.socket] = []  # connections that wait for the machine's end
@@ -266,7 +266,7 @@ class Supervisor:
     def _change_node(self, verb: str, name: str) -> dict[str, Any]:
         """Add a node, or take its link down or up."""
         node = network.node_named(name)
-        parts = [cluster.kubelet(self.files, node), cluster.kube_proxy(self.files, node)]
+        parts = [cluster.kubelet(self.files, node, self.profile), cluster.kube_proxy(self.files, node)]
         if (parts[0].name in self.children) is (verb == "add"):
             there = {child.component.node: None for child in self.children.values() if child.component.node}
             raise ValueError(

@@ -104,11 +104,20 @@ def plan(service: dict, pods: list[dict], slices: list[dict], zones: dict[str, s
     for ports, left in wanted.items():
         _fill(drafts, ports, list(left.values()))
     used = [draft for draft in drafts if draft.endpoints] or drafts[:1] or [Draft(())]
+    kept = {objects.name(draft.held) for draft in used if draft.held}
+    gone = [each for each in slices if objects.name(each) not in kept]
+    _reuse(gone, used, service)
     when = endpoints.triggered(service, pods)
     writes = [_write(service, draft, when) for draft in used]
-    kept = {objects.name(draft.held) for draft in used if draft.held}
-    gone = [Change("delete", each) for each in slices if objects.name(each) not in kept]
-    return [*filter(None, writes), *gone]
+    return [*filter(None, writes), *(Change("delete", each) for each in gone)]
+
+
+def _reuse(gone: list[dict], drafts: list[Draft], service: dict) -> None:
+    """Write what is new over slices that would be deleted, so that watchers see one change in the place of two."""
+    owned = [each for each in gone if (objects.controller_of(each) or {}).get("uid") == objects.uid(service)]
+    for draft, held in zip([each for each in drafts if each.held is None], owned, strict=False):
+        draft.held = held
+        gone.remove(held)
 
 
 def _keep(held: dict, wanted: dict[tuple, dict[str, dict]]) -> Draft | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from labkit.glassbox import syscalls
 from labkit.glassbox.client import Client
 from labkit.glassbox.clock import SystemClock
-from labkit.glassbox.kubelet.kubelet import Kubelet, Options
+from labkit.glassbox.kubelet.kubelet import LEASE_DURATION, Kubelet, Options
 from labkit.glassbox.kubelet.node_status import PORT
 from labkit.glassbox.kubelet.server import ServerOptions
 from labkit.glassbox.kubelet.zygote import Zygote
@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--node-labels", default="", help="labels of the node: key=value,key=value")
     made.add_argument("--images-file", type=Path, help="declares images beside those that there always are")
     made.add_argument("--cluster-dns", default="", help="whom pods ask for names")
+    made.add_argument("--node-lease-duration-seconds", type=int, default=LEASE_DURATION, help="in it four renewals")
     made.add_argument("--cluster-domain", default="cluster.local", help="what the pods' names end with")
     made.add_argument("--port", type=int, default=PORT, help="port of the kubelet's server (default: %(default)s)")
     made.add_argument("--tls-cert-file", type=Path, help="the server's certificate; without it nothing is served")
@@ -90,6 +91,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         images_file=arguments.images_file,
         cluster_dns=arguments.cluster_dns,
         cluster_domain=arguments.cluster_domain,
+        lease_duration=arguments.node_lease_duration_seconds,
     )
 
 

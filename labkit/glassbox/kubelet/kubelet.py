@@ -40,7 +40,7 @@ from labkit.glassbox.workqueue import WorkQueue
 log = logging.getLogger(__name__)
 
 WORKERS = 4
-LEASE_EVERY, LEASE_DURATION = 10.0, 40  # seconds
+LEASE_DURATION, RENEWALS = 40, 4  # seconds; how often in them a lease is renewed
 STATUS_EVERY = 300.0  # seconds, unless a condition changes
 
 
@@ -58,6 +58,7 @@ class Options:
     images_file: Path | None = None
     cluster_dns: str = ""
     cluster_domain: str = "cluster.local"
+    lease_duration: int = LEASE_DURATION
 
 
 class Kubelet:
@@ -138,8 +139,8 @@ class Kubelet:
                 raise
             patch = {"metadata": {"labels": wanted["metadata"]["labels"]}, "spec": wanted["spec"]}
             node = self.api.patch("nodes", name, None, patch, kind="merge")
+        self.renew_lease()  # first: who finds it old holds the node for lost, whatever its status says
         self.report_node(node)
-        self.renew_lease()
 
     def report_node(self, node: dict) -> None:
         """Write the node's status."""
@@ -153,7 +154,7 @@ class Kubelet:
     def renew_lease(self) -> None:
         """Tell the control plane that this node lives."""
         name, now = self.options.node_name, clock.rfc3339_micro(self.clock.now())
-        spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_DURATION, "renewTime": now}
+        spec = {"holderIdentity": name, "leaseDurationSeconds": self.options.lease_duration, "renewTime": now}
         try:
             self.api.patch("leases.coordination.k8s.io", name, "kube-node-lease", {"spec": spec}, kind="merge")
         except ApiError as error:
@@ -166,11 +167,14 @@ class Kubelet:
 
     def _heartbeat(self) -> None:
         since = self.clock.now()
-        while not self.stopping.wait(LEASE_EVERY):
+        while not self.stopping.wait(self.options.lease_duration / RENEWALS):
             try:
                 self.renew_lease()
-                if self.clock.now() - since >= STATUS_EVERY or self._pressure_changed():
-                    self.report_node(self.api.get("nodes", self.options.node_name))
+                node = self.api.get("nodes", self.options.node_name)
+                # Not ready: a lease that came late, of a host that slept, made others say so.
+                due = self.clock.now() - since >= STATUS_EVERY or not objects.is_true(node, "Ready")
+                if due or self._pressure_changed():
+                    self.report_node(node)
                     since = self.clock.now()
             except Exception as error:
                 log.warning("node heartbeat: %s", error)
