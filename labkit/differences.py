@@ -40,8 +40,10 @@ def compared(nb: Any) -> list[Any]:
 
 
 def text_of(cell: Any) -> str:
-    """Return what a cell said, as text."""
-    return "\n".join(normalise.text(_text(output)).rstrip("\n") for output in normalise.joined(cell.outputs))
+    """Return what a cell said, as text: each stream whole, since how two of them mix depends on timing."""
+    streams = {name: "".join(o.text for o in cell.outputs if o.get("name") == name) for name in ("stdout", "stderr")}
+    others = [_text(output) for output in cell.outputs if output.output_type != "stream"]
+    return "\n".join(normalise.text(text).rstrip("\n") for text in (*streams.values(), *others) if text)
 
 
 def seconds(by_cluster: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -63,8 +65,6 @@ def _may_differ(cell: Any) -> bool:
 
 
 def _text(output: Any) -> str:
-    if output.output_type == "stream":
-        return output.text
     if output.output_type == "error":
         return f"{output.ename}: {output.evalue}"
     return output.data.get("text/plain", "")

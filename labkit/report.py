@@ -52,7 +52,8 @@ def title_of(path: Path) -> tuple[str, str]:
         cells = notebook.read(path).cells
     except LabError:
         return path.stem, ""
-    lines = [line.strip() for c in cells if c.cell_type == "markdown" for line in c.source.splitlines()]
+    prose = "\n\n".join(c.source for c in cells if c.cell_type == "markdown")
+    lines = [" ".join(block.split()) for block in prose.split("\n\n")]
     start = next((i for i, line in enumerate(lines) if line.startswith("# ")), None)
     if start is None:
         return path.stem, ""
