@@ -1,6 +1,6 @@
 # `make course` and `make test` are all that a new machine needs; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev course lab test recordings browser test-all check bench soak regen constraints clean
+.PHONY: help setup setup-dev course lab test recordings browser test-all check bench soak regen docs constraints clean
 export PYTHON
 
 PY := .venv/bin/python
@@ -47,6 +47,9 @@ soak: setup-dev ## wear a cluster down for some forty minutes: pods come and go,
 
 regen: setup-dev ## run the notebooks again and rewrite their stored outputs
 	@$(PY) -m labkit regen
+
+docs: setup-dev ## make docs/ anew from the code
+	@$(PY) -m pytest -q tests/test_docs.py --rewrite
 
 constraints: setup-dev ## pin what the environment holds now (make the environment with the oldest Python)
 	@{ head -n 1 constraints.txt; $(PY) -m pip freeze --exclude-editable | sort -f; } > constraints.new && mv constraints.new constraints.txt
