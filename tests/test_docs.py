@@ -63,7 +63,8 @@ def block(thing):
 
 def api_page():
     intro = (
-        "# The Python names\n\nA beginner needs ten: `Lab`, its `wait`, `predict`, `check`, `draw`, `can` and\n`cleanup`,"
+        "# The Python names\n\n"
+        "A beginner needs ten: `Lab`, its `wait`, `predict`, `check`, `draw`, `can`\nand `cleanup`,"
         " `connect`, `LabError` and `WaitTimeout`. The rest is for those who look further. All else in the package may"
         " change.\n"
     )

@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell
 
 from labkit import differences, kernel, notebook
 from labkit import run as runs
-from tests.lessons import NOTEBOOKS
+from tests.lessons import NOTEBOOKS, ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 LESSON = NOTEBOOKS[[path.stem[:2] for path in NOTEBOOKS].index("03")]
@@ -51,12 +51,11 @@ def test_two_students_at_once_on_one_cluster_do_not_meet(embedded, tmp_path):
 def test_a_lesson_that_broke_off_in_the_middle_runs_again_as_if_nothing_had_been(embedded, tmp_path):
     broken = notebook.read(LESSON)
     broken.cells.insert(len(broken.cells) // 2, new_code_cell("import os; os._exit(1)"))
-    path = LESSON.with_name(".broken_off.ipynb")
+    (tmp_path / "manifests").symlink_to(ROOT / "manifests")
+    path = tmp_path / "notebooks" / "broken_off.ipynb"
+    path.parent.mkdir()
     nbformat.write(broken, path)
-    try:
-        failures, _ = run_all(jobs(path, embedded, tmp_path / "broken"))
-    finally:
-        path.unlink()
+    failures, _ = run_all(jobs(path, embedded, tmp_path / "broken"))
     assert failures == ["the kernel died"]
     failures, executed = run_all(jobs(LESSON, embedded, tmp_path / "again"))
     assert set(failures) == {""}
