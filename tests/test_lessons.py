@@ -20,7 +20,7 @@ WORDS = {
     "selector": "selector de etiquetas", "service": "servicio", "volume": "volumen", "secret": "secreto",
     "namespace": "espacio de nombres", "scheduler": "planificador", "load test": "prueba de carga",
     "milestone": "hito", "pets and cattle": "mascotas y ganado", "load balancing": "balanceo de carga",
-    "north–south": "norte–sur", "east–west": "este–oeste",
+    "north–south traffic": "tráfico norte–sur", "east–west traffic": "tráfico este–oeste",
 }  # fmt: skip
 
 # Where an image of the manifests can be had by any cluster.
@@ -32,7 +32,7 @@ REGISTRIES = {
 
 # What the API says to each manifest of a folder broken/, so that it fails for the reason that its comment tells.
 REFUSALS = {
-    "02_pods_replicas/broken/set-in-controller.yaml": "cannot unmarshal array into Go struct field ReplicationControllerSpec.spec.selector",
+    "02_pods_replicas/broken/set-in-controller.yaml": "ReplicationControllerSpec.spec.selector of type",
     "03_labels/broken/label-value.yaml": 'metadata.labels: Invalid value: "ana@uni.example"',
     "03_labels/broken/name.yaml": 'metadata.name: Invalid value: "Shop_Web"',
     "04_services_dns/broken/name.yaml": 'metadata.name: Invalid value: "web.shop"',
@@ -161,7 +161,7 @@ def test_its_last_text_is_a_glossary_in_the_slides_own_words(notebook):
 def pairs_of(glossary):
     """Yield the English and Spanish terms of a glossary's table; "node, cluster" beside "nodo, clúster" are two."""
     for line in glossary.source.splitlines()[4:]:
-        cells = [cell.strip(" *") for cell in line.strip().strip("|").split("|")]
+        cells = [cell.strip() for cell in line.replace("*", "").strip().strip("|").split("|")]
         for english, spanish in zip(cells[::2], cells[1::2], strict=True):
             both = english.split(", "), spanish.split(", ")
             yield from zip(*both, strict=True) if len(both[0]) == len(both[1]) else [(english, spanish)]
