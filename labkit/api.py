@@ -236,7 +236,8 @@ def no_answer(server: str, error: Exception) -> ClusterError:
         f"no API server answers at {server}",
         value=reason.split(": ", 1)[-1],
         expected="a running cluster",
-        next_step="start the embedded one with `labkit up`, or look at your cluster: kubectl cluster-info",
+        next_step="the embedded one: `labkit status` tells how it is, `labkit up` starts it, `labkit start api-server` "
+        "this part of it; another one: kubectl cluster-info",
     )
 
 

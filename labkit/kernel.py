@@ -31,6 +31,15 @@ def install(folder: Path) -> None:
     (place / "kernel.json").write_text(json.dumps(spec(), indent=1))
 
 
+def watch(folder: Path) -> None:
+    """Have the kernels load restarted.py; IPython runs what lies there when it starts."""
+    place = folder / "ipython" / "profile_default" / "startup"
+    place.mkdir(parents=True)
+    (place / "10-watch.py").write_text(
+        "from labkit import restarted\n\nrestarted.watch(get_ipython())\ndel restarted\n"
+    )
+
+
 def environment(folder: Path, base: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that make Jupyter use that kernelspec and keep its own files in the folder."""
     path = os.pathsep.join(p for p in (str(folder), base.get("JUPYTER_PATH", "")) if p)
@@ -51,4 +60,5 @@ def prepared(base: Mapping[str, str] = os.environ) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="labkit-kernel-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         install(folder)
+        watch(folder)
         yield {**base, **environment(folder, base)}

@@ -172,7 +172,10 @@ def usual(target: Target, condition: Condition) -> str:
 
 
 def describe(obj: Object) -> str:
-    """Say in one line how an object stands: phase, reasons of containers that wait, conditions that are not true."""
+    """Say in one line how an object stands: phase, reasons of containers that wait, conditions not as they should be.
+
+    A condition should be true, but for what still keeps a namespace that is to go (NamespaceContentRemaining …).
+    """
     status = obj.get("status") or {}
     words = [f"{obj.get('kind', 'object').lower()}/{obj['metadata']['name']}"]
     words += [status["phase"]] if status.get("phase") else []
@@ -181,7 +184,7 @@ def describe(obj: Object) -> str:
             if state != "running":
                 words.append(f"container {c['name']} {state}: {detail.get('reason', '?')} {detail.get('message', '')}")
     for c in status.get("conditions") or []:
-        if c.get("status") != "True" and c.get("message"):
+        if (c.get("status") != "True" or c["type"].endswith("Remaining")) and c.get("message"):
             words.append(f"{c['type']}: {c['message']}")
     return " · ".join(w.strip() for w in words)
 
