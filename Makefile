@@ -4,6 +4,8 @@
 export PYTHON
 
 PY := .venv/bin/python
+# Tests wait more than they work: three at once, a file's tests beside the cluster that they share.
+PARALLEL := -n 3 --dist loadfile
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +23,7 @@ lab: setup ## open JupyterLab on the student edition in work/ (your changes ther
 	@$(PY) -m labkit lab
 
 test: setup-dev ## set up and pass the tests, the notebooks' validation included
-	@$(PY) -m pytest -m "not slow and not recordings and not browser"
+	@$(PY) -m pytest $(PARALLEL) -m "not slow and not recordings and not browser"
 
 recordings: setup-dev ## compare with recordings of a real API server, where they lie beside the repository
 	@$(PY) -m pytest -m recordings || { echo "once more, what failed: some answers depend on the moment"; \
@@ -31,7 +33,8 @@ browser: setup-dev ## a lesson, the live view and the dashboard in Debian's chro
 	@$(PY) -m pytest -m browser tests/browser
 
 test-all: setup-dev ## every test, the slow ones too
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(PARALLEL) -m "not recordings and not browser"
+	@$(MAKE) --no-print-directory recordings browser
 
 check: setup-dev ## what CI and pre-commit check: style, types, layers
 	@$(PY) -m ruff check .
