@@ -85,12 +85,8 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         rows = "".join(_row(finding) for finding in self.findings)
-        hints = "".join(f"<p class='hint'>hint: {escape(hint)}</p>" for hint in self.hints)
-        colour = COLOURS[self.state]
-        return (
-            f"<div class='labkit-verdict' role='status' style='border-left:4px solid {colour};padding:.4em .9em;"
-            f"margin:.3em 0'>{_STYLE}<p><strong>{escape(self.headline())}</strong></p><ul>{rows}</ul>{hints}</div>"
-        )
+        hints = "".join(f"<p {_HINT}>hint: {escape(hint)}</p>" for hint in self.hints)
+        return _card(COLOURS[self.state], escape(self.headline()), rows, hints)
 
 
 # Chosen to keep a contrast of 3:1 and more on a white and on a dark page.
@@ -99,12 +95,21 @@ COLOURS = {
     State.BROKE: "#c2571a", State.UNCHECKED: "#6b7fd7",
 }  # fmt: skip
 
-_STYLE = (
-    "<style>.labkit-verdict ul{list-style:none;margin:.2em 0;padding:0}.labkit-verdict p{margin:.2em 0}"
-    ".labkit-verdict dl{display:grid;grid-template-columns:max-content 1fr;gap:0 1em;margin:.1em 0 .3em 1.4em}"
-    ".labkit-verdict dt{opacity:.75}.labkit-verdict dd{margin:0;font-family:monospace;white-space:pre-wrap}"
-    ".labkit-verdict .hint{font-style:italic}</style>"
-)
+# Styles stand in the elements: a notebook that is not trusted yet, and a page that is not Jupyter's, keep them so.
+_LIST = "style='list-style:none;margin:.3em 0;padding:0'"
+_GRID = "style='display:grid;grid-template-columns:max-content 1fr;gap:0 1em;margin:.1em 0 .4em 1.5em'"
+_LABEL = "style='float:none;width:auto;margin:0;padding:0;font-weight:normal;opacity:.75'"
+_VALUE = "style='float:none;width:auto;margin:0;padding:0;font-family:monospace;white-space:pre-wrap'"
+_HINT = "style='margin:.3em 0;font-style:italic'"
+
+
+def _card(colour: str, headline: str, rows: str, hints: str) -> str:
+    """Return the card of a verdict: framed and tinted in its colour, which the mark and the word say as well."""
+    frame = f"border:1px solid {colour}66;border-left:6px solid {colour};border-radius:8px;background:{colour}0f"
+    return (
+        f"<div class='labkit-verdict' role='status' style='{frame};padding:.5em 1em;margin:.4em 0;max-width:62em'>"
+        f"<p style='margin:.1em 0'><strong>{headline}</strong></p><ul {_LIST}>{rows}</ul>{hints}</div>"
+    )
 
 
 def _details(finding: Finding) -> list[tuple[str, str]]:
@@ -116,5 +121,5 @@ def _row(finding: Finding) -> str:
     mark = f"<span style='color:{COLOURS[finding.state]}'>{MARKS[finding.state]}</span> {escape(finding.name)}"
     if finding.holds:
         return f"<li>{mark}</li>"
-    details = "".join(f"<dt>{label}</dt><dd>{escape(text)}</dd>" for label, text in _details(finding))
-    return f"<li>{mark}<dl>{details}</dl></li>"
+    details = "".join(f"<dt {_LABEL}>{label}</dt><dd {_VALUE}>{escape(text)}</dd>" for label, text in _details(finding))
+    return f"<li>{mark}<dl {_GRID}>{details}</dl></li>"
