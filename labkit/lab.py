@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labkit import cluster as clusters
-from labkit import throwaway
+from labkit import nbgrader, throwaway
 from labkit.api import Api
 from labkit.checks import Grader, Verdict
 from labkit.draw import Draw
@@ -92,9 +92,14 @@ class Lab:
         """Record what you expect, before you look; a prediction is never marked."""
         self._predictions.commit(number, answer)
 
-    def check(self, number: str, *, answer: object = None) -> Verdict:
-        """Look at the cluster (or at the answer given) and say how exercise `number` stands."""
+    def check(self, number: str, *, answer: object = None) -> Verdict | float:
+        """Look at the cluster (or at the answer given) and say how exercise `number` stands.
+
+        Where nbgrader runs the notebook, print that and return the points instead, as nbgrader reads them.
+        """
         self._answers[number] = answer
+        if nbgrader.grades():
+            return nbgrader.grade(lambda: self._grader.check(number, answer=answer))
         return self._grader.check(number, answer=answer)
 
     def live(self) -> "LiveView":

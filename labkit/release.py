@@ -3,6 +3,9 @@
 Solutions stand between nbgrader's markers, `### BEGIN SOLUTION` and `### END SOLUTION`, and nbgrader's stubs take
 their place, so that nbgrader's users can take the notebooks as they are.
 
+An nbgrader course has its `source/` made from the same notebooks, markers and all: a folder a lesson, with the lesson's
+manifests in it, since nbgrader moves a folder about and nothing beside it.
+
 A student's work is never overwritten. The release keeps a hash of every file it wrote: a file that still has it may be
 replaced, any other is the student's, stays, and the new version is put beside it as NAME.new.ipynb.
 
@@ -51,9 +54,12 @@ class Change:
         return f"{self.path} is yours and stays" + (f"; the new version is {self.beside}" if self.beside else "")
 
 
-def release(source: Path, out: Path) -> list[Change]:
-    """Write the student edition of a course; raises LabError when there is none or `out` cannot be written."""
-    files = dict(edition(source))
+def release(source: Path, out: Path, *, nbgrader: bool = False) -> list[Change]:
+    """Write the student edition of a course, or the sources of one in nbgrader.
+
+    Raises LabError when there is no course or `out` cannot be written.
+    """
+    files = dict(nbgrader_sources(source) if nbgrader else edition(source))
     ledger = _read_ledger(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -73,18 +79,46 @@ def edition(source: Path) -> Iterator[tuple[str, bytes]]:
     for path in notebook.find([source / "notebooks"]):
         student = for_students(notebook.read(path), path.name)
         yield f"notebooks/{path.name}", (nbformat.writes(student) + "\n").encode()
-    manifests = source / "manifests"
-    for path in sorted(manifests.rglob("*")):
-        parts = path.relative_to(source).parts
-        if path.is_file() and not any(part in ANSWERS or part.startswith(".") for part in parts):
-            yield "/".join(parts), path.read_bytes()
+    for path in manifests_of(source):
+        yield path.relative_to(source).as_posix(), path.read_bytes()
+
+
+def nbgrader_sources(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of an nbgrader course: source/LESSON/LESSON.ipynb, and source/LESSON/manifests beside it."""
+    import nbformat
+
+    for path in notebook.find([source / "notebooks"]):
+        folder = f"source/{path.stem}"
+        nb = without_traces(notebook.read(path))
+        for cell in nb.cells:
+            cell.source = cell.source.replace("../manifests/", "manifests/")
+        yield f"{folder}/{path.name}", (nbformat.writes(nb) + "\n").encode()
+        for file in manifests_of(source, path.stem):
+            yield f"{folder}/{file.relative_to(source).as_posix()}", file.read_bytes()
+
+
+def manifests_of(source: Path, lesson: str = "") -> list[Path]:
+    """Return the files of manifests/ that students may see, of one lesson or of all."""
+    found = sorted((source / "manifests" / lesson).rglob("*"))
+    return [path for path in found if path.is_file() and not _is_hidden(path.relative_to(source).parts)]
+
+
+def _is_hidden(parts: tuple[str, ...]) -> bool:
+    return any(part in ANSWERS or part.startswith(".") for part in parts)
 
 
 def for_students(nb: Any, name: str) -> Any:
     """Return a copy without solutions and outputs; raises LabError for a marker without its other."""
-    nb = copy.deepcopy(nb)
+    nb = without_traces(nb)
     for index, cell in enumerate(nb.cells):
         cell.source = without_solution(cell.source, stub_of(cell), f"{name}, cell {index}")
+    return nb
+
+
+def without_traces(nb: Any) -> Any:
+    """Return a copy without outputs, and without the author's predictions."""
+    nb = copy.deepcopy(nb)
+    for cell in nb.cells:
         cell.source = PREDICTION.sub(r'\1"…")', cell.source)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

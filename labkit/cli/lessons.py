@@ -13,10 +13,13 @@ from labkit.notebook import LESSONS
 def _release(
     out: Annotated[Path, typer.Option(help="Where the student edition goes.")] = Path("work"),
     source: Annotated[Path, typer.Option(help="The course: a folder with notebooks/ and manifests/.")] = Path("."),
+    nbgrader: Annotated[bool, typer.Option("--nbgrader", help="Make source/ of an nbgrader course instead.")] = False,
 ) -> None:
     """Make the student edition: solutions removed, outputs cleared, checks and hints kept."""
-    _released(source, out)
-    typer.echo(f"  next: labkit lab --out {out}")
+    _released(source, out, nbgrader)
+    typer.echo(
+        f"  next: {f'cd {out} && nbgrader generate_assignment LESSON' if nbgrader else f'labkit lab --out {out}'}"
+    )
 
 
 def _lab(
@@ -57,15 +60,17 @@ def _regen(
     typer.echo("  next: git diff notebooks")
 
 
-def _released(source: Path, out: Path) -> None:
+def _released(source: Path, out: Path, nbgrader: bool = False) -> None:
     from labkit.release import release as make_release
 
-    changes = make_release(source, out)
+    changes = make_release(source, out, nbgrader=nbgrader)
     for change in changes:
         if change.done not in ("new", "unchanged"):
             typer.echo(f"{change.mark} {change}")
     fresh = sum(change.done == "new" for change in changes)
-    typer.echo(f"✓ student edition in {out}: {len(changes)} files, {fresh} of them new")
+    typer.echo(
+        f"✓ {'nbgrader course' if nbgrader else 'student edition'} in {out}: {len(changes)} files, {fresh} of them new"
+    )
 
 
 release, lab, dashboard, regen = called(_release), called(_lab), called(_dashboard), called(_regen)
