@@ -1,84 +1,45 @@
-"""How long a wait has taken: shown while it lasts where somebody looks on, and gone afterwards."""
+"""How far runs are, as lines and as a table."""
 
-import subprocess
-import sys
-import threading
+import io
 
 import pytest
-from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell, new_notebook
+from rich.console import Console
 
-from labkit import progress
+from labkit.cli.progress import Display
+from labkit.worker import Job, Result
 
-WAIT = """
-import threading
-from labkit.progress import elapsed
-print("before")
-with elapsed(9):
-    threading.Event().wait(2.5)
-print("after")
-"""
+JOBS = [Job("03_labels.ipynb", {}, "", cluster=name) for name in ("left", "right")]
 
 
-@pytest.fixture
-def run(monkeypatch):
-    """Run a cell in a kernel; return every text/plain that the front end was told, in order, and the outputs left."""
-
-    def execute(source, **environment):
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        told = []
-
-        class Client(NotebookClient):
-            def process_message(self, msg, cell, cell_index):
-                if "data" in msg["content"]:
-                    told.append(msg["content"]["data"].get("text/plain"))
-                return super().process_message(msg, cell, cell_index)
-
-        notebook = new_notebook(cells=[new_code_cell(source)])
-        Client(notebook, timeout=60).execute()
-        return told, notebook.cells[0].outputs
-
-    return execute
+def result(cluster, failure=""):
+    return Result("03_labels", failure, 9.04, 55, 7 if failure else -1, cluster)
 
 
-def test_in_a_notebook_the_seconds_go_by_and_go_away(run):
-    told, outputs = run(WAIT, LABKIT_PROGRESS="on")
-    assert told[0] == "  … 1 s, at most 9 s"
-    assert told[-1] == ""
-    assert [output.get("text", output.get("data")) for output in outputs] == [
-        "before\n",
-        {"text/plain": ""},
-        "after\n",
-    ]
+def rendered(display):
+    text = io.StringIO()
+    Console(file=text, width=100).print(display.table())
+    return [line.split() for line in text.getvalue().splitlines()[1:]]
 
 
-def test_where_outputs_are_compared_nothing_shows(run):
-    told, outputs = run(WAIT, LABKIT_PROGRESS="off")
-    assert told == []
-    assert "".join(output.text for output in outputs) == "before\nafter\n"
+def test_without_a_terminal_a_run_is_two_lines(capsys):
+    with Display(JOBS) as display:
+        for cell in range(3):
+            display.begun(JOBS[0], cell, 55)
+        display.ended(result("left"))
+    assert capsys.readouterr().out.splitlines() == ["• 03_labels on left: 55 cells", "✓ 03_labels on left (9.0 s)"]
 
 
-def test_without_a_terminal_nothing_shows():
-    done = subprocess.run([sys.executable, "-c", WAIT], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("before\nafter\n", "")
+def test_a_failure_says_where_and_why(capsys):
+    with Display(JOBS) as display:
+        display.ended(result("right", "WaitTimeout: pod/web"))
+    assert capsys.readouterr().out == "✗ 03_labels on right (9.0 s) · cell 7: WaitTimeout: pod/web\n"
 
 
-def test_what_takes_less_than_a_second_is_not_worth_a_word():
-    shown, over = [], threading.Event()
-    over.set()
-    progress.tick(shown.append, over, 9)
-    assert shown == []
-
-
-def test_the_seconds_are_those_since_it_began(monkeypatch):
-    monkeypatch.setattr(progress, "SECOND", 0.001)
-    shown, over, times = [], threading.Event(), iter([100.0, 101.2, 109.8])
-
-    def show(text):
-        shown.append(text)
-        if len(shown) == 2:
-            over.set()
-
-    progress.tick(show, over, None, lambda: next(times))
-    assert shown == ["  … 1 s", "  … 10 s", ""]
+@pytest.mark.parametrize("regen", [True, False])
+def test_the_table_has_a_row_a_run_that_says_how_far_it_is(regen):
+    display = Display([] if regen else JOBS)
+    display.begun(JOBS[0], 4, 55)
+    waiting = [] if regen else [["·", "03_labels", "right", "waiting"]]
+    assert rendered(display) == [["•", "03_labels", "left", "cell", "5", "of", "55,", "0", "s"], *waiting]
+    display.ended(result("left"))
+    assert rendered(display)[0] == ["✓", "03_labels", "left", "9.0", "s"]
