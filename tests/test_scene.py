@@ -3,6 +3,7 @@
 import pytest
 
 from labkit.widgets.feed import Snapshot
+from labkit.widgets.live import head_of
 from labkit.widgets.scene import NO_NODE, Look, latest, scene_of, tile_of
 
 
@@ -118,3 +119,10 @@ def test_the_newest_event_comes_first_and_a_seconds_events_in_their_order():
     ]
     assert [line.split()[2] for line in latest(events)] == ["Third:", "Second:", "First:"]
     assert latest(events)[0] == "10:00:01  pod/web  Third: so"
+
+
+def test_each_cause_is_told_once_and_who_may_not_list_nodes_is_not_told_of_it():
+    dead, forbidden = "no API server answers", 'nodes is forbidden: User "ana" cannot list resource "nodes"'
+    assert "trouble" not in head_of("lab-02", "no pods", {"nodes": forbidden})
+    head = head_of("lab-02", "no pods", {"pods": dead, "events": dead, "nodes": dead})
+    assert head.count("no API server answers") == 1

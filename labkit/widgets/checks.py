@@ -13,7 +13,7 @@ from labkit.api import Api
 from labkit.errors import LabError
 from labkit.verdict import MARKS, State, Verdict
 from labkit.widgets.feed import Feed
-from labkit.widgets.shown import Shown, button, html, put, style_sheet
+from labkit.widgets.shown import Shown, button, html, put, row, style_sheet
 
 FOLLOWED = ("pods", "deployments", "services", "endpointslices", "persistentvolumeclaims")
 Check = Callable[[str], Verdict]
@@ -38,9 +38,9 @@ class CheckPanel(Shown):
         self._head, self._rows = w.HTML(), {number: ExerciseRow(self, number, titles[number]) for number in titles}
         self._bar = w.IntProgress(max=len(titles), layout=w.Layout(width="100%", height="10px"))
         every = button("check all", "Check every exercise", lambda: self.ask(titles))
-        head = w.HBox([self._head, every])
-        head.add_class("lk-chosen")
-        self.box = w.VBox([style_sheet(), head, self._bar, *(row.box for row in self._rows.values())])
+        self.box = w.VBox(
+            [style_sheet(), row("chosen", self._head, every), self._bar, *(row.box for row in self._rows.values())]
+        )
         self.box.add_class("lk-view")
         self._count()
 
@@ -98,8 +98,7 @@ class ExerciseRow:
 
         self._told = w.HTML(html(f"{MARKS[State.NOT_TRIED]} {number} {title}", "facts"))
         check = button("check", f"lab.check({number!r})", lambda: panel.ask([number]))
-        self.box = w.HBox([self._told, check])
-        self.box.add_class("lk-exercise")
+        self.box = row("exercise", self._told, check)
 
     def draw(self, verdict: Verdict) -> None:
         """Show a verdict, as a cell's output shows it."""

@@ -63,10 +63,6 @@ class Feed:
         """Have a snapshot shown again, soon."""
         self._changed.set()
 
-    def alive(self) -> bool:
-        """Tell whether any thread is still at work."""
-        return any(thread.is_alive() for thread in self.threads)
-
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
         objects = {each.resource: each.objects() for each in self._followers}

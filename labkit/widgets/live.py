@@ -2,22 +2,22 @@
 scaled, with - and +; the latest events.
 
 It reads by watches (feed.py) and writes as kubectl delete and kubectl scale do, with the student's own rights: what the
-API server refuses stands in the view, in its words. One thread draws; a click only notes what is wanted.
+API server refuses stands in the view, in its words. One thread draws; a click only notes what is wanted. Who may not
+list nodes sees those that have pods.
 
 Kubernetes' own web dashboard was archived in 2026: this view is the kit's, on every cluster.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from labkit.api import Api
-from labkit.errors import LabError
 from labkit.widgets.feed import Feed, Snapshot
 from labkit.widgets.scene import SCALABLE, Look, PodTile, Scene, Workload, scene_of
-from labkit.widgets.shown import Shown, attempt, button, html, put, style_sheet
+from labkit.widgets.shown import Shown, attempt, button, html, put, row, style_sheet
 
 MOST = 60  # pods drawn a node
 GRACE = 1  # seconds: a pod that ignores SIGTERM should not make a student wait for 30
-HELP = "click a pod to see more of it"
 
 
 class LiveView(Shown):
@@ -30,21 +30,16 @@ class LiveView(Shown):
         self.line = f"live view of namespace {namespace}: run this cell in JupyterLab to see it"
         topics = dict.fromkeys(("pods", "events", *SCALABLE), namespace)
         self._feed = Feed(api, {**topics, "nodes": None}, self._show)
-        self._scene: Scene | None = None
         self._chosen: PodTile | None = None
-        self._said = self._ended = ""
-        self._tiles: dict[str, Any] = {}
-        self._columns: dict[str, Any] = {}
-        self._rows: dict[tuple[str, str], WorkloadRow] = {}
-        self._head, self._said_line, self._events = w.HTML(), w.HTML(), w.HTML()
-        self._nodes, self._facts, self._workloads = w.HBox(), w.HTML(html(HELP, "quiet")), w.VBox()
+        self._said, self._layout = "", list[tuple[str, int, list[str]]]()
+        self._tiles, self._rows = dict[str, Any](), dict[str, WorkloadRow]()
+        self._head, self._answer, self._events, self._nodes = w.HTML(), w.HTML(), w.HTML(), w.HBox()
+        self._facts, self._workloads = w.HTML(html("click a pod to see more of it", "quiet")), w.VBox()
         self._kill = button("kill", "Delete the pod chosen, as kubectl delete pod does", self.kill, "danger")
         self._kill.disabled = True
         self._nodes.add_class("lk-nodes")
-        chosen = w.HBox([self._facts, self._kill])
-        chosen.add_class("lk-chosen")
-        parts = [style_sheet(), self._head, self._nodes, chosen, self._workloads, self._said_line, self._events]
-        self.box = w.VBox(parts)
+        chosen = row("chosen", self._facts, self._kill)
+        self.box = w.VBox([style_sheet(), self._head, self._nodes, chosen, self._workloads, self._answer, self._events])
         self.box.add_class("lk-view")
 
     def begin(self) -> None:
@@ -69,75 +64,68 @@ class LiveView(Shown):
 
     def scale(self, resource: str, name: str, replicas: int) -> None:
         """Ask for another number of pods."""
-        act = lambda: self.api.scale(resource, name, self.namespace, replicas)  # noqa: E731 - one line reads better
-        self._do(f"scale {resource.removesuffix('s')}/{name} to {replicas}", act)
+        words = f"scale {resource.removesuffix('s')}/{name} to {replicas}"
+        self._do(words, lambda: self.api.scale(resource, name, self.namespace, replicas))
 
-    def _do(self, words: str, act: Any) -> None:
+    def _do(self, words: str, act: Callable[[], None]) -> None:
         self._said = attempt(words, act)
         self._feed.touch()
 
     def _show(self, snapshot: Snapshot) -> None:
-        """Draw a snapshot; a fault of the drawing is told in the view: the thread must go on."""
         try:
-            self._draw(scene_of(snapshot), snapshot.troubles)
-        except (LabError, KeyError, TypeError, ValueError) as error:
-            put(self._said_line, value=html(f"✗ this view cannot show what it reads: {error!r}", "trouble"))
+            self._draw(snapshot, scene_of(snapshot))
+        except (KeyError, TypeError, ValueError) as error:  # of an object unlike those that we know: the thread goes on
+            put(self._answer, value=html(f"✗ this view cannot show what it reads: {error!r}", "trouble"))
 
-    def _draw(self, scene: Scene, troubles: Any) -> None:
-        put(self._head, value=head_of(self.namespace, scene, troubles))
+    def _draw(self, snapshot: Snapshot, scene: Scene) -> None:
+        put(self._head, value=head_of(self.namespace, scene.headline, snapshot.troubles))
         self._draw_nodes(scene)
         self._draw_chosen(scene)
         self._draw_workloads(scene.workloads)
-        put(self._said_line, value=html(self._said, "said") if self._said else "")
+        put(self._answer, value=html(self._said, "said") if self._said else "")
         put(self._events, value=html("\n".join(scene.events) or "no events yet", "events", tag="pre"))
 
     def _draw_nodes(self, scene: Scene) -> None:
-        shown = {tile.uid: tile for _, tiles in scene.nodes for tile in tiles[:MOST]}
-        for gone in self._tiles.keys() - shown.keys():
-            self._tiles.pop(gone).close()
-        for tile in shown.values():
+        """Keep a button a pod; make the columns anew when a pod comes, goes or moves."""
+        for tile in (tile for _, tiles in scene.nodes for tile in tiles[:MOST]):
             self._draw_tile(tile)
-        for gone in self._columns.keys() - {name for name, _ in scene.nodes}:
-            self._columns.pop(gone).close()
-        for name, tiles in scene.nodes:
-            self._draw_column(name, tiles)
-        put(self._nodes, children=tuple(self._columns[name] for name, _ in scene.nodes))
+        layout = [(name, len(tiles), [tile.uid for tile in tiles[:MOST]]) for name, tiles in scene.nodes]
+        if layout != self._layout:
+            before, self._layout = self._nodes.children, layout
+            self._nodes.children = [self._column(*each) for each in layout]
+            gone = self._tiles.keys() - {uid for _, _, uids in layout for uid in uids}
+            for old in [*before, *map(self._tiles.pop, gone)]:
+                old.close()
 
-    def _draw_column(self, name: str, tiles: tuple[PodTile, ...]) -> None:
+    def _column(self, name: str, count: int, uids: list[str]) -> Any:
         import ipywidgets as w
 
-        if name not in self._columns:
-            self._columns[name] = w.VBox([w.HTML()])
-            self._columns[name].add_class("lk-node")
-        title = self._columns[name].children[0]
-        more = f" · {len(tiles) - MOST} more" if len(tiles) > MOST else ""
-        put(title, value=html(f"{name} · {len(tiles)}{more}", "node-name"))
-        put(self._columns[name], children=(title, *(self._tiles[tile.uid] for tile in tiles[:MOST])))
+        more = f" · {count - MOST} more" if count > MOST else ""
+        column = w.VBox([w.HTML(html(f"{name} · {count}{more}", "node-name")), *(self._tiles[uid] for uid in uids)])
+        column.add_class("lk-node")
+        return column
 
     def _draw_tile(self, tile: PodTile) -> None:
         if tile.uid not in self._tiles:
             self._tiles[tile.uid] = button("", "", lambda: self.choose(tile))
         chosen = ("lk-is-chosen",) if self._chosen and self._chosen.uid == tile.uid else ()
-        put(
-            self._tiles[tile.uid],
-            description=f"{tile.look.value} {tile.name}",
-            tooltip=tile.sentence,
-            _dom_classes=("lk-button", "lk-tile", f"lk-{tile.look.name.lower()}", *chosen),
-        )
+        looks = ("lk-button", "lk-tile", f"lk-{tile.look.name.lower()}", *chosen)
+        words = f"{tile.look.value} {tile.name}"
+        put(self._tiles[tile.uid], description=words, tooltip=tile.sentence, _dom_classes=looks)
 
     def _draw_chosen(self, scene: Scene) -> None:
-        if (chosen := self._chosen) is None:
-            return
-        now = next((tile for _, tiles in scene.nodes for tile in tiles if tile.uid == chosen.uid), None)
-        put(self._facts, value=html(now.sentence if now else f"pod {chosen.name} is gone", "facts"))
-        put(self._kill, disabled=now is None or now.look is Look.ENDING)
+        if chosen := self._chosen:
+            now = next((tile for _, tiles in scene.nodes for tile in tiles if tile.uid == chosen.uid), None)
+            put(self._facts, value=html(now.sentence if now else f"pod {chosen.name} is gone", "facts"))
+            put(self._kill, disabled=now is None or now.look is Look.ENDING)
 
     def _draw_workloads(self, workloads: tuple[Workload, ...]) -> None:
-        for gone in self._rows.keys() - {(each.resource, each.name) for each in workloads}:
+        named = {f"{each.kind} {each.name}": each for each in workloads}
+        for gone in self._rows.keys() - named.keys():
             self._rows.pop(gone).box.close()
-        for each in workloads:
-            self._rows.setdefault((each.resource, each.name), WorkloadRow(self)).draw(each)
-        put(self._workloads, children=tuple(self._rows[each.resource, each.name].box for each in workloads))
+        for key, each in named.items():
+            self._rows.setdefault(key, WorkloadRow(self)).draw(each)
+        put(self._workloads, children=tuple(self._rows[key].box for key in named))
 
 
 class WorkloadRow:
@@ -146,12 +134,11 @@ class WorkloadRow:
     def __init__(self, view: LiveView) -> None:
         import ipywidgets as w
 
-        self.view, self._now = view, Workload("", "", "", 0, 0)
-        self._label, self._wanted = w.HTML(), w.HTML()
+        self.view, self._label, self._wanted = view, w.HTML(), w.HTML()
         self._less = button("−", "One pod less", lambda: self._by(-1))
-        more = button("+", "One pod more", lambda: self._by(1))
-        self.box = w.HBox([self._label, self._less, self._wanted, more])
-        self.box.add_class("lk-workload")
+        self.box = row(
+            "workload", self._label, self._less, self._wanted, button("+", "One pod more", lambda: self._by(1))
+        )
 
     def draw(self, now: Workload) -> None:
         """Show how it stands."""
@@ -164,10 +151,8 @@ class WorkloadRow:
         self.view.scale(self._now.resource, self._now.name, self._now.wanted + change)
 
 
-def head_of(namespace: str, scene: Scene, troubles: Any) -> str:
+def head_of(namespace: str, headline: str, troubles: Mapping[str, str]) -> str:
     """Say in a line how the namespace stands; and what cannot be read, each cause once."""
-    head = html(f"● namespace {namespace} · {scene.headline}", "head")
-    causes: dict[str, list[str]] = {}
-    for resource, why in troubles.items():
-        causes.setdefault(why.replace(f'"{resource}"', "…"), []).append(resource)
-    return head + "".join(html(f"✗ {', '.join(names)}: {troubles[names[0]]}", "trouble") for names in causes.values())
+    causes = {why: resource for resource, why in troubles.items() if resource != "nodes"}
+    told = [html(f"✗ {resource}: {why}", "trouble") for why, resource in causes.items()]
+    return html(f"● namespace {namespace} · {headline}", "head") + "".join(told)

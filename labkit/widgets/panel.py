@@ -9,7 +9,7 @@ import threading
 
 from labkit.cluster import Cluster
 from labkit.errors import LabError
-from labkit.widgets.shown import Shown, attempt, button, html, put, style_sheet
+from labkit.widgets.shown import Shown, attempt, button, html, put, row, style_sheet
 
 LOOK_SECONDS = 2.0
 MARKS = {"running": "✓", "stopped": "■"}
@@ -75,7 +75,7 @@ class ComponentRow:
         self.panel, self.name, self._label = panel, name, w.HTML()
         self._switch = button("stop", "", lambda: panel.change(self._switch.description, name))
         again = button("restart", f"labkit restart {name}", lambda: panel.change("restart", name))
-        self.box = w.HBox([self._label, self._switch, again])
+        self.box = row("component", self._label, self._switch, again)
 
     def draw(self, state: str) -> None:
         """Show how it stands."""

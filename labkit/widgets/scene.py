@@ -73,16 +73,11 @@ def scene_of(snapshot: Snapshot) -> Scene:
     names = {node["metadata"]["name"] for node in snapshot["nodes"]} | {tile.node for tile in tiles}
     order = sorted(names, key=lambda name: (name == NO_NODE, len(name), name))
     nodes = tuple((name, tuple(tile for tile in tiles if tile.node == name)) for name in order)
-    workloads = [workload_of(resource, each) for resource in SCALABLE for each in snapshot[resource] if is_root(each)]
-    return Scene(nodes, tuple(workloads), tuple(latest(snapshot["events"])), headline_of(tiles))
-
-
-def headline_of(tiles: list[PodTile]) -> str:
-    """Count the pods."""
-    if not tiles:
-        return "no pods"
+    roots = ((resource, each) for resource in SCALABLE for each in snapshot[resource] if not owners_of(each))
+    workloads = [workload_of(*each) for each in roots]  # a Deployment's ReplicaSet is not to be scaled by hand
     ready = sum(tile.look is Look.READY for tile in tiles)
-    return f"{len(tiles)} pod{'s' * (len(tiles) != 1)}, {ready} ready"
+    headline = f"{len(tiles)} pod{'s' * (len(tiles) != 1)}, {ready} ready" if tiles else "no pods"
+    return Scene(nodes, tuple(workloads), tuple(latest(snapshot["events"])), headline)
 
 
 def tile_of(pod: Object) -> PodTile:
@@ -123,22 +118,16 @@ def workload_of(resource: str, obj: Object) -> Workload:
     return Workload(resource, obj["kind"], obj["metadata"]["name"], obj["spec"].get("replicas", 1), ready)
 
 
-def is_root(obj: Object) -> bool:
-    """Tell whether nobody else sets its number: a Deployment's ReplicaSet is not to be scaled by hand."""
-    return not owners_of(obj)
-
-
 def latest(events: Iterable[Object]) -> list[str]:
-    """Return the newest events, newest first, a line each."""
+    """Return the newest events, newest first, a line each; those of one second in the order of their revisions."""
     newest = sorted(events, key=lambda each: (when(each)[:19], _revision(each)), reverse=True)[:LATEST]
-    return [f"{_time(each)}  {about(each)}  {each.get('reason', '')}: {each.get('message', '')}" for each in newest]
+    return [f"{when(each)[11:19]}  {about(each)}  {each.get('reason')}: {each.get('message')}" for each in newest]
 
 
 def when(event: Object) -> str:
     """Return the time of an event's last occurrence, as the API writes it."""
     series = (event.get("series") or {}).get("lastObservedTime")
-    known = series or event.get("lastTimestamp") or event.get("eventTime")
-    return known or event["metadata"].get("creationTimestamp") or ""
+    return series or event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
 
 
 def about(event: Object) -> str:
@@ -148,10 +137,5 @@ def about(event: Object) -> str:
 
 
 def _revision(event: Object) -> int:
-    """Return what orders events of the same second: it is no number everywhere, but wherever the kit has run."""
     revision = event["metadata"].get("resourceVersion", "")
     return int(revision) if revision.isdecimal() else 0
-
-
-def _time(event: Object) -> str:
-    return when(event)[11:19]

@@ -40,14 +40,22 @@ def style_sheet() -> Any:
     return ipywidgets.HTML(f"<style>{STYLE}</style>", layout=ipywidgets.Layout(display="none"))
 
 
-def button(label: str, tooltip: str, act: Callable[[], None], look: str = "") -> Any:
+def row(look: str, *parts: Any) -> Any:
+    """Return widgets side by side."""
+    import ipywidgets
+
+    made = ipywidgets.HBox(parts)
+    made.add_class(f"lk-{look}")
+    return made
+
+
+def button(label: str, tooltip: str, act: Callable[[], None], look: str = "plain") -> Any:
     """Return a button that does something when it is clicked."""
     import ipywidgets
 
     made = ipywidgets.Button(description=label, tooltip=tooltip)
-    made.add_class("lk-button")
-    if look:
-        made.add_class(f"lk-{look}")
+    for each in ("button", look):
+        made.add_class(f"lk-{each}")
     made.on_click(lambda _: act())
     return made
 
