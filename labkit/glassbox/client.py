@@ -69,12 +69,15 @@ class Client:
             self.headers["Authorization"] = f"Bearer {token}"
 
     @classmethod
-    def from_kubeconfig(cls, path: str | Path, user_agent: str) -> Client:
-        """Return a client for a kubeconfig's current context. Raises OSError, KeyError for one that has none."""
+    def from_kubeconfig(cls, path: str | Path, user_agent: str, *, as_user: bool = True) -> Client:
+        """Return a client for a kubeconfig's current context. Raises OSError, KeyError for one that has none.
+
+        Without `as_user` it shows no credential of the kubeconfig's.
+        """
         config = _config(Path(path).read_bytes())
         context = _named(config["contexts"], config["current-context"])["context"]
         cluster = _named(config["clusters"], context["cluster"])["cluster"]
-        user = _named(config["users"], context["user"])["user"]
+        user = _named(config["users"], context["user"])["user"] if as_user else {}
         return cls(cluster["server"], tls=_tls(cluster, user), token=user.get("token"), user_agent=user_agent)
 
     # -- reading

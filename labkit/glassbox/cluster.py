@@ -27,6 +27,7 @@ DNS_ADDRESS = "10.96.0.10"  # of the Service `kube-dns`
 CLUSTER_DOMAIN = "cluster.local"
 API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "api-server", "controller-manager", "scheduler"
 KUBE_PROXY, DNS, OUTSIDE, INGRESS = "kube-proxy", "dns", "outside", "ingress"
+RECLAIMER = "volume-reclaimer"  # of each node; it runs in the kubelet
 MASTERS, NODES = "system:masters", "system:nodes"
 ADMIN = "kubernetes-admin"
 
@@ -184,7 +185,8 @@ def controller_manager(files: Layout, profile: Profile) -> Component:
         "--service-account-private-key-file": files.pki / pki.ACCOUNTS_KEY,
         "--node-monitor-grace-period": profile.grace,
     }
-    return Component(CONTROLLER_MANAGER, "labkit.glassbox.controllers.__main__", _flags(flags))
+    argv = (*_flags(flags), "--use-service-account-credentials")
+    return Component(CONTROLLER_MANAGER, "labkit.glassbox.controllers.__main__", argv)
 
 
 def scheduler(files: Layout) -> Component:
@@ -197,6 +199,7 @@ def kubelet(files: Layout, node: NodeNetwork, profile: Profile) -> Component:
     """Runs the pods of one node, in that node's network."""
     flags: dict[str, object] = {
         "--kubeconfig": files.component_kubeconfig(f"kubelet-{node.name}"),
+        "--reclaimer-kubeconfig": files.component_kubeconfig(RECLAIMER),
         "--hostname-override": node.name,
         "--node-ip": node.address,
         "--pod-cidr": node.pod_cidr,
@@ -276,33 +279,43 @@ def certificates(nodes: list[NodeNetwork]) -> list[pki.Leaf]:
         pki.Leaf("apiserver-kubelet-client", "kube-apiserver-kubelet-client", MASTERS),
         pki.Leaf("ingress", "Kubernetes Ingress Controller Fake Certificate", names=("ingress.local",)),
         *[pki.Leaf(f"kubelet-{n.name}", f"system:node:{n.name}", NODES, (n.name, n.address)) for n in nodes],
+        *identities(nodes).values(),
     ]
 
 
-def users(nodes: list[NodeNetwork]) -> dict[str, pki.User]:
-    """Return who may use the API: the administrator under "", components by the names of their kubeconfigs."""
-    return {
-        "": pki.User(ADMIN, (MASTERS,)),
-        CONTROLLER_MANAGER: pki.User("system:kube-controller-manager", (MASTERS,)),
-        SCHEDULER: pki.User("system:kube-scheduler", (MASTERS,)),
-        KUBE_PROXY: pki.User("system:kube-proxy", (MASTERS,)),
-        DNS: pki.User("system:dns", (MASTERS,)),
-        OUTSIDE: pki.User("system:outside", (MASTERS,)),
-        INGRESS: pki.User("system:ingress", (MASTERS,)),
-        **{f"kubelet-{n.name}": pki.User(f"system:node:{n.name}", (NODES, MASTERS)) for n in nodes},
+def identities(nodes: list[NodeNetwork]) -> dict[str, pki.Leaf]:
+    """Return as whom each component asks the API: a client certificate, by the name of its kubeconfig.
+
+    What each may do, no more than it needs, is said by roles (apiserver/authorization/*.yaml); what a node may, by the
+    node authorizer.
+    """
+    users = {
+        CONTROLLER_MANAGER: "system:kube-controller-manager",
+        SCHEDULER: "system:kube-scheduler",
+        KUBE_PROXY: "system:kube-proxy",
+        DNS: "system:coredns",
+        OUTSIDE: "system:outside",
+        INGRESS: "system:ingress-controller",
+        RECLAIMER: "system:volume-reclaimer",
+    }
+    ours = {name: pki.Leaf(f"{name}-client", user) for name, user in users.items()}
+    return ours | {
+        f"kubelet-{n.name}": pki.Leaf(f"kubelet-{n.name}-client", f"system:node:{n.name}", NODES) for n in nodes
     }
 
 
 def configure(files: Layout, nodes: list[NodeNetwork], host_port: int) -> None:
     """Write keys and kubeconfigs; raises OSError where the state directory cannot be written."""
-    who = users(nodes)
-    pki.ensure(files.pki, certificates(nodes), list(who.values()))
+    pki.ensure(files.pki, certificates(nodes), [pki.User(ADMIN, (MASTERS,))])
     (files.root / "components").mkdir(exist_ok=True, mode=0o700)
-    for component, user in who.items():
-        path = files.component_kubeconfig(component) if component else files.kubeconfig
-        server = FABRIC_URL if component else f"https://127.0.0.1:{host_port}"
-        cluster = files.name if files.name == "labkit" else f"labkit-{files.name}"
-        pki.write_private(path, pki.kubeconfig(files.pki, server=server, cluster=cluster, user=user.name))
+    cluster = files.name if files.name == "labkit" else f"labkit-{files.name}"
+    admin = pki.kubeconfig(files.pki, server=f"https://127.0.0.1:{host_port}", cluster=cluster, user=ADMIN)
+    pki.write_private(files.kubeconfig, admin)
+    for component, leaf in identities(nodes).items():
+        own = pki.kubeconfig(
+            files.pki, server=FABRIC_URL, cluster=cluster, user=leaf.common_name, certificate=leaf.file
+        )
+        pki.write_private(files.component_kubeconfig(component), own)
 
 
 def _flags(flags: dict[str, object]) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ class EventRecorder:
                 self._offer(self.queue.get())
             except ApiError as error:
                 # An event in a namespace that goes away is nobody's loss.
-                log.log(logging.DEBUG if error.code in (403, 404) else logging.INFO, "event: %s", error.message)
+                gone = error.code == 404 or "is being terminated" in error.message
+                log.log(logging.DEBUG if gone else logging.INFO, "event: %s", error.message)
             except Exception:
                 log.exception("event")
 

@@ -1,7 +1,7 @@
 """The cluster's keys: certificate authority, certificates, bearer tokens, the key of service accounts, kubeconfigs.
 
 Made once for a cluster and kept in its state directory; renewed when less than a month of their year is left. The
-token file is the list of those who may use the API: one line a user, `token,user,uid,"groups"`.
+token file is the list of those who use the API by a token: one line a user, `token,user,uid,"groups"`.
 
 Invariants: every file is written whole and 0600, in a private directory; a file that is there is complete. The stamp
 `renew-after` is written last, so that a half-made set is made again. `ensure` imports `cryptography` only when
@@ -77,15 +77,26 @@ def tokens(directory: Path) -> dict[str, str]:
     return {row[1]: row[0] for row in csv.reader(io.StringIO((directory / TOKENS).read_text()))}
 
 
-def kubeconfig(directory: Path, *, server: str, cluster: str, user: str) -> str:
-    """Return a kubeconfig, in JSON (which is YAML), that names `server` and carries the user's token."""
+def kubeconfig(directory: Path, *, server: str, cluster: str, user: str, certificate: str = "") -> str:
+    """Return a kubeconfig, in JSON (which is YAML), that names `server` and carries the user's token.
+
+    With `certificate`, a Leaf's file, it names that certificate and its key instead.
+    """
+    credential = (
+        {"token": tokens(directory)[user]}
+        if not certificate
+        else {
+            "client-certificate": str(directory / f"{certificate}.crt"),
+            "client-key": str(directory / f"{certificate}.key"),
+        }
+    )
     authority = base64.b64encode((directory / "ca.crt").read_bytes()).decode()
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": cluster,
         "clusters": [{"name": cluster, "cluster": {"server": server, "certificate-authority-data": authority}}],
-        "users": [{"name": user, "user": {"token": tokens(directory)[user]}}],
+        "users": [{"name": user, "user": credential}],
         "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": user}}],
     }
     return json.dumps(config, indent=2) + "\n"
@@ -111,12 +122,15 @@ def write_private(path: Path, content: str | bytes) -> None:
 
 
 def _ensure_tokens(path: Path, users: list[User]) -> None:
-    rows = list(csv.reader(io.StringIO(path.read_text()))) if path.exists() else []
+    """Add who is missing; whoever of the system is no longer named here loses his token."""
+    held = list(csv.reader(io.StringIO(path.read_text()))) if path.exists() else []
+    wanted = {user.name for user in users}
+    rows = [row for row in held if row[1] in wanted or not row[1].startswith("system:")]
     known = {row[1] for row in rows}
-    new = [[secrets.token_urlsafe(32), u.name, u.name, ",".join(u.groups)] for u in users if u.name not in known]
-    if new:
+    rows += [[secrets.token_urlsafe(32), u.name, u.name, ",".join(u.groups)] for u in users if u.name not in known]
+    if rows != held or not path.exists():
         table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows(rows + new)
+        csv.writer(table, lineterminator="\n").writerows(rows)
         write_private(path, table.getvalue())
 
 

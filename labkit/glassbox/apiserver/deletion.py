@@ -52,7 +52,7 @@ def delete(request: Request, api: Api) -> Answer:
     """Delete one object. Raises ApiError 400, 403, 404, 409, 422."""
     options = read_options(request)
     route, resource = request.route, request.resource
-    admission.admit_delete(request, route.name)
+    admission.admit_delete(request, route.name, api)
     row = read(api.store, resource, route.namespace, route.name)
     if resource.strategy.orphaning_warning and options.policy is None and options.orphan is None:
         request.warnings.append(resource.strategy.orphaning_warning)

@@ -16,6 +16,7 @@ from dataclasses import replace as with_changes
 import orjson
 
 from labkit.glassbox import clock, errors, objects
+from labkit.glassbox.apiserver.admission.node_restriction import restrict_eviction
 from labkit.glassbox.apiserver.decoding import decode
 from labkit.glassbox.apiserver.deletion import Options, check_preconditions, delete_row, options_of
 from labkit.glassbox.apiserver.objects_at_rest import prefix
@@ -46,6 +47,7 @@ def evict(request: Request, api: Api) -> Answer:
     options = delete_options(request, sent)
     row = read(api.store, request.resource, request.route.namespace, request.route.name)
     pod = orjson.loads(row.value)
+    restrict_eviction(request, pod)
     if not goes_freely(pod):
         found = list(budgets_of(pod, api))
         if len(found) > 1:

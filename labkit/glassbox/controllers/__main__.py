@@ -16,6 +16,7 @@ from pathlib import Path
 
 from labkit.glassbox.client import Client
 from labkit.glassbox.controller import Controller
+from labkit.glassbox.controllers.accounts import Accounts
 from labkit.glassbox.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from labkit.glassbox.controllers.cronjob import CronJobController
 from labkit.glassbox.controllers.daemonset import DaemonSetController
@@ -87,11 +88,12 @@ def main(argv: list[str] | None = None) -> int:
     options = _options(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     api = Client.from_kubeconfig(options.kubeconfig, user_agent="kube-controller-manager")
-    cache = inform(api, *collected())
+    cache, accounts = inform(api, *collected()), Accounts(api, options.kubeconfig)
     for name in options.controllers:
         if any(not getattr(options, each) for each in NEEDS.get(CONTROLLERS[name], ())):
             continue  # as upstream: nothing to publish, nothing to sign with
-        make(CONTROLLERS[name], api, cache, options).start()
+        own = accounts.client(name) if options.use_service_account_credentials else api
+        make(CONTROLLERS[name], own, cache, options).start()
     for informer in cache.values():
         informer.start()
     stop = threading.Event()
@@ -121,6 +123,11 @@ def make(kind: type[Controller], api: Client, cache, options: argparse.Namespace
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m labkit.glassbox.controllers", description=__doc__.splitlines()[0])
     parser.add_argument("--kubeconfig", required=True, help="how to reach the API server, and as whom")
+    parser.add_argument(
+        "--use-service-account-credentials",
+        action="store_true",
+        help="have each controller ask as an account of its own",
+    )
     parser.add_argument("--controllers", type=_names, default=list(CONTROLLERS), help="names with commas between them")
     parser.add_argument(
         "--node-monitor-grace-period", type=float, default=GRACE, help="seconds of silence before a node is Unknown"

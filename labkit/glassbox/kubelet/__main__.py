@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     separate(options.run_dir / "volumes")
     zygote = Zygote()  # before the first thread and the first connection
     api = Client.from_kubeconfig(arguments.kubeconfig, user_agent="kubelet/v1.36.2 (linux/glassbox)")
-    kubelet = Kubelet(api, zygote, options, SystemClock())
+    # What lies on the node is erased under another name: a node has no say in volumes, as with a driver of its own.
+    of_reclaimer = Client.from_kubeconfig(arguments.reclaimer_kubeconfig or arguments.kubeconfig, "volume-reclaimer")
+    kubelet = Kubelet(api, zygote, options, SystemClock(), of_reclaimer)
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: kubelet.stop())
     kubelet.run()
@@ -51,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = argparse.ArgumentParser(prog="kubelet", description="Runs the pods of one node.")
     made.add_argument("--kubeconfig", required=True, help="how to reach the API server")
+    made.add_argument("--reclaimer-kubeconfig", default="", help="as whom volumes that are over are erased")
     made.add_argument("--hostname-override", "--node-name", dest="node_name", required=True, help="the node's name")
     made.add_argument("--node-ip", required=True, help="the node's address")
     made.add_argument("--pod-cidr", required=True, help="the range of its pods' addresses, as in 10.244.1.0/24")

@@ -64,7 +64,9 @@ class Options:
 class Kubelet:
     """One node's agent."""
 
-    def __init__(self, api: Client, zygote: Zygote, options: Options, time: Clock) -> None:
+    def __init__(
+        self, api: Client, zygote: Zygote, options: Options, time: Clock, of_reclaimer: Client | None = None
+    ) -> None:
         self.api, self.options, self.clock = api, options, time
         self.host = node_status.read_host(options.root_dir)
         self.runtime = LinuxRuntime(options.run_dir, zygote)
@@ -92,7 +94,9 @@ class Kubelet:
         self.worker = PodWorker(around, self.by_uid.get, pulls, self.addresses)
         self.stats = Stats(options.node_name, self.runtime, self.by_uid.get, time)
         self.evictor = Evictor(around, self._pods, self.stats, self.worker.condemn)
-        self.reclaimer = VolumeReclaimer(api, self.events, options.node_name, options.root_dir / HOST_TREE)
+        own = of_reclaimer or api
+        events = EventRecorder(own, "kubelet", host=options.node_name)
+        self.reclaimer = VolumeReclaimer(own, events, options.node_name, options.root_dir / HOST_TREE)
         self.stopping = threading.Event()
         self._due: dict[str, float] = {}  # when a pod's next sync is due
         self._lock = threading.Lock()

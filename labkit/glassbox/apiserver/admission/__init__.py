@@ -18,6 +18,7 @@ import orjson
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.admission.escalation import guard_roles
 from labkit.glassbox.apiserver.admission.limit_ranger import check_limits, fill_limits
+from labkit.glassbox.apiserver.admission.node_restriction import restrict_create, restrict_delete, restrict_update
 from labkit.glassbox.apiserver.admission.priority import priority
 from labkit.glassbox.apiserver.admission.quota import Charge, check_quota
 from labkit.glassbox.apiserver.admission.service_account import service_account
@@ -76,6 +77,7 @@ def taint_new_node(request: Request, obj: dict, api: Api) -> None:
 
 ON_CREATE: tuple[Callable[[Request, dict, Api], None], ...] = (
     namespace_exists,
+    restrict_create,
     guard_roles,
     service_account,
     fill_limits,
@@ -108,12 +110,14 @@ def validate_update(request: Request, obj: dict, old: dict, api: Api) -> list[Ch
 
 def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Let the plugins that watch over changes see one."""
+    restrict_update(request, obj, old, api)
     guard_roles(request, obj, api, old)
     refuse_to_grow(request, obj, old, api)
 
 
-def admit_delete(request: Request, name: str) -> None:
-    """Keep what the system lives in. Raises ApiError 403."""
+def admit_delete(request: Request, name: str, api: Api) -> None:
+    """Keep what the system lives in, and another node's pods from a node. Raises ApiError 403 or 404."""
+    restrict_delete(request, name, api)
     kept, why = IMMORTAL.get(request.resource.plural, ((), ""))
     if name in kept:
         raise errors.forbidden(request.resource.plural, name, why, request.resource.group)
