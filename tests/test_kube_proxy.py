@@ -191,6 +191,12 @@ def test_a_port_has_the_endpoints_of_all_its_slices_under_its_name():
     assert [each.address for each in found.endpoints] == ["10.244.1.5", "10.244.1.6"]
 
 
+def test_external_addresses_of_ipv6_are_not_proxied():
+    spec = {**SERVICE["spec"], "externalIPs": ["2001:db8::1", "198.51.100.7"]}
+    [found] = ports_of({**SERVICE, "spec": spec}, [])
+    assert found.external_addresses == ("198.51.100.7",)
+
+
 def test_ports_follow_their_service_and_its_slices():
     ports = ServicePorts()
     assert ports.of([SERVICE], []) == ports_of(SERVICE, [])

@@ -17,6 +17,7 @@ SOURCES = (*PODS, "outside", "host")  # the last is the one on which all of this
 NAMES = {"service's name": "web", "headless name": "headless", "ExternalName": "external"}
 TARGETS = ("pod IP", "ClusterIP", "NodePort", "NodePort of the other node", *NAMES)
 CELLS = [*((target, protocol) for target in TARGETS for protocol in ("tcp", "udp")), ("Ingress", "http")]
+ROUTED = "198.51.100.7"  # an address that somebody else's router sends to the nodes
 OUTSIDE, FABRIC, NODES = "203.0.113.10", "172.30.0.1", ("172.30.0.11", "172.30.0.12")
 
 
@@ -32,6 +33,7 @@ class Table:
         services = [
             reach.service("web"),
             reach.service("local", externalTrafficPolicy="Local"),
+            reach.service("routed", externalIPs=[ROUTED]),
             reach.service("headless", type="ClusterIP", clusterIP="None"),
             reach.service("external", type="ExternalName", externalName=alias, selector=None),
         ]
@@ -117,6 +119,20 @@ def test_who_reaches_what(request, mode, source, target, protocol):
         assert answer == ("no such name" if target in NAMES else "refused")
     else:
         assert not answer.startswith("web")  # where the host's own network leads such an address is not for us to say
+
+
+@pytest.mark.parametrize("mode", ["by_kernel", "by_process"])
+def test_an_external_address_leads_to_its_service_as_long_as_there_is_one(request, mode):
+    table = request.getfixturevalue(mode)
+    asked = [f"{protocol} {ROUTED} 80" for protocol in ("tcp", "udp")]
+
+    def answers():
+        told = reach.ask(table.cluster, table.namespace, "far", *asked)
+        return {answer.split()[0] for answer in told.values()}
+
+    assert answers() == {"web"}
+    table.cluster.kubectl("delete", "service", "routed", "-n", table.namespace)
+    eventually(lambda: "web" not in answers())
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,15 @@ def test_a_selector_never_changes():
             {"ports": [{"port": 70000}]},
             "spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive",
         ),
+        (
+            {"externalIPs": ["somewhere"]},
+            'spec.externalIPs[0]: Invalid value: "somewhere": must be a valid IP address, (e.g. 10.9.8.7 or'
+            " 2001:db8::ffff)",
+        ),
+        (
+            {"externalIPs": ["127.0.0.1"]},
+            'spec.externalIPs[0]: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+        ),
         ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
         ({"ipFamilies": ["IPv4", "IPv4"]}, 'spec.ipFamilies[1]: Duplicate value: "IPv4"'),
         (

@@ -18,7 +18,7 @@ import struct
 
 RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK = 16, 17, 19
 RTM_NEWADDR = 20
-RTM_NEWROUTE = 24
+RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 18, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
@@ -89,15 +89,15 @@ class Netlink:
         body += _attribute(RTA_PREFSRC, socket.inet_aton(source)) if source else b""
         self._ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
-    def add_local_route(self, destination: str) -> None:
-        """Take what is sent to "10.96.0.0/16" for this host itself, though no link has these addresses."""
+    def local_route(self, destination: str, there: bool = True) -> None:
+        """Take what is sent to "10.96.0.0/16" for this host itself, though no link has it; or do so no longer."""
         network = ipaddress.IPv4Network(destination)
         body = _ROUTE.pack(
             socket.AF_INET, network.prefixlen, 0, 0, RT_TABLE_LOCAL, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL, 0
         )
         body += _attribute(RTA_DST, network.network_address.packed)
         body += _attribute(RTA_OIF, struct.pack("=I", self.index("lo")))
-        self._ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+        self._ask(*((RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE) if there else (RTM_DELROUTE, 0)), body)
 
     def index(self, name: str) -> int:
         """Return a link's number; raises OSError ENODEV."""

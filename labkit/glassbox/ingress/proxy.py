@@ -30,6 +30,7 @@ from labkit.glassbox.service_endpoints import Endpoint
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN, ANSWER_WITHIN, IDLE = 5.0, 60.0, 75.0  # seconds
+HANDSHAKE = 0.05  # seconds, for TLS
 LOOK = 2.0  # seconds, while an answer is passed on, from one look to the next whether the client is there
 IP_BIND_ADDRESS_NO_PORT = 24  # in linux/in.h; a port for each destination, else they would run out
 REPEATABLE = {"GET", "HEAD", "OPTIONS"}
@@ -65,7 +66,7 @@ class Proxy:
     async def end(self) -> None:
         """Answer those who have asked, or came to ask."""
         self.ending = True
-        await asyncio.sleep(0)  # who came last is served from the next turn on
+        await asyncio.sleep(HANDSHAKE)  # who came last may not have begun
         while self.busy:
             await asyncio.wait(self.busy)
 

@@ -82,7 +82,7 @@ def _port(service: dict, port: dict, slices: list[dict]) -> ServicePort:
         address=spec["clusterIP"],
         port=port["port"],
         node_port=port.get("nodePort") or 0,
-        external_addresses=tuple(outside),
+        external_addresses=tuple(each for each in outside if ":" not in each),
         affinity=affinity.get("timeoutSeconds", 10800) if spec.get("sessionAffinity") == "ClientIP" else 0,
         internal_local=spec.get("internalTrafficPolicy") == "Local",
         external_local=spec.get("externalTrafficPolicy") == "Local",

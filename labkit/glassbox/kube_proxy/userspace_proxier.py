@@ -1,6 +1,7 @@
 """Proxies without the kernel's NAT: this process takes each connection to a virtual address and makes another.
 
-The whole service range is routed to the node itself, so that the proxy can listen on addresses that no interface has.
+The service range and external addresses are routed to the node itself, so that the proxy can listen on addresses that
+no interface has.
 The endpoint sees the node's address instead of the client's, and externalTrafficPolicy: Local cannot keep it either.
 
 Upstream: pkg/proxy/userspace, as it was until 1.25
@@ -56,7 +57,8 @@ class UserspaceProxier:
     def __init__(self, node: Node) -> None:
         self.node = node
         with Netlink() as namespace:
-            namespace.add_local_route(node.service_range)
+            namespace.local_route(node.service_range)
+        self.routed: set[str] = set()  # external addresses
         self.loop = asyncio.new_event_loop()
         self.fronts: dict[tuple[str, Address], Front] = {}
         self.listeners: dict[tuple[str, Address], asyncio.Server | asyncio.DatagramTransport] = {}
@@ -70,6 +72,7 @@ class UserspaceProxier:
         self.loop.call_soon_threadsafe(self.loop.stop)
 
     async def _sync(self, fronts: dict[tuple[str, Address], tuple[ServicePort, list[Endpoint]]]) -> None:
+        self._route({each for port, _ in fronts.values() for each in port.external_addresses})
         for where in [each for each in self.listeners if each not in fronts]:
             self.listeners.pop(where).close()
             del self.fronts[where]
@@ -84,6 +87,12 @@ class UserspaceProxier:
                 log.warning("%s: cannot listen on %s: %s", port.key, where, error)
                 continue
             self.fronts[where] = front
+
+    def _route(self, addresses: set[str]) -> None:
+        with Netlink() as namespace:
+            for each in addresses ^ self.routed:
+                namespace.local_route(f"{each}/32", each in addresses)
+        self.routed = addresses
 
     async def _listen(self, where: tuple[str, Address], front: Front) -> asyncio.Server | asyncio.DatagramTransport:
         protocol, (address, port) = where
@@ -105,6 +114,8 @@ def wanted(ports: list[ServicePort], node: Node) -> dict[tuple[str, Address], tu
         outside = port.usable(node.name if port.external_local else "")
         if inside:
             fronts[port.protocol, (port.address, port.port)] = (port, inside)
-        if outside and port.node_port:
-            fronts[port.protocol, (node.address, port.node_port)] = (port, outside)
+        ways = [(each, port.port) for each in port.external_addresses]
+        for where in [*ways, (node.address, port.node_port)] if port.node_port else ways:
+            if outside:
+                fronts[port.protocol, where] = (port, outside)
     return fronts

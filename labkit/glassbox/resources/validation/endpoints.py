@@ -52,7 +52,13 @@ def _address(text: str, path: str, version: int) -> Iterator[Cause]:
         address = None
     if address is None or address.version != version:
         yield invalid(path, text, f"must be a valid IPv{version} address")
-        return
+    else:
+        yield from not_special(text, path)
+
+
+def not_special(text: str, path: str) -> Iterator[Cause]:
+    """Refuse an address that means this host, or no host."""
+    address = ipaddress.ip_address(text)
     told = {
         "may not be unspecified (0.0.0.0 or ::)": address.is_unspecified,
         "may not be in the loopback range (127.0.0.0/8, ::1/128)": address.is_loopback,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation import endpoints, names
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
     every,
@@ -42,7 +42,12 @@ def service(obj: dict, held: str = "") -> Iterator[Cause]:
     if spec.get("ipFamilyPolicy") == "RequireDualStack":
         told = "this cluster is not configured for dual-stack services"
         yield invalid("spec.ipFamilyPolicy", "RequireDualStack", told)
+    yield from every(_external_address, spec.get("externalIPs"), "spec.externalIPs")
     yield from _families(spec, held)
+
+
+def _external_address(each: str, path: str) -> Iterator[Cause]:
+    yield from list(names.check(names.address, path, each)) or endpoints.not_special(each, path)
 
 
 def _families(spec: dict, held: str) -> Iterator[Cause]:
