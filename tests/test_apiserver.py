@@ -330,3 +330,49 @@ def test_a_local_load_balancer_has_a_port_to_ask_for_its_health(api_server):
     service = {"metadata": {"name": "local"}, "spec": spec}
     _, answer = api_server.request("POST", "/api/v1/namespaces/default/services", service)
     assert 30000 <= answer["spec"]["healthCheckNodePort"] < 32768
+
+
+SERVICE_TAKEN = {"type": "NodePort", "clusterIP": "10.96.0.50", "ports": [{"port": 80, "nodePort": 30500}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (
+            {"clusterIP": "10.0.0.5", "ports": [{"port": 80}]},
+            'spec.clusterIPs: Invalid value: ["10.0.0.5"]: failed to allocate IP 10.0.0.5: the provided network does'
+            " not match the current range",
+        ),
+        (
+            {"clusterIP": "10.96.0.50", "ports": [{"port": 80}]},
+            'spec.clusterIPs: Invalid value: ["10.96.0.50"]: failed to allocate IP 10.96.0.50: provided IP is already'
+            " allocated",
+        ),
+        (
+            {"type": "NodePort", "ports": [{"port": 80, "nodePort": 80}]},
+            "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid"
+            " ports is 30000-32767",
+        ),
+        (
+            {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30500}]},
+            "spec.ports[0].nodePort: Invalid value: 30500: provided port is already allocated",
+        ),
+    ],
+)
+def test_a_service_is_refused_a_number_that_it_cannot_have(api_server, namespace, spec, told):
+    services = f"/api/v1/namespaces/{namespace}/services"
+    taken = {"metadata": {"name": "taken"}, "spec": SERVICE_TAKEN}
+    assert api_server.request("POST", services, taken)[0] == 201
+    code, answer = api_server.request("POST", services, {"metadata": {"name": "late"}, "spec": spec})
+    assert (code, answer["message"]) == (422, f'Service "late" is invalid: {told}')
+    assert api_server.request("DELETE", f"{services}/taken")[0] == 200
+
+
+def test_a_service_keeps_its_node_port_and_may_change_it_to_a_free_one(api_server, namespace):
+    services = f"/api/v1/namespaces/{namespace}/services"
+    api_server.request("POST", services, {"metadata": {"name": "s"}, "spec": {**SERVICE_TAKEN, "clusterIP": ""}})
+    _, held = api_server.request("GET", f"{services}/s")
+    for number in (30500, 30501):
+        held["spec"]["ports"] = [{"port": 80, "nodePort": number}]
+        code, held = api_server.request("PUT", f"{services}/s", held)
+        assert (code, held["spec"]["ports"][0]["nodePort"]) == (200, number)

@@ -358,6 +358,40 @@ def test_a_selector_never_changes():
             {"externalIPs": ["127.0.0.1"]},
             'spec.externalIPs[0]: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
         ),
+        (
+            {"clusterIP": "here", "clusterIPs": ["here"]},
+            'spec.clusterIPs[0]: Invalid value: "here": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+        ),
+        (
+            {"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.8"]},
+            'spec.clusterIPs: Invalid value: ["10.96.0.8"]: first value must match `clusterIP`',
+        ),
+        (
+            {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 0}}},
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 0: must be greater than 0 and less than"
+            " 86400",
+        ),
+        (
+            {"internalTrafficPolicy": "Near"},
+            'spec.internalTrafficPolicy: Unsupported value: "Near": supported values: "Cluster", "Local"',
+        ),
+        (
+            {"externalTrafficPolicy": "Local"},
+            'spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services',
+        ),
+        (
+            {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1"]},
+            'spec.loadBalancerSourceRanges[0]: Invalid value: "10.0.0.1": must be a valid CIDR value, (e.g. 10.9.8.0/24'
+            " or 2001:db8::/64)",
+        ),
+        (
+            {"ports": [{"port": 80, "nodePort": 30080}]},
+            "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+        ),
+        (
+            {"type": "NodePort", "ports": [{"port": n, "name": f"p{n}", "nodePort": 30080} for n in (1, 2)]},
+            "spec.ports[1].nodePort: Duplicate value: 30080",
+        ),
         ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
         ({"ipFamilies": ["IPv4", "IPv4"]}, 'spec.ipFamilies[1]: Duplicate value: "IPv4"'),
         (

@@ -16,8 +16,11 @@ from labkit.glassbox import errors
 from labkit.glassbox.apiserver.objects_at_rest import prefix
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import invalid
 
 NODE_PORTS = range(30000, 32768)
+OUT_OF_RANGE = "not in the valid range. The range of valid ports is 30000-32767"
 
 
 def on_create(request: Request, obj: dict, api: Api) -> None:
@@ -28,17 +31,15 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
     if spec.get("type", "ClusterIP") == "ExternalName":
         return
     others = _others(request, api)
-    address = spec.get("clusterIP") or _free_address(others, api.service_range)
-    if request.dry_run and not spec.get("clusterIP"):
-        address = str(ipaddress.ip_network(api.service_range)[0])  # nothing is given away: the network's own address
-    taken = {other.get("clusterIP") for other in others}
-    if address != "None" and spec.get("clusterIP") and address in taken:
-        told = f'Invalid value: "{address}": failed to allocate IP {address}: provided IP is already allocated'
-        cause = Cause("FieldValueInvalid", told, "spec.clusterIPs")
-        raise errors.invalid("Service", "", obj["metadata"].get("name", ""), [cause])
-    spec["clusterIP"], spec["clusterIPs"] = address, [address]
+    if not spec.get("clusterIP") and not spec.get("clusterIPs"):
+        network = ipaddress.ip_network(api.service_range)  # of a dry run, which takes none, it is the address itself
+        spec["clusterIP"] = str(network[0]) if request.dry_run else _free_address(others, api.service_range)
+    elif fault := _not_allocated(spec.get("clusterIP"), others, api.service_range):
+        told = f"failed to allocate IP {spec['clusterIP']}: {fault}"
+        raise _refused(obj, [invalid("spec.clusterIPs", [spec["clusterIP"]], told)])
+    spec["clusterIPs"] = spec.get("clusterIPs") or [spec["clusterIP"]]
     if spec.get("type") in ("NodePort", "LoadBalancer"):
-        _give_node_ports(spec, others)
+        _give_node_ports(obj, {}, others)
     _give_health_check_port(spec, others)
 
 
@@ -52,6 +53,8 @@ def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     for field in ("clusterIP", "clusterIPs"):
         if not spec.get(field) and held.get(field):
             spec[field] = held[field]
+    if spec.get("clusterIP") != held.get("clusterIP") and spec.get("clusterIPs") == held.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]] if spec.get("clusterIP") else []
     if not spec.get("clusterIP"):
         on_create(request, obj, api)
     if spec.get("type") in ("NodePort", "LoadBalancer"):
@@ -59,7 +62,20 @@ def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
         for port in spec.get("ports") or []:
             if not port.get("nodePort") and ports.get(port.get("port")):
                 port["nodePort"] = ports[port.get("port")]
-        _give_node_ports(spec, _others(request, api))
+        _give_node_ports(obj, held, _others(request, api))
+
+
+def _refused(obj: dict, causes: list[Cause]) -> errors.ApiError:
+    return errors.invalid("Service", "", obj["metadata"].get("name", ""), causes)
+
+
+def _not_allocated(address: str | None, others: list[dict], service_range: str) -> str:
+    """Return why an address that was asked for cannot be had, "" if it can; what is no address is refused later."""
+    if not address or address == "None" or names.address(address):
+        return ""
+    if ipaddress.ip_address(address) not in ipaddress.ip_network(service_range):
+        return "the provided network does not match the current range"
+    return "provided IP is already allocated" if address in {other.get("clusterIP") for other in others} else ""
 
 
 def _others(request: Request, api: Api) -> list[dict]:
@@ -92,9 +108,15 @@ def _free_node_port(taken: set[int | None]) -> int:
     return random.choice([number for number in NODE_PORTS if number not in taken])
 
 
-def _give_node_ports(spec: dict, others: list[dict]) -> None:
-    taken = _taken(*others)
-    for port in spec.get("ports") or []:
-        if not port.get("nodePort"):
-            port["nodePort"] = _free_node_port(taken)
-        taken.add(port["nodePort"])
+def _give_node_ports(obj: dict, held: dict, others: list[dict]) -> None:
+    """Give each port a number that asked for none. Raises ApiError 422 for one that cannot be had."""
+    spec, causes = obj["spec"], []
+    taken = _taken(*others) - _taken(held)
+    for index, port in enumerate(spec.get("ports") or []):
+        if not (number := port.get("nodePort")):
+            port["nodePort"] = _free_node_port(_taken(spec, *others))
+        elif number not in NODE_PORTS or number in taken:
+            fault = "already allocated" if number in NODE_PORTS else OUT_OF_RANGE
+            causes.append(invalid(f"spec.ports[{index}].nodePort", number, f"provided port is {fault}"))
+    if causes:
+        raise _refused(obj, causes)

@@ -184,6 +184,20 @@ def address(text: str) -> list[str]:
     return []
 
 
+def cidr(text: str) -> list[str]:
+    return [] if network(text) else ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+
+
+def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """Return a range of addresses, None for what is none: an address alone, or with a mask."""
+    if not text.rpartition("/")[2].isdecimal() or "/" not in text:
+        return None
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
 def needed(rule: Rule, path: str, text: str) -> Iterator[Cause]:
     """Refuse a name that is missing, or breaks its rule."""
     if text:

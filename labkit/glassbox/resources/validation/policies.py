@@ -5,12 +5,11 @@ Upstream: pkg/apis/networking/validation/validation.go
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, items, one_of, required
 from labkit.glassbox.resources.validation.metadata import label_selector
 
 TYPES, PROTOCOLS = ("Egress", "Ingress"), ("SCTP", "TCP", "UDP")
@@ -68,22 +67,13 @@ def _block(given: dict, path: str) -> Iterator[Cause]:
     if not cidr:
         yield required(f"{path}.cidr")
         return
-    network = _network(cidr)
+    network = names.network(cidr)
     if network is None:
-        yield invalid(f"{path}.cidr", cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+        yield from names.check(names.cidr, f"{path}.cidr", cidr)
         return
-    for index, each in enumerate(given.get("except") or []):
-        at, inner = f"{path}.except[{index}]", _network(each)
+    for at, each in items(given.get("except"), f"{path}.except"):
+        inner = names.network(each)
         if inner is None:
-            yield invalid(at, each, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+            yield from names.check(names.cidr, at, each)
         elif inner.version != network.version or not (inner.subnet_of(network) and inner != network):  # type: ignore[arg-type]
             yield invalid(at, each, "must be a strict subset of `cidr`")
-
-
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    if not text.rpartition("/")[2].isdecimal() or "/" not in text:
-        return None  # an address alone, or with a mask
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import endpoints, names
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
@@ -21,6 +22,7 @@ from labkit.glassbox.resources.validation.fields import (
 )
 from labkit.glassbox.resources.validation.metadata import labels
 
+LONGEST_AFFINITY = 86400  # seconds
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
@@ -38,7 +40,9 @@ def service(obj: dict, held: str = "") -> Iterator[Cause]:
     yield from labels(spec.get("selector"), "spec.selector")
     yield from one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
     yield from one_of("spec.type", kind, TYPES)
-    yield from _twice(ports)
+    yield from _twice(ports, kind)
+    yield from _cluster_addresses(spec)
+    yield from _traffic(spec, kind)
     if spec.get("ipFamilyPolicy") == "RequireDualStack":
         told = "this cluster is not configured for dual-stack services"
         yield invalid("spec.ipFamilyPolicy", "RequireDualStack", told)
@@ -90,9 +94,47 @@ def _port(each: dict, path: str, named: bool, seen: set[str]) -> Iterator[Cause]
         yield from names.check_port(target, f"{path}.targetPort")
 
 
-def _twice(ports: list[dict]) -> Iterator[Cause]:
-    seen = set()
+def _cluster_addresses(spec: dict) -> Iterator[Cause]:
+    one, listed, path = spec.get("clusterIP"), spec.get("clusterIPs") or [], "spec.clusterIPs"
+    if listed and listed[0] != one and spec.get("type") != "ExternalName":
+        told = "first value must match `clusterIP`" if one else "must be empty when `clusterIP` is not specified"
+        yield invalid(path, listed, told)
+    if listed != ["None"]:
+        yield from every(lambda each, at: names.check(names.address, at, each), listed, path)
+
+
+def _traffic(spec: dict, kind: str) -> Iterator[Cause]:
+    """Check who is sent where, and who may ask."""
+    affinity, config = spec.get("sessionAffinity"), spec.get("sessionAffinityConfig")
+    if affinity == "ClientIP":
+        seconds = dig(config or {}, "clientIP.timeoutSeconds")
+        if seconds is not None and not 0 < seconds <= LONGEST_AFFINITY:
+            told = f"must be greater than 0 and less than {LONGEST_AFFINITY}"
+            yield invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, told)
+    elif config:
+        yield forbidden("spec.sessionAffinityConfig", f"must not be set when session affinity is {affinity or 'None'}")
+    yield from one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
+    external, path = spec.get("externalTrafficPolicy"), "spec.externalTrafficPolicy"
+    if external and kind not in ("NodePort", "LoadBalancer") and not spec.get("externalIPs"):
+        yield invalid(path, external, "may only be set for externally-accessible services")
+    else:
+        yield from one_of(path, external, ("Cluster", "Local"))
+    ranges = spec.get("loadBalancerSourceRanges")
+    if ranges and kind != "LoadBalancer":
+        yield forbidden("spec.loadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'")
+    yield from every(lambda each, at: names.check(names.cidr, at, each), ranges, "spec.loadBalancerSourceRanges")
+
+
+def _twice(ports: list[dict], kind: str) -> Iterator[Cause]:
+    seen: set[tuple] = set()
     for index, each in enumerate(ports):
+        if number := each.get("nodePort"):
+            path = f"spec.ports[{index}].nodePort"
+            if kind == "ClusterIP":
+                yield forbidden(path, "may not be used when `type` is 'ClusterIP'")
+            elif (each.get("protocol", "TCP"), "node", number) in seen:
+                yield duplicate(path, number)
+            seen.add((each.get("protocol", "TCP"), "node", number))
         which = (each.get("protocol", "TCP"), each.get("port"))
         if which in seen:
             value = {"port": each.get("port"), "protocol": each.get("protocol", "TCP")}
