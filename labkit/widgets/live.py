@@ -83,7 +83,7 @@ class LiveView(Shown):
         self._draw_chosen(scene)
         self._draw_workloads(scene.workloads)
         put(self._answer, value=html(self._said, "said") if self._said else "")
-        put(self._events, value=html("\n".join(scene.events) or "no events yet", "events", tag="pre"))
+        put(self._events, value=html("\n".join(scene.events) or "no events yet", "events"))
 
     def _draw_nodes(self, scene: Scene) -> None:
         """Keep a button a pod; make the columns anew when a pod comes, goes or moves."""
@@ -110,7 +110,7 @@ class LiveView(Shown):
             self._tiles[tile.uid] = button("", "", lambda: self.choose(tile))
         chosen = ("lk-is-chosen",) if self._chosen and self._chosen.uid == tile.uid else ()
         looks = ("lk-button", "lk-tile", f"lk-{tile.look.name.lower()}", *chosen)
-        words = f"{tile.look.value} {tile.name}"
+        words = f"{tile.look.value} {tile.name}" + (f" · {tile.status}" if tile.look is not Look.READY else "")
         put(self._tiles[tile.uid], description=words, tooltip=tile.sentence, _dom_classes=looks)
 
     def _draw_chosen(self, scene: Scene) -> None:

@@ -28,9 +28,9 @@ class Shown:
         return self.line
 
 
-def html(text: str = "", look: str = "", *, tag: str = "div") -> str:
+def html(text: str, look: str) -> str:
     """Return text as a block of HTML, with a class of the style sheet."""
-    return f"<{tag} class='lk-{look}'>{escape(text)}</{tag}>"
+    return f"<div class='lk-{look}'>{escape(text)}</div>"
 
 
 def style_sheet() -> Any:

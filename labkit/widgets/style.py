@@ -23,7 +23,7 @@ STYLE = (
     ".lk-nodes{gap:10px;flex-wrap:wrap;align-items:stretch}"
     f".lk-node{{flex:1 1 250px;background:{SHADE};border-radius:8px;padding:6px 8px;gap:4px;min-height:64px}}"
     f".lk-node-name{{font-weight:600;color:{QUIET}}}"
-    ".lk-button{width:auto;min-width:34px;margin:0;border-radius:6px}"
+    ".lk-button{transition:none;width:auto;min-width:34px;margin:0;border-radius:6px}"
     f".lk-tile{{width:100%;text-align:left;font-family:{MONO};font-size:12.5px;background:{GROUND};color:{INK};"
     f"border:1px solid {LINE};border-left:5px solid {QUIET}}}"
     f".lk-is-chosen{{outline:2px solid {QUIET};outline-offset:-1px;font-weight:600}}"
@@ -33,6 +33,6 @@ STYLE = (
     ".lk-exercise{align-items:flex-start;gap:10px}.lk-exercise>:first-child{flex:1 1 auto}"
     ".lk-workload>:first-child,.lk-component>:first-child{min-width:330px}.lk-wanted{min-width:22px;text-align:center;font-weight:600}"
     f".lk-events{{font-family:{MONO};font-size:12px;line-height:1.5;color:{QUIET};white-space:pre-wrap;margin:0;"
-    f"border-top:1px solid {LINE};padding-top:6px;overflow-wrap:anywhere}}"
+    f"border-top:1px solid {LINE};padding-top:6px;word-break:normal;overflow-wrap:anywhere}}"
     + "".join(f".lk-{look}{{border-left-color:{colour}}}" for look, colour in LOOKS.items())
 )
