@@ -4,7 +4,7 @@ Stands for kube-apiserver's admission plugins. Each is a function (request, obje
 raises ApiError 403 or 404; one file a plugin, the small ones here. Those that only refuse see the object once it is
 complete and valid. DefaultTolerationSeconds is a pod's defaulting (resources/pod.py).
 
-Left out: webhooks, pod security, runtime classes: later plugins of the same shape.
+Left out: webhooks, runtime classes: later plugins of the same shape.
 
 Upstream: pkg/kubeapiserver/options/plugins.go, …/admission/plugin/namespace/lifecycle/admission.go
 """
@@ -19,6 +19,7 @@ from labkit.glassbox import errors
 from labkit.glassbox.apiserver.admission.escalation import guard_roles
 from labkit.glassbox.apiserver.admission.limit_ranger import check_limits, fill_limits
 from labkit.glassbox.apiserver.admission.node_restriction import restrict_create, restrict_delete, restrict_update
+from labkit.glassbox.apiserver.admission.pod_security import check_pod_security
 from labkit.glassbox.apiserver.admission.priority import priority
 from labkit.glassbox.apiserver.admission.quota import Charge, check_quota
 from labkit.glassbox.apiserver.admission.service_account import service_account
@@ -98,6 +99,7 @@ def admit_create(request: Request, obj: dict, api: Api) -> None:
 def validate_create(request: Request, obj: dict, api: Api) -> list[Charge]:
     """Let the plugins that only refuse see a new object; return to which quotas it is to be charged."""
     check_limits(request, obj, api)
+    check_pod_security(request, obj, api)
     return check_quota(request, obj, api)
 
 
@@ -105,6 +107,7 @@ def validate_update(request: Request, obj: dict, old: dict, api: Api) -> list[Ch
     """Do the same for a change."""
     if request.resource.plural == "persistentvolumeclaims" and not request.route.subresource:
         check_limits(request, obj, api)
+    check_pod_security(request, obj, api, old)
     return check_quota(request, obj, api, old)
 
 
