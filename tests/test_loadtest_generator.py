@@ -47,7 +47,7 @@ def test_arrivals_are_poissons_or_the_run_is_void(stalled):
 
 def test_it_sets_out_in_time_or_the_run_is_void(stalled):
     done, _ = stalled
-    assert np.quantile(done.lag, 0.99) < 0.001 or any(why.startswith("lag p99") for why in done.void)
+    assert np.quantile(done.lag, 0.99) < 0.001 or any(why.startswith("lag (p99)") for why in done.void)
 
 
 def test_a_server_that_stops_for_a_second_shows_in_the_response_as_it_must(stalled):
@@ -202,12 +202,12 @@ def test_a_file_that_takes_no_more_costs_no_sample_of_this_process_and_keeps_tho
     assert "File too large; the samples that are not in it are kept in memory alone" in problem
     (run_on_disk,) = read_folder(tmp_path / "out")
     assert 1000 < len(run_on_disk.table) < int(kept)
-    assert "a generator ended without its last line" in run_on_disk.void
+    assert "generator that ended without its last line" in run_on_disk.void
 
 
 def test_a_full_disk_is_named(tmp_path):
-    (tmp_path / "samples.csv").symlink_to("/dev/full")
-    recorder = Recorder(tmp_path / "samples.csv")
+    (tmp_path / "samples-000.0.csv").symlink_to("/dev/full")
+    recorder = Recorder(tmp_path / "samples-000")
     recorder.take("0," * 100_000 + "\n")
     recorder.close()
     assert "No space left on device" in recorder.problem
@@ -224,7 +224,7 @@ def test_an_interrupted_generator_keeps_its_samples_and_says_that_it_was(tmp_pat
             lines += process.stdout
     (done,) = read(["".join(lines)])
     assert len(done.table) >= 98
-    assert "it was interrupted" in done.void
+    assert "run that was interrupted" in done.void
     assert process.returncode == 130
 
 
@@ -253,5 +253,5 @@ def test_a_line_that_is_not_the_generators_is_passed_over(tmp_path):
 
 
 def test_a_folder_without_samples_is_refused(tmp_path):
-    with pytest.raises(LabError, match=r"holds no samples\.csv"):
+    with pytest.raises(LabError, match="holds no samples"):
         read_folder(tmp_path)

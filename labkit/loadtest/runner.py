@@ -25,6 +25,7 @@ from labkit.api import Api, Object
 from labkit.errors import LabError
 from labkit.loadtest.plan import Plan, shares
 from labkit.loadtest.samples import Recorder, Run
+from labkit.say import say
 from labkit.wait import Condition, Target, Waiter
 
 FILES = ("plan", "generator", "pace", "noise", "http1")
@@ -34,12 +35,17 @@ STARTED = ("Running", "Succeeded", "Failed")
 
 
 class Load:
-    """Carries out plans: in a cluster when an api is given, else here; `out` keeps the samples in a folder."""
+    """Carries out plans: in a cluster when an api is given, else here; `out` keeps the samples in a folder.
+
+    `progress` gets each line as it comes; `tell` gets a sentence when they are over, and one when some are void.
+    """
 
     def __init__(self, api: Api | None = None, namespace: str = "", *, image: str = IMAGE, generators: int = 1,
-                 out: Path | None = None, progress: Callable[[str], None] | None = None) -> None:  # fmt: skip
+                 out: Path | None = None, progress: Callable[[str], None] | None = None,
+                 tell: Callable[[str], None] = say) -> None:  # fmt: skip
         self.api, self.namespace, self.image, self.generators = api, namespace, image, generators
-        self.out, self.progress, self.recorder = out, progress, Recorder()
+        self.out, self.progress, self.tell, self.recorder = out, progress, tell, Recorder()
+        self.sent = 0
 
     def run(self, *plans: Plan) -> list[Run]:
         """Carry out the plans, one after the other, and return their runs; raises LabError."""
@@ -51,13 +57,14 @@ class Load:
         """Begin; in the block, requests are being sent. `.result()` waits for the runs."""
         began = threading.Event()
 
-        def tell(line: str) -> None:
+        def note(line: str) -> None:
             if line.startswith("# "):
                 began.set()
             if self.progress:
                 self.progress(line)
 
-        self.recorder = Recorder(self.out / "samples.csv" if self.out else None, tell)
+        self.recorder = Recorder(self.out / f"samples-{self.sent:03}" if self.out else None, note)
+        self.sent += 1
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(self._carry_out, plans)
             future.add_done_callback(lambda _: began.set())
@@ -72,7 +79,19 @@ class Load:
                 in_cluster(plans, self.recorder, self.api, self.namespace, self.image, self.generators)
         finally:
             self.recorder.close()
-        return self.recorder.runs()
+        done = self.recorder.runs()
+        self.tell(f"✓ {len(done)} run{'s' * (len(done) > 1)}")
+        if void := [run.void[0] for run in done if run.void]:
+            self.tell(f"∅ {len(void)} of {len(done)} void: the first for a {void[0]}")
+        return done
+
+
+def service_url(api: Api, namespace: str, name: str) -> str:
+    """Return the URL by which pods of its namespace reach a Service's first port; raises LabError."""
+    found = api.get("services", name, namespace)
+    if found is None:
+        raise LabError(f"no service {name} in namespace {namespace}", next_step=f"kubectl get services -n {namespace}")
+    return f"http://{name}.{namespace}:{found['spec']['ports'][0]['port']}/"
 
 
 def here(plans: Sequence[Plan], recorder: Recorder) -> None:

@@ -92,27 +92,31 @@ class Run:
     def void(self) -> list[str]:
         """Why this run says more about the generator than about the target; empty when it does not."""
         if self.table.empty:
-            return ["no request was sent"]
+            return ["run without a request"]
         return [why for why in self._reasons() if why]
 
     def _reasons(self) -> Iterable[str]:
         if self.plan.is_open:
             lag, median = quantile(self.lag, 0.99), quantile(self.response, 0.5)
             bound = max(LAG_FLOOR, LAG_SHARE * (median if median == median else 0))
-            yield f"lag p99 {lag * 1e3:.1f} ms, above {bound * 1e3:.1f} ms" if lag > bound else ""
+            yield f"lag (p99) of {lag * 1e3:.1f} ms, above {bound * 1e3:.1f} ms" if lag > bound else ""
             sent = (self.table.sent <= self.plan.seconds + LAG_FLOOR).sum() / max(1, len(self.table))
-            yield f"sent {sent:.0%} of the plan in its time" if sent < LEAST_SENT and not self.saturated else ""
+            yield (
+                f"pace of {sent:.0%}: so much of the plan was sent in its time"
+                if sent < LEAST_SENT and not self.saturated
+                else ""
+            )
         for each in self.facts:
             cpu, hiccup, late = each["generator_cpu"], each.get("longest_hiccup", 0), each.get("late", 0)
-            yield f"the generator used {cpu:.0%} of a core, above {MOST_CPU:.0%}" if cpu > MOST_CPU else ""
+            yield f"generator at {cpu:.0%} of a core, above {MOST_CPU:.0%}" if cpu > MOST_CPU else ""
             yield (
-                f"a hiccup of {hiccup * 1e3:.0f} ms, above {LONGEST_HICCUP * 1e3:.0f} ms"
+                f"hiccup of {hiccup * 1e3:.0f} ms, above {LONGEST_HICCUP * 1e3:.0f} ms"
                 if hiccup > LONGEST_HICCUP
                 else ""
             )
-            yield f"a generator began {late:.1f} s late" if late > MOST_LATE * self.plan.seconds else ""
-            yield "it was interrupted" if each.get("interrupted") else ""
-        yield "a generator ended without its last line" if not self.facts else ""
+            yield f"generator that began {late:.1f} s late" if late > MOST_LATE * self.plan.seconds else ""
+            yield "run that was interrupted" if each.get("interrupted") else ""
+        yield "generator that ended without its last line" if not self.facts else ""
 
     def pod_cpu(self) -> dict[str, float]:
         """Return the processor time (cores) that each pod used meanwhile, as the pods told it."""
@@ -122,7 +126,7 @@ class Run:
 
 
 class Recorder:
-    """Takes generators' lines as they come, into a file and into memory."""
+    """Takes generators' lines as they come, into memory and into FILE.GENERATOR.csv."""
 
     def __init__(self, file: Path | None = None, progress: Any = None) -> None:
         self.file, self.progress, self.texts, self.problem = file, progress, dict[str, list[str]](), ""
@@ -155,7 +159,7 @@ class Recorder:
         if generator not in self._open:
             assert self.file
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            path = self.file if generator == "0" else self.file.with_stem(f"{self.file.stem}-{generator}")
+            path = self.file.with_name(f"{self.file.name}.{generator}.csv")
             self._open[generator] = path.open("w", buffering=1 << 16)
         return self._open[generator]
 
@@ -168,10 +172,12 @@ class Recorder:
 
 def read_folder(folder: Path) -> list[Run]:
     """Read all samples of a folder of results; raises LabError when there are none."""
-    files = sorted(folder.glob("samples*.csv"))
-    if not files:
-        raise LabError(f"{folder} holds no samples.csv", expected="a folder that `labkit loadtest … --out` wrote")
-    return read(path.read_text() for path in files)
+    sent: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("samples-*.csv")):
+        sent.setdefault(path.name.split(".")[0], []).append(path.read_text())
+    if not sent:
+        raise LabError(f"{folder} holds no samples", expected="a folder that `labkit loadtest … --out` wrote")
+    return [run for texts in sent.values() for run in read(texts)]
 
 
 def read(texts: Iterable[str]) -> list[Run]:

@@ -28,6 +28,10 @@ class Interval:
         """Tell whether the value lies within."""
         return self.low <= value <= self.high
 
+    def meets(self, low: float, high: float) -> bool:
+        """Tell whether the truth may lie between the two."""
+        return self.low <= high and self.high >= low
+
 
 def over_runs(means: Sequence[float], level: float = LEVEL) -> Interval:
     """Return Student's t interval of the mean of runs; raises LabError for fewer than two."""
