@@ -6,6 +6,8 @@ instead of the figure.
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import ssl
@@ -14,14 +16,17 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labkit.errors import LabError
+from labkit.loadtest import runner
 from labkit.loadtest.plan import Plan, schedule, shares
-from labkit.loadtest.runner import Load
+from labkit.loadtest.runner import FILES, Load
 from labkit.loadtest.samples import Recorder, read, read_folder
+from tests.embedded import eventually
 from tests.known_server import known_server
 
 
@@ -166,7 +171,7 @@ def test_a_rate_that_the_target_cannot_reach_is_offered_and_not_achieved(tmp_pat
         done = run(Plan(server.url, steps=((80, 1),), max_in_flight=4))
     assert done.plan.rate == 80
     assert done.achieved < 45
-    assert not any("of the plan" in why for why in done.void)  # the target's fault, not the generator's
+    assert not any(why.startswith("pace") for why in done.void)  # the target's fault, not the generator's
 
 
 # --- samples stay, whatever happens ----------------------------------------------------------
@@ -186,9 +191,9 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from labkit.loadtest.plan import Plan
-from labkit.loadtest.runner import Load
+from labkit.loadtest.runner import FILES, Load
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-load = Load(out=Path(sys.argv[1]))
+load = Load(out=Path(sys.argv[1]), tell=lambda line: None)
 (run,) = load.run(Plan(sys.argv[2], steps=((2000, 2),), keep=50))
 print(len(run.table), load.recorder.problem)
 """
@@ -255,3 +260,65 @@ def test_a_line_that_is_not_the_generators_is_passed_over(tmp_path):
 def test_a_folder_without_samples_is_refused(tmp_path):
     with pytest.raises(LabError, match="holds no samples"):
         read_folder(tmp_path)
+
+
+# --- how it is run ----------------------------------------------------------
+
+
+def test_the_generators_files_alone_are_enough_for_a_bare_python(tmp_path):
+    package = tmp_path / "labkit" / "loadtest"
+    package.mkdir(parents=True)
+    for name in FILES:
+        shutil.copy(Path(runner.__file__).parent / f"{name}.py", package)
+    with known_server(tmp_path) as server:
+        (tmp_path / "plans.json").write_text(runner.plans_json([Plan(server.url, steps=((50, 1),))]))
+        command = [sys.executable, "-S", "-m", "labkit.loadtest.generator", "plans.json"]
+        bare = {"PATH": os.defpath}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=bare, check=True)
+    (one,) = read([done.stdout])
+    assert len(one.table) > 25
+    assert one.errors == {}
+
+
+def labkit(*arguments, **options):
+    return subprocess.Popen([sys.executable, "-m", "labkit", "loadtest", *arguments], stdout=subprocess.PIPE, text=True,
+                            stderr=subprocess.STDOUT, **options)  # fmt: skip
+
+
+def test_the_command_line_tells_both_clocks_and_leaves_a_folder(tmp_path):
+    with known_server(tmp_path) as server:
+        done = labkit(server.url, "--rate", "50", "--duration", "1s", "--out", str(tmp_path / "out"))
+        said, _ = done.communicate()
+    assert re.search(r"response p50 [\d.]+ ms .* p99 [\d.]+ ms", said)
+    assert re.search(r"[✓∅] \d+ requests: offered 50.0, achieved [\d.]+/s, no errors", said)
+    assert done.returncode == (1 if "void:" in said else 0)
+    assert {"report.md", "runs.csv", "samples-000.0.csv"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_an_interrupted_command_keeps_and_reports_what_it_has(tmp_path):
+    with known_server(tmp_path) as server:
+        process = labkit(
+            server.url, "--rate", "200", "--duration", "5m", "--out", str(tmp_path), start_new_session=True
+        )
+        said = process.stdout.readline()
+        eventually(lambda: (tmp_path / "samples-000.0.csv").stat().st_size > 0)
+        process.send_signal(signal.SIGINT)
+        said += process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert "void: run that was interrupted" in said
+    assert len(read_folder(tmp_path)[0].table) > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ftp://x"], "✗ plan: url is 'ftp://x', expected http://"),
+        (["http://127.0.0.1:1/", "--duration", "soon"], "✗ not a duration"),
+        (["http://127.0.0.1:1/", "--arrivals", "bursts"], "expected one of poisson, uniform, trace"),
+        (["compare", "/nowhere", "/nowhere"], "✗ /nowhere holds no results"),
+    ],
+)
+def test_the_command_line_refuses_what_it_cannot_do(arguments, message):
+    process = labkit(*arguments)
+    assert message in process.communicate()[0]
+    assert process.returncode == 1

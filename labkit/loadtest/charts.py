@@ -28,7 +28,8 @@ def ms(seconds: float) -> str:
 def spectrum(run: Run) -> Picture:
     """Draw all percentiles of both clocks, on an axis that gives each nine the same room."""
     clocks = {"response": run.response, "service": run.service}
-    lines = [f"{name}: " + ", ".join(f"p{100 * q:g} {ms(quantile(v, q))}" for q in (0.5, 0.95, 0.99, 1))
+    lines = [f"{name}: " + ", ".join(f"{what} {ms(quantile(v, q))}" for what, q in
+                                    (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1)))
              for name, v in clocks.items()]  # fmt: skip
 
     def paint(axes: Any) -> None:
@@ -156,7 +157,9 @@ def scaling(fit: Usl, throughputs: Mapping[int, Sequence[float]]) -> Picture:
 
 
 def _lag(axes: Any, run: Run) -> None:
-    axes.hist(np.log10(np.clip(run.lag, 1e-6, None) * 1e3), bins=np.linspace(-3, 4, 57), color="C2" if not run.void else "C3")
+    axes.hist(
+        np.log10(np.clip(run.lag, 1e-6, None) * 1e3), bins=np.linspace(-3, 4, 57), color="C2" if not run.void else "C3"
+    )
     axes.set(title="lag: sent too late", xlabel="log₁₀ ms", yticks=[])
 
 

@@ -54,7 +54,7 @@ class Load:
 
     @contextlib.contextmanager
     def start(self, *plans: Plan) -> Iterator[Future]:
-        """Begin; in the block, requests are being sent. `.result()` waits for the runs."""
+        """Begin; in the block requests are being sent. `.result()` waits for the runs; an exception ends them early."""
         began = threading.Event()
 
         def note(line: str) -> None:
@@ -68,8 +68,13 @@ class Load:
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(self._carry_out, plans)
             future.add_done_callback(lambda _: began.set())
-            began.wait()
-            yield future
+            try:
+                began.wait()
+                yield future
+                future.result()
+            except BaseException:  # Ctrl-C too: the generator writes what it has, and it is kept
+                self.recorder.end_early()
+                raise
 
     def _carry_out(self, plans: Sequence[Plan]) -> list[Run]:
         try:
@@ -102,12 +107,8 @@ def here(plans: Sequence[Plan], recorder: Recorder) -> None:
         command = [sys.executable, "-m", "labkit.loadtest.generator", file.name]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
             assert process.stdout
-            try:
-                _follow(process.stdout, recorder)
-            except BaseException:  # Ctrl-C: the generator finishes its lines, they are kept
-                process.terminate()
-                _follow(process.stdout, recorder)
-                raise
+            recorder.end_early = process.terminate
+            _follow(process.stdout, recorder)
         if process.returncode not in (0, 130):
             errors.seek(0)
             raise LabError("the generator failed", value="\n".join(errors.read().splitlines()[-3:]))
@@ -125,6 +126,7 @@ def in_cluster(plans: Sequence[Plan], recorder: Recorder, api: Api, namespace: s
     api.create("configmaps", config_map(name, plans), namespace)
     try:
         api.create("jobs", job(name, image, count), namespace)
+        recorder.end_early = lambda: api.delete("jobs", name, namespace)
         pods = _started(api, namespace, name, count)
         seconds = START_SECONDS + sum(plan.seconds + plan.timeout + AGREED_SECONDS for plan in plans)
 

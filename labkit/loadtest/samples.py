@@ -11,7 +11,7 @@ so a killed run keeps what it had; when the disk is full the rest stays in memor
 import contextlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -86,37 +86,34 @@ class Run:
     @property
     def saturated(self) -> bool:
         """Whether requests had to wait behind the cap: the target could not keep up."""
-        return bool(((self.table.sent - self.table.woken) > LAG_FLOOR).any())
+        return bool(((self.table.sent - self.table.woken) > LAG_FLOOR).mean() > 1 - LEAST_SENT)
 
     @property
     def void(self) -> list[str]:
         """Why this run says more about the generator than about the target; empty when it does not."""
         if self.table.empty:
             return ["run without a request"]
-        return [why for why in self._reasons() if why]
+        found = [
+            *(self._appointments() if self.plan.is_open else ()),
+            *(r for each in self.facts for r in self._beside(each)),
+        ]
+        return [why for holds, why in [*found, (not self.facts, "generator that ended without its last line")] if holds]
 
-    def _reasons(self) -> Iterable[str]:
-        if self.plan.is_open:
-            lag, median = quantile(self.lag, 0.99), quantile(self.response, 0.5)
-            bound = max(LAG_FLOOR, LAG_SHARE * (median if median == median else 0))
-            yield f"lag (p99) of {lag * 1e3:.1f} ms, above {bound * 1e3:.1f} ms" if lag > bound else ""
-            sent = (self.table.sent <= self.plan.seconds + LAG_FLOOR).sum() / max(1, len(self.table))
-            yield (
-                f"pace of {sent:.0%}: so much of the plan was sent in its time"
-                if sent < LEAST_SENT and not self.saturated
-                else ""
-            )
-        for each in self.facts:
-            cpu, hiccup, late = each["generator_cpu"], each.get("longest_hiccup", 0), each.get("late", 0)
-            yield f"generator at {cpu:.0%} of a core, above {MOST_CPU:.0%}" if cpu > MOST_CPU else ""
-            yield (
-                f"hiccup of {hiccup * 1e3:.0f} ms, above {LONGEST_HICCUP * 1e3:.0f} ms"
-                if hiccup > LONGEST_HICCUP
-                else ""
-            )
-            yield f"generator that began {late:.1f} s late" if late > MOST_LATE * self.plan.seconds else ""
-            yield "run that was interrupted" if each.get("interrupted") else ""
-        yield "generator that ended without its last line" if not self.facts else ""
+    def _appointments(self) -> Iterable[tuple[bool, str]]:
+        """Whether requests were sent when they were meant to be."""
+        lag, median = quantile(self.lag, 0.99), quantile(self.response, 0.5)
+        bound = max(LAG_FLOOR, LAG_SHARE * median) if len(self.response) else LAG_FLOOR
+        sent = (self.table.sent <= self.plan.seconds + LAG_FLOOR).mean()
+        yield lag > bound, f"lag (p99) of {lag * 1e3:.1f} ms, above {bound * 1e3:.1f} ms"
+        yield sent < LEAST_SENT and not self.saturated, f"pace of {sent:.0%}: so much was sent in the plan's time"
+
+    def _beside(self, facts: dict[str, Any]) -> Iterable[tuple[bool, str]]:
+        """What a generator measured of itself and its machine."""
+        cpu, hiccup, late = facts["generator_cpu"], facts.get("longest_hiccup", 0), facts.get("late", 0)
+        yield cpu > MOST_CPU, f"generator at {cpu:.0%} of a core, above {MOST_CPU:.0%}"
+        yield hiccup > LONGEST_HICCUP, f"hiccup of {hiccup * 1e3:.0f} ms, above {LONGEST_HICCUP * 1e3:.0f} ms"
+        yield late > MOST_LATE * self.plan.seconds, f"generator that began {late:.1f} s late"
+        yield bool(facts.get("interrupted")), "run that was interrupted"
 
     def pod_cpu(self) -> dict[str, float]:
         """Return the processor time (cores) that each pod used meanwhile, as the pods told it."""
@@ -131,6 +128,7 @@ class Recorder:
     def __init__(self, file: Path | None = None, progress: Any = None) -> None:
         self.file, self.progress, self.texts, self.problem = file, progress, dict[str, list[str]](), ""
         self._open: dict[str, Any] = {}
+        self.end_early: Callable[[], object] = bool  # set by who starts the generators
 
     def take(self, line: str, generator: str = "0") -> None:
         """Keep one line; a file that takes no more is given up, its problem is kept."""
