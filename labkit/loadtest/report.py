@@ -57,12 +57,12 @@ def disclose(runs: Sequence[Run], **keys: str) -> str:
     ]) + "\n"  # fmt: skip
 
 
-def save(runs: Sequence[Run], folder: Path, **keys: str) -> Path:
-    """Write report.md, runs.csv and a picture or two of each run into the folder; return the report's path."""
+def save(runs: Sequence[Run], folder: Path, *, pictures: bool = True, **keys: str) -> Path:
+    """Write report.md, runs.csv and two pictures of each run into the folder; return the report's path."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         table(runs, **keys).to_csv(folder / "runs.csv", index=False)
-        for number, run in enumerate(runs):
+        for number, run in enumerate(runs if pictures else ()):
             (folder / f"spectrum-{number}.svg").write_text(spectrum(run).svg)
             (folder / f"over-time-{number}.svg").write_text(over_time(run).svg)
         report = folder / "report.md"

@@ -45,6 +45,7 @@ class Load:
                  tell: Callable[[str], None] = say) -> None:  # fmt: skip
         self.api, self.namespace, self.image, self.generators = api, namespace, image, generators
         self.out, self.progress, self.tell, self.recorder = out, progress, tell, Recorder()
+        self.done: list[Run] = []  # all that were carried out
         self.sent = 0
 
     def run(self, *plans: Plan) -> list[Run]:
@@ -85,6 +86,7 @@ class Load:
         finally:
             self.recorder.close()
         done = self.recorder.runs()
+        self.done += done
         self.tell(f"✓ {len(done)} run{'s' * (len(done) > 1)}")
         if void := [run.void[0] for run in done if run.void]:
             self.tell(f"∅ {len(void)} of {len(done)} void: the first for a {void[0]}")
