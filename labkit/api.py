@@ -22,6 +22,7 @@ Objects = list[Object]
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+POOL = 64  # connections that are kept: each open watch has one, and a lesson may show several views
 
 
 @dataclass(frozen=True)
@@ -276,11 +277,16 @@ def _lines(response: Any) -> Iterator[bytes]:
 
 def _client(kubeconfig: Path, context: str | None) -> Any:
     try:
+        from kubernetes.client import Configuration
         from kubernetes.config import ConfigException, new_client_from_config
     except ImportError as error:  # pragma: no cover - a declared dependency
         raise LabError(f"the Python client is missing: {error}", next_step="pip install kubernetes") from None
     try:
-        return new_client_from_config(str(kubeconfig), context=context, persist_config=False)
+        settings = Configuration()
+        settings.connection_pool_maxsize = POOL
+        return new_client_from_config(
+            str(kubeconfig), context=context, persist_config=False, client_configuration=settings
+        )
     except (ConfigException, OSError) as error:
         raise ClusterError(
             f"the kubeconfig {kubeconfig} cannot be used",

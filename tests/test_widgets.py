@@ -251,3 +251,16 @@ def test_the_component_panel_stops_and_starts_a_component(throwaway, monkeypatch
 def test_where_components_are_not_the_kits_the_panel_is_refused(lab):
     with pytest.raises(ClusterError, match="not the kit's to stop"):
         lab.panel()
+
+
+def test_several_views_keep_their_connections_without_a_word(api_server, namespace, follow, caplog):
+    api = Api(api_server.kubeconfig)
+    topics = dict.fromkeys(("configmaps", "pods", "secrets", "services", "events"), namespace)
+    feeds = [follow(api, topics) for _ in range(4)]
+    for _, shown in feeds:
+        shown.get(timeout=SECONDS)
+    for feed, _ in feeds:
+        feed.close()
+    for thread in (thread for feed, _ in feeds for thread in feed.threads):
+        thread.join(SECONDS)
+    assert "Connection pool is full" not in caplog.text

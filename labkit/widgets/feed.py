@@ -18,6 +18,7 @@ from labkit.errors import ApiFailure, ClusterError
 
 TOGETHER = 0.1  # seconds: changes that come within it are shown at once
 WATCH_SECONDS = 300.0  # a stream's longest life, as a reflector's
+LAST_WORD = 2.0  # seconds in which a picture that is being drawn is finished
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds before an API server that failed is asked again
 
 
@@ -58,6 +59,8 @@ class Feed:
         self._changed.set()
         for follower in self._followers:
             follower.close()
+        for thread in self.threads[-1:]:  # the one that shows
+            thread.join(LAST_WORD)
 
     def touch(self) -> None:
         """Have a snapshot shown again, soon."""
