@@ -8,6 +8,7 @@ A notebook with a failing cell is left as it was.
 import re
 import tempfile
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import nbformat
 from labkit import kernel, normalise, notebook
 from labkit.errors import LabError
 from labkit.run import run_all, silent
-from labkit.worker import Job, Progress
+from labkit.worker import Job, Progress, Result
 
 SVG = "image/svg+xml"
 
@@ -27,15 +28,20 @@ def regen(paths: Iterable[Path], *, progress: Progress = silent) -> dict[Path, b
     with kernel.prepared() as environment, tempfile.TemporaryDirectory(prefix="labkit-regen-") as folder:
         found = notebook.find(paths)
         jobs = [Job(str(path.absolute()), {}, str(Path(folder) / path.name)) for path in found]
-        for path, job, result in zip(found, jobs, run_all(jobs, environment, progress=progress), strict=True):
-            if not result.passed:
-                raise LabError(
-                    f"{path} failed, its stored outputs are left as they were",
-                    value=f"cell {result.cell}: {result.failure}",
-                    next_step=f"labkit run {path} --own-cluster --keep shows it",
-                )
-            changed[path] = store(path, Path(job.out))
+        with closing(run_all(jobs, environment, progress=progress)) as ended:
+            for path, job, result in zip(found, jobs, ended, strict=False):  # fewer have ended after Ctrl-C
+                changed[path] = _store_passed(path, Path(job.out), result)
     return changed
+
+
+def _store_passed(path: Path, executed: Path, result: Result) -> bool:
+    if result.passed:
+        return store(path, executed)
+    raise LabError(
+        f"{path} failed, its stored outputs are left as they were",
+        value=f"cell {result.cell}: {result.failure}",
+        next_step=f"labkit run {path} --own-cluster --keep shows it",
+    )
 
 
 def store(path: Path, executed: Path) -> bool:

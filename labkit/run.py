@@ -12,8 +12,9 @@ cleanup cells, and skips the rest; `again` then goes on with what has not passed
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,12 @@ def run(jobs: Sequence[Job], *, where: Mapping[str, str], out: Path, again: bool
         if job.cluster in absent:
             report.add(Result(job.name, str(absent[job.cluster].what), 0.0, 0, cluster=job.cluster))
             done(report.results[-1])
-    with kernel.prepared() as environment:
-        for result in run_all(report.missing(), environment, parallel=parallel, progress=progress):
+    with (
+        kernel.prepared() as environment,
+        # closed at once when this is interrupted, so that what runs is told
+        closing(run_all(report.missing(), environment, parallel=parallel, progress=progress)) as ended,
+    ):
+        for result in ended:
             report.add(result)
             results.write_json(out, report)
             done(result)
@@ -84,7 +89,7 @@ def run(jobs: Sequence[Job], *, where: Mapping[str, str], out: Path, again: bool
 
 
 def run_all(jobs: Sequence[Job], environment: dict[str, str], *, parallel: int = 1,
-            progress: Progress = silent) -> Iterator[Result]:  # fmt: skip
+            progress: Progress = silent) -> Generator[Result, None, None]:  # fmt: skip
     """Run the jobs, `parallel` at once, and yield how each ended; after Ctrl-C those that ran, and no more."""
     waiting, running = list(jobs), dict[Future[Result], Worker]()
     with ThreadPoolExecutor(parallel) as pool:

@@ -5,15 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from labkit import notebook
+from labkit import notebook, results
 from labkit import run as runs
 from labkit.errors import LabError, ParameterError
-from labkit.worker import Job
+from labkit.worker import Job, Result
 from tests.embedded import eventually
 
 PARAMETERS = 'seed = 1\nname = "ana"\nsizes = [1]\nratio = 0.5\nverbose = False'
@@ -128,8 +129,8 @@ def test_a_dead_kernel_is_a_failure(tmp_path, kubeconfig):
 
 def test_a_failed_notebook_does_not_stop_the_others(tmp_path, kubeconfig):
     paths = [write(tmp_path, "01", ("1/0",)), write(tmp_path, "02", ("print(1)",))]
-    results = run(paths, cluster=kubeconfig, out=tmp_path / "out")
-    assert [r.passed for r in results] == [False, True]
+    ended = run(paths, cluster=kubeconfig, out=tmp_path / "out")
+    assert [r.passed for r in ended] == [False, True]
     assert "1 failed" in (tmp_path / "out" / "index.html").read_text()
 
 
@@ -167,8 +168,8 @@ while not pathlib.Path("{other}").exists():
 def test_two_runs_at_once_meet(tmp_path, kubeconfig):
     paths = [write(tmp_path, "01", (MEET.format(me="a", other="b"),)),
              write(tmp_path, "02", (MEET.format(me="b", other="a"),))]  # fmt: skip
-    results = run(paths, cluster=kubeconfig, out=tmp_path / "out", parallel=2)
-    assert [r.failure for r in results] == ["", ""]
+    ended = run(paths, cluster=kubeconfig, out=tmp_path / "out", parallel=2)
+    assert [r.failure for r in ended] == ["", ""]
 
 
 def job(name, cluster, alone=False):
@@ -210,39 +211,30 @@ def unreachable(api_server, tmp_path):
 CLUSTER = ('cluster = "glassbox"', "parameters")
 
 
-def stored(tmp_path):
-    return json.loads((tmp_path / "out" / "results.json").read_text())
-
-
-def test_cells_that_say_different_things_stand_side_by_side(tmp_path, twins):
+def test_what_differs_stands_side_by_side_beside_what_each_cluster_is_and_how_long_cells_took(tmp_path, twins):
     path = write(tmp_path, "01", CLUSTER, ("print('same')\nprint(cluster)",), ("print('alike')",),
                  ("print(cluster)", "needs:nodes>=2"))  # fmt: skip
-    results = run([path], cluster=twins, out=tmp_path / "out")
-    assert [(r.name, r.cluster, r.passed) for r in results] == [("01", "left", True), ("01", "right", True)]
-    (found,) = stored(tmp_path)["differences"]
+    ended = run([path], cluster=twins, out=tmp_path / "out", parallel=2)
+    assert [(r.name, r.cluster, r.passed) for r in ended] == [("01", "left", True), ("01", "right", True)]
+    told = json.loads((tmp_path / "out" / "results.json").read_text())
+    (found,) = told["differences"]
     assert found["said"] == {name: f"same\n{address}" for name, address in twins.items()}
-    page = (tmp_path / "out" / "index.html").read_text()
-    assert f"same\n<mark>{twins['right']}</mark>" in page
-    assert "right/01.html" in page
-    assert "alike" not in page
-
-
-def test_the_data_say_what_each_cluster_is_and_how_long_each_cell_took(tmp_path, twins):
-    path = write(tmp_path, "01", CLUSTER, ("print(1)",))
-    run([path], cluster=twins, out=tmp_path / "out")
-    told = stored(tmp_path)
     assert told["clusters"]["left"]["provider"] == "kubeconfig"
     assert told["clusters"]["left"]["version"].startswith("v1.")
     assert {frozenset(times) for times in told["cells"]["01"].values()} >= {frozenset({"left", "right"})}
     lines = (tmp_path / "out" / "results.csv").read_text().splitlines()
     assert lines[0] == "cluster,name,passed,seconds,cells,cell,failure"
     assert [line.split(",")[:3] for line in lines[1:]] == [["left", "01", "True"], ["right", "01", "True"]]
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"same\n<mark>{twins['right']}</mark>" in page
+    assert "right/01.html" in page
+    assert "alike" not in page
 
 
 def test_a_cluster_that_does_not_answer_does_not_stop_the_others(tmp_path, kubeconfig, unreachable):
     path = write(tmp_path, "01", CLUSTER, ("print(1)",))
-    results = run([path], cluster={"dead": unreachable, "alive": kubeconfig}, out=tmp_path / "out")
-    assert [(r.cluster, r.passed) for r in results] == [("dead", False), ("alive", True)]
+    ended = run([path], cluster={"dead": unreachable, "alive": kubeconfig}, out=tmp_path / "out")
+    assert [(r.cluster, r.passed) for r in ended] == [("dead", False), ("alive", True)]
     assert "did not answer" in (tmp_path / "out" / "index.html").read_text()
 
 
@@ -272,22 +264,37 @@ def test_again_runs_only_what_failed(tmp_path, kubeconfig):
     bad = write(tmp_path, "02", (COUNT.format(name="02"),), ("open('mended')",))
     run([good, bad], cluster=kubeconfig, out=tmp_path / "out")
     (tmp_path / "mended").touch()
-    results = run([good, bad], cluster=kubeconfig, out=tmp_path / "out", again=True)
-    assert [r.passed for r in results] == [True, True]
+    ended = run([good, bad], cluster=kubeconfig, out=tmp_path / "out", again=True)
+    assert [r.passed for r in ended] == [True, True]
     assert (times_run(tmp_path, "01"), times_run(tmp_path, "02")) == (1, 2)
 
 
-@pytest.mark.parametrize("change", ["notebook", "parameter", "output"])
-def test_what_has_changed_since_is_run_again(tmp_path, kubeconfig, change):
-    path = write(tmp_path, "01", (PARAMETERS, "parameters"), (COUNT.format(name="01"),))
-    run([path], cluster=kubeconfig, out=tmp_path / "out")
-    if change == "notebook":
-        write(tmp_path, "01", (PARAMETERS, "parameters"), (COUNT.format(name="01"),), ("print('more')",))
-    if change == "output":
-        (tmp_path / "out" / "01.ipynb").unlink()
-    given = {"seed": 2} if change == "parameter" else {}
-    run([path], cluster=kubeconfig, out=tmp_path / "out", parameters=given, again=True)
-    assert times_run(tmp_path, "01") == 2
+@pytest.mark.parametrize(
+    ("change", "is_kept"),
+    [
+        ({}, True),
+        ({"fingerprint": "of another notebook"}, False),
+        ({"out": "gone.ipynb"}, False),
+        ({"cluster": "b"}, False),
+    ],
+)
+def test_only_what_would_be_run_just_so_again_is_kept(tmp_path, change, is_kept):
+    (tmp_path / "01.ipynb").touch()
+    planned = Job("01.ipynb", {}, str(tmp_path / "01.ipynb"), cluster="a", fingerprint="of this notebook")
+    report = results.Report([planned], {}, [Result("01", "", 1.0, 0, cluster="a", fingerprint="of this notebook")])
+    results.write_json(tmp_path, report)
+    assert bool(results.passed_before(tmp_path, [replace(planned, **change)])) is is_kept
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"runs": [{"name": "01"}]}', '{"runs": 7}'])
+def test_results_that_cannot_be_read_keep_nothing(tmp_path, content):
+    (tmp_path / "results.json").write_text(content)
+    assert results.passed_before(tmp_path, []) == []
+
+
+def test_a_run_is_told_from_another_by_its_notebook_and_its_parameters():
+    prints = {runs.fingerprint(content, given) for content in (b"a", b"b") for given in ({}, {"seed": 1}, {"seed": 2})}
+    assert len(prints) == 6
 
 
 def labkit_run(tmp_path, kubeconfig, *arguments):

@@ -24,11 +24,7 @@ class K3dProvider(ToolProvider):
         "stop": (("k3d", "cluster", "stop", "{name}"),),
         "remove": (("k3d", "cluster", "delete", "{name}"),),
     }
-    addons = {
-        "dns": (),
-        "storage": (),
-        "dashboard": ("kubectl", "--kubeconfig", "{file}", "apply", "-f", HEADLAMP),
-    }
+    addons = {"dns": (), "storage": (), "dashboard": HEADLAMP}
 
     def read_state(self, output: str, cluster: str) -> str:
         """A cluster is stopped when none of its servers runs."""

@@ -18,11 +18,7 @@ class KindProvider(ToolProvider):
     status = ("kind", "get", "clusters")
     config = ("kind", "get", "kubeconfig", "--name", "{name}")
     steps = {"create": (CREATE,), "resume": (CREATE,), "stop": (DELETE,), "remove": (DELETE,)}
-    addons = {
-        "dns": (),
-        "storage": (),
-        "dashboard": ("kubectl", "--kubeconfig", "{file}", "apply", "-f", HEADLAMP),
-    }
+    addons = {"dns": (), "storage": (), "dashboard": HEADLAMP}
 
     def read_state(self, output: str, cluster: str) -> str:
         """It prints a name a line; without any, a sentence on standard error."""

@@ -11,6 +11,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,13 @@ Command = tuple[str, ...]  # {name} stands for the cluster, {file} for the kubec
 ASK_SECONDS, CHANGE_SECONDS = 60, 900
 ABSENT, STOPPED, RUNNING = "absent", "stopped", "running"
 ADDONS = ("dns", "storage", "dashboard")
-HEADLAMP = "https://raw.githubusercontent.com/kubernetes-sigs/headlamp/main/kubernetes-headlamp.yaml"
+HEADLAMP: Command = (
+    "kubectl", "--kubeconfig", "{file}", "apply", "-f",
+    "https://raw.githubusercontent.com/kubernetes-sigs/headlamp/main/kubernetes-headlamp.yaml",
+)  # fmt: skip
 
 
-class ToolProvider(KubeconfigProvider):
+class ToolProvider(KubeconfigProvider, ABC):
     """The provider of one tool's clusters; it promises a lesson nothing beyond the API, as a kubeconfig's does."""
 
     name: str
@@ -43,9 +47,9 @@ class ToolProvider(KubeconfigProvider):
     steps: Mapping[str, tuple[Command, ...]]  # create, resume, stop, remove
     addons: Mapping[str, Command]  # () where it is there from the start
 
+    @abstractmethod
     def read_state(self, output: str, cluster: str) -> str:
         """Read ABSENT, STOPPED or RUNNING from what the status command said."""
-        raise NotImplementedError
 
     def state(self, cluster: str) -> str:
         """Ask the tool how the cluster is; raises ClusterError when the tool is not there or will not say."""
