@@ -6,7 +6,7 @@ results.json after every run, results.csv and index.html at the end.
 
 A failed notebook does not stop the others, nor does a cluster that does not answer. Ctrl-C ends what runs, after its
 cleanup cells, and skips the rest; `again` then goes on with what has not passed yet. A notebook with a cell tagged
-`cluster-wide` has its cluster to itself while it runs.
+`cluster-wide` has its cluster to itself while it runs; one with a cell tagged `measures` the whole machine.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def plan(paths: Iterable[Path], *, where: Mapping[str, str], parameters: dict[st
         for path, nb in found:
             fitted = _fitted(nb, path, clusters.from_anywhere(address), parameters)
             job = Job(str(path.absolute()), fitted, str((folders[name] / path.name).absolute()), cell_seconds,
-                      run_seconds, keep, name, bool(notebook.tagged(nb, "cluster-wide")))  # fmt: skip
+                      run_seconds, keep, name, _alone(nb))  # fmt: skip
             jobs.append(replace(job, fingerprint=fingerprint(path.read_bytes(), fitted)))
     return jobs
 
@@ -114,11 +114,13 @@ def run_all(jobs: Sequence[Job], environment: dict[str, str], *, parallel: int =
 
 def next_job(waiting: Sequence[Job], running: Collection[Job]) -> Job | None:
     """Return the first job that may start beside those that run; None when all must wait."""
-    for job in waiting:
-        beside = [other for other in running if other.cluster == job.cluster]
-        if not beside or not (job.alone or any(other.alone for other in beside)):
-            return job
-    return None
+    return next((job for job in waiting if not any(_disturb(job, other) for other in running)), None)
+
+
+def _disturb(job: Job, other: Job) -> bool:
+    if "machine" in (job.alone, other.alone):
+        return True
+    return job.cluster == other.cluster and bool(job.alone or other.alone)
 
 
 def find_clusters(where: Mapping[str, str],
@@ -154,6 +156,12 @@ def _fitted(nb: Any, path: Path, cluster: str, parameters: dict[str, Any]) -> di
     declared = notebook.parameters(nb)
     is_other = "cluster" in declared and declared["cluster"].default != cluster
     return notebook.fit({**parameters, **({"cluster": cluster} if is_other else {})}, declared, path.name)
+
+
+def _alone(nb: Any) -> str:
+    if notebook.tagged(nb, "measures"):
+        return "machine"
+    return "cluster" if notebook.tagged(nb, "cluster-wide") else ""
 
 
 def _refuse_secrets(parameters: Iterable[str]) -> None:

@@ -27,7 +27,7 @@ class Job:
     """One notebook to run on one cluster: with which parameters, where to, within which limits.
 
     cluster  the cluster as the user named it
-    alone    nothing else may run on that cluster meanwhile
+    alone    what nothing else may run on meanwhile: "cluster", "machine", or "" when others may
     fingerprint  of the notebook, its parameters and the kit
     """
 
@@ -38,7 +38,7 @@ class Job:
     run_seconds: float = RUN_SECONDS
     keep: bool = False
     cluster: str = ""
-    alone: bool = False
+    alone: str = ""
     fingerprint: str = ""
 
     @property

@@ -172,7 +172,7 @@ def test_two_runs_at_once_meet(tmp_path, kubeconfig):
     assert [r.failure for r in ended] == ["", ""]
 
 
-def job(name, cluster, alone=False):
+def job(name, cluster, alone=""):
     return Job(f"{name}.ipynb", {}, "", cluster=cluster, alone=alone)
 
 
@@ -182,12 +182,26 @@ def job(name, cluster, alone=False):
         ([], "07"),
         ([job("02", "a")], "03"),  # 07 waits until a has nothing else to do
         ([job("02", "b")], "07"),
-        ([job("06", "a", alone=True)], None),
+        ([job("06", "a", alone="cluster")], None),
+        ([job("09", "b", alone="machine")], None),
     ],
 )
 def test_what_changes_a_whole_cluster_runs_there_alone(running, starts):
-    chosen = runs.next_job([job("07", "a", alone=True), job("03", "a")], running)
+    chosen = runs.next_job([job("07", "a", alone="cluster"), job("03", "a")], running)
     assert (chosen and chosen.name) == starts
+
+
+def test_a_lesson_that_measures_waits_until_nothing_else_runs():
+    load = job("09", "a", alone="machine")
+    assert runs.next_job([load], [job("02", "b")]) is None
+    assert runs.next_job([load], []) == load
+
+
+@pytest.mark.parametrize(("tag", "alone"), [("cluster-wide", "cluster"), ("measures", "machine"), ("x", "")])
+def test_a_notebook_says_by_a_tag_what_it_must_have_to_itself(tmp_path, tag, alone):
+    path = write(tmp_path, "01", ("print(1)", tag))
+    (planned,) = runs.plan([path], where={"glassbox": "glassbox"}, parameters={}, out=tmp_path)
+    assert planned.alone == alone
 
 
 # --- several clusters ----------------------------------------------------------
