@@ -140,7 +140,7 @@ def differently():
     web["spec"]["template"]["metadata"]["labels"] = labels
     pod = web["spec"]["template"]["spec"]
     pod["volumes"] += [{"name": "conf", "configMap": {"name": "settings"}}]
-    ask = "import urllib.request as u; u.urlopen('http://localhost:8080/{}')"
+    ask = "import urllib.request as u; u.urlopen('http://localhost:8081/{}')"
     probe = {"periodSeconds": 2, "timeoutSeconds": 2}
     container(web).update(
         name="front",
@@ -193,7 +193,7 @@ def test_a_service_without_endpoints_is_told_as_one(lab):
     objects = reference()
     objects["Service/web"]["spec"]["selector"] = {"tier": "wep"}
     hand_in(objects)
-    is_wrong(lab, "08.2", "the page shows the title of the settings",
+    is_wrong(lab, "08.2", "the page shows it",
              because="20 of 20 requests failed", hint="does its selector pick tier=web")  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from labkit.api import Api, Object, Objects
-from labkit.errors import ApiFailure, WaitTimeout
+from labkit.errors import ApiFailure, LabError, WaitTimeout
 from labkit.wait import Condition, Target, Waiter, describe
 
 RESTARTED = "kubectl.kubernetes.io/restartedAt"  # as `kubectl rollout restart` does it
@@ -87,8 +87,8 @@ class Faults:
         self._undo.append(lambda: self._merge(obj, reverse(change, obj)))
 
     def remake(self, name: str) -> None:
-        """Delete a Service and make it again, under the same name and another address."""
-        service, address = self._object("services", name), ""
+        """Delete a Service and make it again, under the same name and another address, which it keeps."""
+        service = self._object("services", name)
         self._undo.append(lambda: self.api.delete("services", PLACEHOLDER, self.namespace))
         self._undo.append(lambda: self.api.get("services", name, self.namespace) or self._create(service))
         self.api.delete("services", name, self.namespace)
@@ -99,12 +99,12 @@ class Faults:
         self._create(without_address(service))
 
     def undo(self) -> None:
-        """Take everything back; what does not settle again is left to settle by itself."""
+        """Take everything back, whatever fails of it; what does not settle again is left to settle by itself."""
         undo, self._undo = self._undo, []
         for each in undo:
             try:
                 each()
-            except (Trouble, WaitTimeout):
+            except (Trouble, LabError):
                 continue
 
     def settled(self, selector: str) -> tuple[Objects, Objects]:
@@ -114,8 +114,10 @@ class Faults:
             raise Trouble(f"no pods with {selector}", nothing=True)
         owners = self._owners(pods)
         self._roll_out(owners, selector)
-        pods = self.api.items("pods", self.namespace, label_selector=selector)
-        return [each for each in pods if is_ready(each)], owners
+        pods = [p for p in self.api.items("pods", self.namespace, label_selector=selector) if is_ready(p)]
+        if not pods:
+            raise Trouble(f"no pods with {selector} are ready")
+        return pods, owners
 
     def _owners(self, pods: Objects) -> Objects:
         """Return what keeps the pods: the Deployment, not its ReplicaSet."""

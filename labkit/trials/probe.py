@@ -10,14 +10,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from labkit import kubectl
 from labkit.api import Api, Object
 from labkit.errors import ClusterError, WaitTimeout
 from labkit.wait import Target, Waiter, parse_condition
 
-IMAGE = "python:3"
-START_SECONDS, TALK_SECONDS, LIFE_SECONDS = 60.0, 120.0, 900
-SLEEP = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); signal.pause()"
+POD = Path(__file__).with_name("probe.yaml")
+START_SECONDS, TALK_SECONDS = 60.0, 120.0
 
 
 class Probe:
@@ -25,7 +26,7 @@ class Probe:
 
     def __init__(self, api: Api, namespace: str) -> None:
         self.api, self.namespace = api, namespace
-        self.name = api.create("pods", pod(), namespace)["metadata"]["name"]
+        self.name = api.create("pods", yaml.safe_load(POD.read_text()), namespace)["metadata"]["name"]
         try:
             ready = parse_condition("Ready")
             Waiter(api, namespace).until(Target("pods", self.name), ready, timeout=START_SECONDS, namespace=namespace)
@@ -49,10 +50,13 @@ class Probe:
         return self._tell({"stop": True})
 
     def close(self) -> None:
-        """Remove the pod."""
+        """Remove the pod; one that cannot be removed ends by itself."""
         self._line.kill()
         self._line.communicate()
-        self._remove()
+        try:
+            self._remove()
+        except ClusterError:
+            pass
 
     def _remove(self) -> None:
         self.api.delete("pods", self.name, self.namespace, grace=0)  # at once: the next picture shows no probe
@@ -83,27 +87,3 @@ class Probe:
             ) from None
         finally:
             guard.cancel()
-
-
-def pod() -> Object:
-    """Return the probe's pod; it ends by itself, should nobody be left to remove it."""
-    labels = {"app.kubernetes.io/managed-by": "labkit"}
-    container = {
-        "name": "visitor",
-        "image": IMAGE,
-        "command": ["python3", "-c", SLEEP],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-    }
-    spec = {
-        "containers": [container],
-        "restartPolicy": "Never",
-        "activeDeadlineSeconds": LIFE_SECONDS,
-        "terminationGracePeriodSeconds": 1,
-        "automountServiceAccountToken": False,
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"generateName": "labkit-probe-", "labels": labels},
-        "spec": spec,
-    }

@@ -1,6 +1,8 @@
 """The store: keeps notes in the file /data/notes, for whoever knows the password.
 
-GET /notes    all notes, a line each        POST /notes    one more
+    GET /notes    all notes, a line each        POST /notes    one more
+
+The password comes in the header X-Password; who has another gets 403.
 """
 
 import hmac

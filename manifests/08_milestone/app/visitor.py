@@ -1,6 +1,6 @@
-"""A visitor: asks for a page 50 times a second, each time on a new connection, until the file /tmp/end is there.
+"""A visitor: `visitor.py URL` asks for a page 50 times a second until /tmp/end is there, then says what failed.
 
-python3 visitor.py http://web/
+Each time it makes a new connection, and it never waits for an answer before it asks again.
 """
 
 import collections

@@ -1,11 +1,11 @@
 """The web tier: shows a page, and hands notes to the store. It keeps nothing itself.
 
-    GET /          the page; making it takes a tenth of a second
-    GET /notes     the store's notes             POST /notes    one more for the store
-    GET /alive     200, unless it hangs          GET /ready     200 when it can work
-    POST /hang     makes it hang, for a test
+    port 8080   GET /          the page; making it takes a tenth of a second
+                GET /notes     the store's notes         POST /notes    one more for the store
+                POST /hang     makes it hang, for a test
+    port 8081   GET /alive     200, unless it hangs      GET /ready     200 when it can work
 
-It needs a second after its start before it can work. Until then it answers 503.
+After its start it needs a second and a half before it can work. Until then it answers 503.
 """
 
 import socket
@@ -19,7 +19,7 @@ from settings import end_when_told, setting
 
 TITLE, VERSION = setting("TITLE").strip(), setting("VERSION").strip()
 STORE_URL, PASSWORD = setting("STORE_URL").strip(), setting("PASSWORD").strip()
-READY_AT = time.monotonic() + 1
+READY_AT = time.monotonic() + 1.5
 HANGS = threading.Event()
 
 
@@ -38,15 +38,23 @@ class Web(BaseHTTPRequestHandler):
     def do_GET(self):
         while HANGS.is_set():
             time.sleep(60)
-        if self.path != "/alive" and time.monotonic() < READY_AT:
-            self.answer(503, "not ready yet\n")
-        elif self.path in ("/alive", "/ready"):
-            self.answer(200, "yes\n")
-        elif self.path == "/notes":
-            self.answer(*ask_store())
-        else:
-            time.sleep(0.1)
-            self.answer(200, f"{TITLE}, version {VERSION}, served by {socket.gethostname()}\n")
+        match self.server.server_port, self.path:
+            case (8081, "/alive"):
+                self.answer(200, "yes\n")
+            case (8081, "/ready") | (8080, "/notes" | "/") if time.monotonic() < READY_AT:
+                self.answer(503, "not ready yet\n")
+            case (8081, "/ready"):
+                self.answer(200, "yes\n")
+            case (8080, "/notes"):
+                self.answer(*ask_store())
+            case (8080, "/"):
+                time.sleep(0.1)
+                self.answer(200, self.page())
+            case _:
+                self.answer(404, "no such page\n")
+
+    def page(self):
+        return f"{TITLE}, version {VERSION}, served by {socket.gethostname()}\n"
 
     def do_POST(self):
         note = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
@@ -67,4 +75,5 @@ class Web(BaseHTTPRequestHandler):
 
 end_when_told()
 ThreadingHTTPServer.request_queue_size = 128
+threading.Thread(target=ThreadingHTTPServer(("", 8081), Web).serve_forever).start()
 ThreadingHTTPServer(("", 8080), Web).serve_forever()
