@@ -18,6 +18,7 @@ from labkit.errors import ClusterError, WaitTimeout
 from labkit.rubric import Trial
 from labkit.trials.faults import Faults, Trouble
 from labkit.trials.probe import Probe
+from labkit.trials.visitor import UNKNOWN
 
 STORED = re.compile(r"\{(secrets|configmaps)/([\w.-]+)/([\w.-]+)\}")
 
@@ -76,7 +77,7 @@ def take(step: dict[str, Any], probe: Probe, faults: Faults) -> Object:
         case {"ask": name, **plan}:
             told = probe.ask(plan)
             if told["failed"] and plan.get("needed"):
-                raise Trouble(told["said"])
+                raise Trouble(told["said"], nothing=UNKNOWN in told["said"])  # a name that nobody bears yet
             return {name: told}
         case {"kill": selector}:
             faults.kill(selector)

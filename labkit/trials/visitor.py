@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 AT_ONCE, TIMEOUT, PAUSE = 8, 5.0, 0.2  # requests; seconds for an answer; seconds between two tries
+UNKNOWN = "DNS knows no"
 
 Answer = tuple[str, str]  # what is wrong with it ("" when nothing is), its body
 
@@ -58,7 +59,7 @@ def describe(error: Exception, host: str, timeout: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout:g} s"
     if type(error).__name__ == "gaierror":
-        return f"DNS knows no {host}"
+        return f"{UNKNOWN} {host}"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, (ConnectionResetError, http.client.RemoteDisconnected, http.client.IncompleteRead)):
