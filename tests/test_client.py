@@ -153,3 +153,10 @@ def test_an_idle_connection_that_the_server_closed_is_no_error(own_api_server):
     own_api_server.stop()
     own_api_server.start()
     assert api.list("configmaps")["items"] == []
+
+
+def test_a_further_connection_resumes_the_session_of_the_first(api_server):
+    client = Client.from_kubeconfig(api_server.kubeconfig, user_agent="test")
+    client.list("nodes")
+    watches = [client.watch(resource, resource_version="0", timeout_seconds=1) for resource in ("nodes", "pods")]
+    assert [each.response.connection.sock.session_reused for each in watches] == [False, True]

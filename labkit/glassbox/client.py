@@ -295,8 +295,33 @@ def _named(entries: list[dict], name: str) -> dict:
     return next(entry for entry in entries if entry["name"] == name)
 
 
+class ResumingContext(ssl.SSLContext):
+    """A client's context that goes on with the session of an earlier connection: no certificate is checked twice.
+
+    A component opens a connection for each resource that it follows; a handshake with certificates on both sides costs
+    each end a millisecond, a resumed one a fifth of that.
+    """
+
+    last: ssl.SSLSocket | None = None
+    session: ssl.SSLSession | None = None
+
+    def wrap_socket(self, sock: socket.socket, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]
+        """Shake hands; the server sends what to go on with a little later, so it is looked for the next time."""
+        held = self.last.session if self.last is not None else None
+        if held is not None and held.has_ticket:
+            self.session, self.last = held, None
+        wrapped = super().wrap_socket(sock, session=self.session, **options)
+        if self.session is None or not wrapped.session_reused:
+            self.last = wrapped
+        return wrapped
+
+
 def _tls(cluster: dict, user: dict) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=cluster.get("certificate-authority"), cadata=_inline(cluster))
+    context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    if "certificate-authority" in cluster or "certificate-authority-data" in cluster:
+        context.load_verify_locations(cafile=cluster.get("certificate-authority"), cadata=_inline(cluster))
+    else:
+        context.load_default_certs()
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if "client-certificate" in user:

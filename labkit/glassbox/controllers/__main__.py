@@ -76,6 +76,7 @@ CONTROLLERS: dict[str, type[Controller]] = {
         ResourceQuotaController,
     )
 }
+LOOK_EVERY = 0.5  # seconds
 # Options without which a controller is not started.
 NEEDS: dict[type[Controller], tuple[str, ...]] = {
     RootCAPublisher: ("root_ca_file",),
@@ -94,11 +95,15 @@ def main(argv: list[str] | None = None) -> int:
             continue  # as upstream: nothing to publish, nothing to sign with
         own = accounts.client(name) if options.use_service_account_credentials else api
         make(CONTROLLERS[name], own, cache, options).start()
-    for informer in cache.values():
-        informer.start()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    first, *others = cache.values()
+    first.start()
+    while not (first.wait_for_sync(LOOK_EVERY) or stop.is_set()):
+        pass  # the others' connections resume the session of this one
+    for informer in others:
+        informer.start()
     stop.wait()
     return 0
 
