@@ -11,7 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-URL, RATE, END = sys.argv[1], 50, Path("/tmp/end")
+URL, RATE = sys.argv[1], 50
+BEGUN, END = Path("/tmp/begun"), Path("/tmp/end")
 told = collections.Counter()
 
 
@@ -20,6 +21,7 @@ def visit():
         with urllib.request.urlopen(URL, timeout=5) as page:
             page.read()
             told["answered"] += 1
+            BEGUN.touch()
     except urllib.error.HTTPError as refusal:
         told[f"failed, HTTP {refusal.code}"] += 1
     except OSError:
