@@ -1,6 +1,7 @@
 """Notebooks as files: which there are, how cells are tagged, which parameters one declares.
 
-Tags that the kit knows: parameters, cleanup, raises-exception, solution, needs:nodes>=2, each:node, cluster-wide.
+Tags that the kit knows: parameters, cleanup, raises-exception, solution, needs:nodes>=2, each:node, cluster-wide, and
+shows:ID, which names what the course promises to show there (tests/test_shows.py).
 """
 
 import ast

@@ -62,7 +62,7 @@ class Condition:
     def sentence(self) -> str:
         """Say it after "is" or "are": "Ready", "gone", ".status.replicas=3", "3, all Ready"."""
         if counted := COUNTED.fullmatch(self.text):
-            return f"{counted[1]}, all {counted[2]}"
+            return counted[1] if counted[2] == "Exists" else f"{counted[1]}, all {counted[2]}"
         return {"Deleted": "gone", "Exists": "there"}.get(self.text, self.text)
 
 

@@ -56,9 +56,10 @@ class Draw:
         graph = services.graph_of(found, self.api.items("endpointslices", where), self.api.items("pods", where))
         return boxes.draw(graph, "services and their pods", since=since.graph if since else None)
 
-    def nodes(self, *, since: GraphPicture | None = None) -> GraphPicture:
-        """Draw on which node each pod of the namespace runs; `since` as above."""
-        graph = nodes.graph_of(self.api.items("nodes"), self.api.items("pods", self.namespace))
+    def nodes(self, selector: str = "", *, since: GraphPicture | None = None) -> GraphPicture:
+        """Draw on which node each pod of the namespace runs, or those that a selector picks; `since` as above."""
+        pods = self.api.items("pods", self.namespace, label_selector=selector)
+        graph = nodes.graph_of(self.api.items("nodes"), pods)
         return boxes.draw(graph, "nodes and their pods", since=since.graph if since else None)
 
     def counts(self, answers: Iterable[str], title: str = "who answered") -> Picture:
