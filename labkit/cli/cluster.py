@@ -30,7 +30,7 @@ named = click.option("--name", default=DEFAULT_NAME, show_default=True, envvar="
 @click.option("--images", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Declares images of the cluster's own.")  # fmt: skip
 @click.option("--profile", type=click.Choice(["default", "fast"]), default="default", show_default=True,
-              help="How soon a silent node is given up: fast is 6 s instead of 50 s.")  # fmt: skip
+              help="How soon a silent node is given up: fast is 10 s instead of 50 s.")  # fmt: skip
 @click.option("--host-dns", is_flag=True, help="Pods find the names that this host's name servers know.")
 def up(name: str, nodes: int | None, idle_hours: float, images: Path | None, profile: str,
        host_dns: bool) -> None:  # fmt: skip

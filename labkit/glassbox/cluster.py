@@ -61,7 +61,7 @@ class Profile:
     grace: float = 50.0
 
 
-PROFILES = {"default": Profile(), "fast": Profile(lease=4, grace=6.0)}  # fast: a lesson does not wait a minute
+PROFILES = {"default": Profile(), "fast": Profile(lease=4, grace=10.0)}  # fast: a lesson does not wait a minute
 
 
 @dataclass(frozen=True)
