@@ -24,6 +24,7 @@ from labkit.glassbox.store import Store
 
 NODES, PREFIX = "system:nodes", "system:node:"
 LEASES = "kube-node-lease"
+MOST_NAMESPACES = 128  # of which it is remembered what pods name
 YES, NO = Decision(True), Decision(False)
 READ = ("get", "list", "watch")
 LEASE_VERBS = ("get", "create", "update", "patch", "delete")
@@ -112,6 +113,8 @@ class NodeAuthorizer:
                 named = frozenset((*references(pod), ("pods", objects.name(pod))))
                 held = (row.revision, pod["spec"].get("nodeName", ""), named)
             now[row.key] = held
+        if len(self.pods) >= MOST_NAMESPACES:
+            self.pods = {}  # most of them are gone
         self.pods[namespace] = now
         return list(now.values())
 

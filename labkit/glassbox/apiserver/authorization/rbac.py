@@ -19,7 +19,7 @@ from labkit.glassbox.apiserver.objects_at_rest import key, prefix
 from labkit.glassbox.resources.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from labkit.glassbox.store import Change, Store
 
-MOST_REMEMBERED = 8192  # decisions
+MOST_REMEMBERED = 8192  # decisions, and users' rules
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class RoleAuthorizer:
         """Return the rules that the user has in a namespace, those of the whole cluster first."""
         known = (user.name, user.groups, namespace)
         if known not in self.granted:
+            if len(self.granted) >= MOST_REMEMBERED:
+                self.granted = {}
             found: list[Grant] = []
             faults: dict[str, None] = {}
             for binding in [*self._bindings(""), *(self._bindings(namespace) if namespace else ())]:
