@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from labkit import cluster as clusters
-from labkit import jupyter, kernel
+from labkit import jupyter, kernel, progress
 from labkit.errors import LabError
 
 
@@ -25,6 +25,7 @@ def serve(cluster: str, namespace: str, *, browser: bool = True, port: int = 886
     with kernel.prepared(os.environ) as environment:
         page = Path(environment["JUPYTER_RUNTIME_DIR"]).parent / "dashboard.ipynb"
         write(page, clusters.from_anywhere(cluster), namespace)
+        environment[progress.VARIABLE] = "on"
         return jupyter.until_stopped(command(page, browser, port), environment)
 
 

@@ -13,14 +13,14 @@ from typing import Any
 from labkit import progress
 from labkit.normalise import RULES
 
-# Drawn anew at every run, in figures that may differ by a pixel or with a widget's id; text/plain says the same.
-NOT_COMPARED = ("image/svg+xml", "text/html", "application/vnd.jupyter.widget-view+json")
+# Drawn anew at every run, in figures that may differ by a pixel; what they say stands in text/plain.
+NOT_COMPARED = ("image/svg+xml", "text/html")
 
 
 def pytest_configure(config: Any) -> None:
     """Set the kit's rules and this interpreter's kernel."""
     if getattr(config.option, "nbval", False):
-        os.environ[progress.VARIABLE] = "off"  # of the kernels that nbval starts
+        os.environ[progress.VARIABLE] = "off"  # of the kernels that nbval starts: no seconds, no widgets
         config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(RULES)
         config.option.current_env = config.option.current_env or not config.option.nbval_kernel_name
 

@@ -19,9 +19,6 @@ Rule = tuple[re.Pattern[str], str]
 TEXT_TYPES = ("text/plain", "text/html", "text/markdown", "image/svg+xml")
 
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
 @cache
 def rules(path: Path = RULES) -> tuple[Rule, ...]:
     """Read the rules as nbval does, in order."""
@@ -75,7 +72,6 @@ def _output(output: Any, count: int) -> Any:
         output.evalue = text(output.evalue)
         output.traceback = [text(line) for line in output.traceback]
     else:
-        output.data.pop(WIDGET, None)  # alive only in the kernel that made it
         for kind in output.data:
             if kind in TEXT_TYPES:
                 output.data[kind] = text(output.data[kind])

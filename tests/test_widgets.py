@@ -194,6 +194,12 @@ def test_as_text_a_view_is_one_line_that_never_changes(lab):
     assert shown["application/vnd.jupyter.widget-view+json"]["model_id"] == view.box.model_id
 
 
+def test_a_run_that_only_stores_what_it_shows_gets_the_line_and_no_widget(api_server, monkeypatch):
+    monkeypatch.setenv("LABKIT_PROGRESS", "off")
+    view = LiveView(Api(api_server.kubeconfig), "lab-03")
+    assert view._repr_mimebundle_() == {"text/plain": view.line}
+
+
 # --- the check panel --------------------------------------------------------------
 
 

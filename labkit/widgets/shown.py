@@ -1,9 +1,12 @@
-"""What the widgets have in common: shown in a notebook they are alive; as text they are one line, fixed."""
+"""What the widgets have in common: shown in a notebook they are alive; as text, and where a run only stores what it shows,
+they are one line that never changes.
+"""
 
 from collections.abc import Callable
 from html import escape
 from typing import Any
 
+from labkit import progress
 from labkit.errors import LabError
 from labkit.widgets.style import STYLE
 
@@ -21,6 +24,8 @@ class Shown:
         """End; what was last seen stays."""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if not progress.is_watched():
+            return {"text/plain": self.line}
         self.begin()
         return {**self.box._repr_mimebundle_(), "text/plain": self.line}
 
