@@ -1,5 +1,5 @@
-"""What the widgets have in common: shown in a notebook they are alive; as text, and where a run only stores what it shows,
-they are one line that never changes.
+"""What the widgets have in common: shown in a notebook they are alive; as text, and where a run only stores what it
+shows, they are one line that never changes.
 """
 
 from collections.abc import Callable
