@@ -10,7 +10,7 @@ from labkit.api import Api
 from labkit.errors import LabError
 from labkit.loadtest import service
 from labkit.loadtest.plan import Plan
-from labkit.loadtest.runner import Load, marks, service_url
+from labkit.loadtest.runner import Load, marks, ready_pods, service_url
 from labkit.loadtest.samples import read_folder
 from labkit.loadtest.stats.intervals import ratio
 from labkit.loadtest.stats.recovery import recovery
@@ -59,6 +59,21 @@ def test_several_pods_share_a_plan_and_send_all_of_it(three):
     alone = Load(Api(three.kubeconfig), "default", tell=lambda line: None).run(Plan("http://web-2", ((40, 2),), seed=2))
     assert len(run.facts) == 2
     assert len(run.table) == len(alone[0].table)
+
+
+def test_connections_are_spread_over_the_ready_pods_alone(three, load):
+    pods = ready_pods(Api(three.kubeconfig), "default", "web-4")
+    (run,) = load.run(Plan("http://web-4", ((80, 2),)))
+    assert len(pods) == 4
+    assert set(run.table.pod) == set(pods)
+
+
+def test_an_exception_ends_a_run_early_and_its_samples_stay(three, load):
+    with pytest.raises(KeyboardInterrupt), load.start(Plan("http://web-4", ((40, 60),))):
+        raise KeyboardInterrupt
+    (run,) = load.recorder.runs()
+    assert "run that was interrupted" in run.void
+    assert three.kubectl("get", "jobs", "-o", "name") == ""
 
 
 def test_a_service_that_is_not_there_is_a_dns_error_and_a_pod_that_cannot_start_is_told(three, load):

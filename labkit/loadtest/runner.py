@@ -41,8 +41,13 @@ class Load:
     """
 
     def __init__(self, api: Api | None = None, namespace: str = "", *, image: str = IMAGE, generators: int = 1,
+                 engine: str = "own",
                  out: Path | None = None, progress: Callable[[str], None] | None = None,
                  tell: Callable[[str], None] = say) -> None:  # fmt: skip
+        if engine != "own":
+            raise LabError(
+                f"the engine {engine!r} is not implemented", expected="own", next_step="--generators N: more pods"
+            )
         self.api, self.namespace, self.image, self.generators = api, namespace, image, generators
         self.out, self.progress, self.tell, self.recorder = out, progress, tell, Recorder()
         self.done: list[Run] = []  # all that were carried out
@@ -99,6 +104,13 @@ def service_url(api: Api, namespace: str, name: str) -> str:
     if found is None:
         raise LabError(f"no service {name} in namespace {namespace}", next_step=f"kubectl get services -n {namespace}")
     return f"http://{name}.{namespace}:{found['spec']['ports'][0]['port']}/"
+
+
+def ready_pods(api: Api, namespace: str, service: str) -> list[str]:
+    """Return the pods among which a Service should spread its connections: the ready ones of its EndpointSlices."""
+    slices = api.items("endpointslices", namespace, label_selector=f"kubernetes.io/service-name={service}")
+    each = [endpoint for one in slices for endpoint in one.get("endpoints") or []]
+    return sorted(e["targetRef"]["name"] for e in each if e["conditions"].get("ready") and e.get("targetRef"))
 
 
 def here(plans: Sequence[Plan], recorder: Recorder) -> None:
