@@ -1,6 +1,7 @@
 """Stored outputs: the rules that make runs alike, and nbval itself on small notebooks and on the course's."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,16 @@ def test_what_differs_between_runs_becomes_alike(one, other):
 )  # fmt: skip
 def test_what_a_lesson_says_is_left_alone(same):
     assert normalise.text(same) == same
+
+
+def test_nbval_finds_a_stand_in_for_each_rule():
+    text = normalise.RULES.read_text()
+    assert len(re.findall(r"^regex: .+$", text, re.M)) == len(re.findall(r"^replace: .+$", text, re.M))
+
+
+def test_a_void_run_and_a_longer_search_read_like_others():
+    one = "✓ 3 runs\n∅ 1 of 3 void: the first for a hiccup of 101 ms\n✓ 3 runs\n  knee: ≈35 a second\n  ∅ void: late"
+    assert normalise.text(one) == "✓ 3 runs\n  knee: ≈1 a second\n"
 
 
 def test_a_second_pass_changes_nothing():
