@@ -141,7 +141,7 @@ def test_nbval_finds_a_stand_in_for_each_rule():
 
 def test_a_void_run_and_a_longer_search_read_like_others():
     one = "✓ 3 runs\n∅ 1 of 3 void: the first for a hiccup of 101 ms\n✓ 3 runs\n  knee: ≈35 a second\n  ∅ void: late"
-    assert normalise.text(one) == "✓ 3 runs\n  knee: ≈1 a second\n"
+    assert normalise.text(one) == "✓ 3 runs\n  knee: ≈1 a second"
 
 
 def test_a_second_pass_changes_nothing():
