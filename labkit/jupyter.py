@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +25,9 @@ def open_lab(folder: Path, *, browser: bool = True, port: int = 8888) -> int:
 
 
 def until_stopped(command: list[str], environment: dict[str, str]) -> int:
-    """Run a server until it ends; return its exit code."""
+    """Run a server until it ends; return its exit code. Who ends this process ends the server."""
     server = subprocess.Popen(command, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         return server.wait()
     except KeyboardInterrupt:

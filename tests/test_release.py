@@ -1,6 +1,9 @@
 """The student edition: solutions out, a student's work safe."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -115,3 +118,26 @@ def test_the_ledger_names_every_released_file(course, tmp_path):
     release(course, tmp_path / "work")
     ledger = json.loads((tmp_path / "work" / ".labkit-release.json").read_text())
     assert sorted(ledger) == ["manifests/03/web.yaml", "notebooks/03.ipynb"]
+
+
+SERVER = """
+import os, sys, time
+open(sys.argv[1], "w").write(str(os.getpid()))
+print("up", flush=True)
+time.sleep(60)
+"""
+SERVED = """
+import os, sys
+from labkit.jupyter import until_stopped
+until_stopped([sys.executable, "-c", *sys.argv[1:]], dict(os.environ))
+"""
+
+
+def test_who_ends_labkit_lab_ends_its_server_too(tmp_path):
+    told = tmp_path / "pid"
+    command = [sys.executable, "-c", SERVED, SERVER, str(told)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "up\n"
+        process.terminate()
+        process.wait(20)
+    assert not Path(f"/proc/{told.read_text()}").exists()
