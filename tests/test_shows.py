@@ -12,6 +12,19 @@ from tests.lessons import NOTEBOOKS
 
 # id → what must stand in the outputs of its cells, as a regular expression.
 SHOWN = {
+    "01.machine": r"microk8s enable dns\n- microk8s enable hostpath-storage\n- microk8s enable dashboard",
+    "01.which": r"provider: glassbox \| version: v1\.\d+\nnode1 ≈\S+ processors, ≈\S+ GiB, 110 pods",
+    "01.version": r"Client Version: v1\.\d+[\s\S]+Server Version: v1\.\d+",
+    "01.cluster-info": r"control plane\S* is running at \S*https://",
+    "01.nodes": r"INTERNAL-IP +EXTERNAL-IP +OS-IMAGE +KERNEL-VERSION +CONTAINER-RUNTIME[\s\S]+node1 +Ready",
+    "01.readyz": r"^ok[\s\S]+\[\+\]\S+ ok[\s\S]+readyz check passed",
+    "01.kube-system": r"No resources found in kube-system namespace",
+    "01.components": r"api-server\ncontroller-manager\ndns\n[\s\S]*kube-proxy\nkubelet\n[\s\S]*scheduler",
+    "01.dns": r"Address: 10\.96\.0\.1",
+    "01.dns-service": r"kube-dns +ClusterIP[\s\S]+Service kube-dns",
+    "01.dashboard": r"live view of namespace lab-01",
+    "01.kubeconfig": r"clusters:[\s\S]+contexts:[\s\S]+current-context: \S+[\s\S]+users:[\s\S]+token: REDACTED",
+    "01.contexts": r"^labkit[\s\S]+system:authenticated",
     "07.components": r"api-server +running[\s\S]+controller-manager +running[\s\S]+scheduler +running"
     r"[\s\S]+kubelet@node2 +running[\s\S]+kube-proxy@node2 +running[\s\S]+dns +running",
     "07.timeline": r"kubectl +creates Deployment web\n +deployment controller +creates a ReplicaSet\n"
@@ -43,7 +56,7 @@ def shown_by():
 
 def printed(cell):
     texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-    return "\n".join(texts)
+    return "\n".join(texts).replace("\r\n", "\n")
 
 
 @pytest.fixture(scope="module")
