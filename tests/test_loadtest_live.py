@@ -14,7 +14,7 @@ from labkit.loadtest.runner import Load, marks, ready_pods, service_url
 from labkit.loadtest.samples import read_folder
 from labkit.loadtest.stats.intervals import ratio
 from labkit.loadtest.stats.recovery import recovery
-from tests.embedded import EmbeddedCluster
+from tests.embedded import EmbeddedCluster, eventually
 from tests.lessons import manifests
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -69,8 +69,13 @@ def test_connections_are_spread_over_the_ready_pods_alone(three, load):
 
 
 def test_an_exception_ends_a_run_early_and_its_samples_stay(three, load):
-    with pytest.raises(KeyboardInterrupt), load.start(Plan("http://web-4", ((40, 60),))):
-        raise KeyboardInterrupt
+    def interrupted():
+        with load.start(Plan("http://web-4", ((40, 60),))):
+            eventually(lambda: len(load.recorder.texts["0"]) > 20)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     (run,) = load.recorder.runs()
     assert "run that was interrupted" in run.void
     assert three.kubectl("get", "jobs", "-o", "name") == ""

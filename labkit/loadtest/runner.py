@@ -190,14 +190,17 @@ def plans_json(plans: Iterable[Plan]) -> str:
 
 
 def marks(api: Api, namespace: str, run: Run) -> list[tuple[float, str]]:
-    """Return the Kubernetes events during a run: seconds after its beginning, and what happened."""
+    """Return the Kubernetes events during a run: seconds after its beginning, and what happened.
+
+    Most events tell whole seconds: one of the second in which the run began counts.
+    """
     found = []
     for event in api.items("events", namespace):
         when = event.get("eventTime") or event.get("lastTimestamp") or event["metadata"]["creationTimestamp"]
         at = datetime.fromisoformat(when).timestamp() - run.began
         about = event["involvedObject"]
-        if 0 <= at <= run.plan.seconds and not about["name"].startswith("loadtest-"):
-            found.append((at, f"{event['reason']} {about['kind'].lower()}"))
+        if -1 < at <= run.plan.seconds and not about["name"].startswith("loadtest-"):
+            found.append((max(0.0, at), f"{event['reason']} {about['kind'].lower()}"))
     return sorted(found)
 
 
