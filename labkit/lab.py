@@ -5,6 +5,7 @@ twice, or again after a failure, with the same output. The namespaces of two stu
 name, so they do not meet. A namespace that the kit did not make is used as it is and never removed.
 """
 
+import json
 import os
 import re
 import shlex
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 OWNER = "app.kubernetes.io/managed-by"
 LESSON, STUDENT, PART_OF = "labkit.dev/lesson", "labkit.dev/student", "labkit.dev/part-of"
+ANSWERS = "LABKIT_ANSWERS"  # set by a grader: the file that takes the answers
 NAMESPACE_SECONDS, ACCOUNT_SECONDS = 90.0, 30.0
 
 
@@ -92,12 +94,15 @@ class Lab:
         """Record what you expect, before you look; a prediction is never marked."""
         self._predictions.commit(number, answer)
 
-    def check(self, number: str, *, answer: object = None) -> Verdict | float:
+    def check(self, number: str, *, answer: object = None) -> Verdict | float | None:
         """Look at the cluster (or at the answer given) and say how exercise `number` stands.
 
         Where nbgrader runs the notebook, print that and return the points instead, as nbgrader reads them.
         """
         self._answers[number] = answer
+        if handed_in := os.environ.get(ANSWERS):
+            hand_in_answer(Path(handed_in), number, answer)
+            return None
         if nbgrader.grades():
             return nbgrader.grade(lambda: self._grader.check(number, answer=answer))
         return self._grader.check(number, answer=answer)
@@ -138,8 +143,13 @@ class Lab:
         """Make a second namespace, "<namespace>-<suffix>", empty; cleanup removes it too. Return its name."""
         name = f"{self.namespace}-{suffix}"
         check_name(name)
-        self._remove_namespace(name)
-        self._make_namespace(name)
+        try:
+            self._remove_namespace(name)
+            self._make_namespace(name)
+        except ApiFailure as failure:
+            if failure.code != 403:
+                raise
+            self.api.items("pods", name)  # one that was made for the student, or the refusal is told
         return name
 
     def timeline(self) -> Timeline:
@@ -251,6 +261,13 @@ class Lab:
         self.api.delete("namespaces", name)
         # A container that ignores SIGTERM would hold its namespace for 30 s: one second is enough for a lesson's pods.
         self.api.delete("pods", "", name, grace=1)
+
+
+def hand_in_answer(file: Path, number: str, answer: object) -> None:
+    """Leave an answer for whoever marks the notebook: another process, once this one has ended."""
+    with file.open("a") as answers:
+        answers.write(json.dumps({"exercise": number, "answer": answer}, default=str) + "\n")
+    say(f"• {number} is noted: it is judged after the run")
 
 
 def default_namespace(lesson: str, student: str) -> str:

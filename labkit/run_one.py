@@ -4,8 +4,8 @@
 
 Papermill's engine executes the cells; this one differs in three ways. A cell tagged `raises-exception` may fail. Every
 cell has a time limit, and the run has one. After a failed cell, or Ctrl-C, the cells tagged `cleanup` run too, unless
-`keep`. Writes the executed notebook as it goes, its HTML, and one JSON line on standard output for every cell begun
-and one, the last, with the outcome.
+`keep`; with `go_on`, as for marking, a failed cell stops nothing. Writes the executed notebook as it goes, its HTML,
+and one JSON line on standard output for every cell begun and one, the last, with the outcome.
 
 Upstream: papermill/engines.py, papermill/clientwrap.py
 """
@@ -30,15 +30,16 @@ from labkit.notebook import tags
 CLEANUP_SECONDS = 120
 INTERRUPT_SECONDS = 10
 INTERRUPTED = 130
+FINAL = ("the run's time is over", "the kernel died", "interrupted")  # no later cell can run
 
 
 class LessonClient(PapermillNotebookClient):
     """Executes the cells of a lesson; `failure` says afterwards why it stopped, "" when it did not."""
 
-    def __init__(self, nb_man: Any, *, run_seconds: float, keep: bool, **kw: Any) -> None:
+    def __init__(self, nb_man: Any, *, run_seconds: float, keep: bool, go_on: bool = False, **kw: Any) -> None:
         self.cell_seconds = kw.pop("timeout")
         super().__init__(nb_man, timeout=math.ceil(self.cell_seconds), interrupt_on_timeout=False, **kw)
-        self.deadline, self.keep = time.monotonic() + run_seconds, keep
+        self.deadline, self.keep, self.go_on = time.monotonic() + run_seconds, keep, go_on
         self.failure, self.failed_cell = "", -1
 
     def papermill_execute_cells(self) -> None:
@@ -46,9 +47,10 @@ class LessonClient(PapermillNotebookClient):
         total = len(self.nb.cells)
         for index, cell in enumerate(self.nb.cells):
             report(cell=index, of=total)
-            self.failure = self._run(cell, index)
-            if self.failure:
-                self.failed_cell = index
+            why = self._run(cell, index)
+            if why and not self.failure:
+                self.failure, self.failed_cell = why, index
+            if why and (not self.go_on or why in FINAL):
                 break
         if self.failure and not self.keep:
             self._clean_up(self.failed_cell + 1)
@@ -102,7 +104,7 @@ class LessonEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, start_timeout: int = 60, **kw: Any) -> Any:
         """Run all cells with the limits of the job."""
-        options = {name: kw[name] for name in ("timeout", "run_seconds", "keep")}
+        options = {name: kw[name] for name in ("timeout", "run_seconds", "keep", "go_on")}
         client = LessonClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, **options)
         try:
             client.execute()
@@ -123,7 +125,8 @@ def execute(job: dict[str, Any]) -> dict[str, Any]:
     try:
         notebook = papermill_engines.execute_notebook_with_engine(
             "labkit", notebook, kernel_name="python3", output_path=job["out"], progress_bar=False,
-            timeout=job["cell_seconds"], run_seconds=job["run_seconds"], keep=job["keep"], outcome=outcome,
+            timeout=job["cell_seconds"], run_seconds=job["run_seconds"], keep=job["keep"],
+            go_on=job.get("go_on", False), outcome=outcome,
         )  # fmt: skip
     except KeyboardInterrupt:
         outcome["failure"] = outcome["failure"] or "interrupted"
@@ -158,7 +161,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run a job; return 0 when every cell ended well, 1 when one failed, 130 when interrupted."""
     job = json.loads(Path((argv or sys.argv[1:])[0]).read_text())
     outcome = execute(job)
-    to_html(Path(job["out"]))
+    if not job.get("go_on"):
+        to_html(Path(job["out"]))
     report(**outcome)
     return 0 if not outcome["failure"] else INTERRUPTED if outcome["failure"].startswith("interrupted") else 1
 

@@ -1,0 +1,58 @@
+"""Commands of an instructor who grades: grade, reopen."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labkit.cli.typed import called
+
+
+def _grade(
+    submissions: Annotated[Path, typer.Argument(help="A folder of hand-ins, or an LMS's zip.")],
+    lesson: Annotated[str, typer.Option(help="The lesson's number.")],
+    out: Annotated[Path, typer.Option(help="Where marks, pages and evidence go.")] = Path("grades"),
+    rubric: Annotated[Path | None, typer.Option(help="A rubric of your own, in the place of the kit's.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many hand-ins at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Only what is missing or has changed.")] = False,
+    seconds: Annotated[float, typer.Option(min=10, help="Time limit of a hand-in.")] = 600,
+    cell_seconds: Annotated[float, typer.Option(min=1, help="Time limit of a cell.")] = 120,
+) -> None:
+    """Grade hand-ins: each in a sandbox, on an embedded cluster of its own, judged by another process."""
+    from labkit import rubric as rubrics
+    from labkit.grading import batch, handins, pages, results
+
+    found = handins.find(submissions)
+    limits = {**batch.LIMITS, "seconds": seconds, "cell_seconds": cell_seconds}
+    planned = batch.prepare(lesson, out, given=rubric, resume=resume, limits=limits)
+    pace = batch.Pace()
+
+    def done(result: dict[str, Any], count: int, of: int) -> None:
+        left = pace.left(count, of)
+        typer.echo(f"{results.line(result)}  [{count} of {of}, about {left:.0f} s left]")
+
+    typer.echo(f"• {len(found)} hand-ins of lesson {lesson}, {jobs} at once")
+    marked = batch.grade(planned, found, jobs=jobs, done=done)
+    results.write(out, rubrics.load(planned.rubric), marked)
+    pages.write(out, rubrics.load(planned.rubric), marked)
+    open_ones = [r for r in marked if results.total(r) is None]
+    typer.echo(f"  {len(marked)} hand-ins, {len(open_ones)} of them for a person to look at")
+    typer.echo(f"  next: open {out / 'index.html'}; the marks are in {out / 'grades.csv'}")
+    if any(r["trouble"] for r in marked):
+        raise typer.Exit(1)
+
+
+def _reopen(
+    grades: Annotated[Path, typer.Argument(help="The folder that `labkit grade` wrote.")],
+    student: Annotated[str, typer.Argument(help="Whose cluster.")],
+) -> None:
+    """Bring back the cluster that a hand-in left behind, to look at in a dispute."""
+    from labkit.grading.evidence import reopen
+
+    name, kubeconfig = reopen(grades, student)
+    typer.echo(f"✓ the cluster of {student} is up again, as {name}")
+    typer.echo(f"  next: KUBECONFIG={kubeconfig} kubectl get all -A; labkit down --name {name} --purge")
+
+
+grade, reopen = called(_grade), called(_reopen)
+__all__ = ["grade", "reopen"]

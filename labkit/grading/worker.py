@@ -1,0 +1,222 @@
+"""One hand-in, in a process of its own: network, cluster, sandbox, judge, evidence; one result at the end.
+
+    python -m labkit.grading.worker ORDER.json
+
+The process has a network namespace without a way out; the hand-in's cluster is started in it, so that equal ports of
+two hand-ins never meet and nothing but the cluster answers. The judge looks when all of the sandbox's processes have
+ended. The cluster's files are kept, without what was running, so that it can be brought back.
+
+The result says what the hand-in earned, or why the grader could not tell: its own fault is never a zero.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labkit import __file__ as package
+from labkit import kernel, providers, rubric
+from labkit.api import Api
+from labkit.errors import LabError
+from labkit.glassbox import syscalls, user_namespace
+from labkit.glassbox.netlink import Netlink
+from labkit.grading import access, judge
+from labkit.grading.sandbox import WORK
+from labkit.lab import ANSWERS
+
+CLUSTER = "graded"
+GRACE_SECONDS = 20.0  # for a sandbox to end after the notebook's own limit, before it is killed
+MEMORY_LOOK = 0.25
+
+
+def main() -> int:
+    """Grade what the order names; the result is written whole or not at all."""
+    order = json.loads(Path(sys.argv[1]).read_text())
+    syscalls.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a batch that is killed leaves nothing
+    begun = time.monotonic()
+    try:
+        enter_network()
+        result = grade(order)
+    except (LabError, OSError) as error:
+        result = {"trouble": str(error), "exercises": []}
+    result |= {"seconds": round(time.monotonic() - begun, 1)}
+    write_whole(Path(order["result"]), json.dumps({**order["facts"], **result}, indent=1))
+    return 0
+
+
+def enter_network() -> None:
+    """Leave the host's network for one that holds a loopback alone."""
+    if os.geteuid() == 0:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+    else:
+        user_namespace.enter([(0, os.geteuid(), 1)], [(0, os.getegid(), 1)], syscalls.CLONE_NEWNET)
+    with Netlink() as links:
+        links.set_up("lo")
+
+
+def grade(order: dict[str, Any]) -> dict[str, Any]:
+    """Run the hand-in on a new cluster and judge what it left there."""
+    with tempfile.TemporaryDirectory(prefix="lk-", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        os.environ["LABKIT_HOME"] = str(home / "home")
+        provider = providers.find("glassbox")
+        provider.start(CLUSTER, nodes=order["nodes"], idle_limit=order["limits"]["seconds"] * 2 + 600)
+        try:
+            config, _ = provider.kubeconfig(CLUSTER)
+            api = Api(config)
+            student = access.grant(api, order["namespace"], order["others"], config)
+            run = execute(order, home / "box", student)
+            answers = judge.read_answers(home / "box" / "answers")
+            marks = judge.judge(api, order["namespace"], rubric.load(Path(order["rubric"])), answers)
+        finally:
+            provider.stop(CLUSTER)
+        keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
+        keep_file(home / "box" / "executed", Path(order["executed"]))
+    return {"run": run, "answers": answers, "exercises": marks, "trouble": ""}
+
+
+def execute(order: dict[str, Any], box: Path, kubeconfig: dict[str, Any]) -> str:
+    """Run the notebook in the sandbox; return why it, or its first cell that failed, did not go well; "" if all did."""
+    work = box / "work"
+    lay_out(order, work, kubeconfig)
+    (box / "root").mkdir()
+    box.chmod(0o700)
+    (box / "order.json").write_text(json.dumps(sandbox_order(order, box)))
+    with (box / "said").open("w") as said, (box / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "labkit.grading.sandbox", str(box / "order.json")],
+            stdin=subprocess.DEVNULL, stdout=said, stderr=errors, start_new_session=True,
+        )  # fmt: skip
+        ended = _wait(process, order["limits"])
+    return ended or _outcome(box, process.returncode)
+
+
+def lay_out(order: dict[str, Any], work: Path, kubeconfig: dict[str, Any]) -> None:
+    """Write what the hand-in sees: its notebook, the course's files, its own over them, kernel and kubeconfig."""
+    for path, content in order["files"].items():
+        place = work / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content.encode("latin-1"))
+    (work / "out").mkdir()
+    kernel.install(work / "kernel")
+    kernel.environment(work / "kernel", {})
+    (work / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+    job = {
+        "notebook": f"{WORK}/{order['notebook']}", "out": f"{WORK}/out/executed.ipynb", "keep": True, "go_on": True,
+        "parameters": {**order["parameters"], "cluster": f"{WORK}/kubeconfig", "namespace": order["namespace"]},
+        "cell_seconds": order["limits"]["cell_seconds"], "run_seconds": order["limits"]["seconds"],
+    }  # fmt: skip
+    (work / "job.json").write_text(json.dumps(job))
+
+
+def sandbox_order(order: dict[str, Any], box: Path) -> dict[str, Any]:
+    """Return what the sandbox is told."""
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "HOME": "/home", "TMPDIR": "/tmp",
+        "LANG": "C.UTF-8", "LABKIT_HOME": "/home/labkit", "LABKIT_WORK": f"{WORK}/out", ANSWERS: f"{WORK}/out/answers",
+        "JUPYTER_PATH": f"{WORK}/kernel", "JUPYTER_RUNTIME_DIR": f"{WORK}/kernel/runtime",
+        "IPYTHONDIR": f"{WORK}/kernel/ipython", "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "LABKIT_PROGRESS": "off", "OPENBLAS_NUM_THREADS": "1",
+    }  # fmt: skip
+    source = Path(package).parent
+    libraries = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages") and Path(p).is_dir()]
+    read_only = dict.fromkeys([sys.prefix, sys.base_prefix, *libraries, str(source)])
+    return {
+        "name": f"{order['facts']['student']}-box", "folder": str(box), "limits": order["limits"],
+        "read_only": list(read_only), "hidden": [str(source / "rubrics")],
+        "back": {f"{WORK}/out/executed.ipynb": str(box / "executed"), f"{WORK}/out/answers": str(box / "answers")},
+        "command": [sys.executable, "-m", "labkit.run_one", f"{WORK}/job.json"],
+        "directory": f"{WORK}/{Path(order['notebook']).parent}",
+        "environment": environment | {"PYTHONPATH": str(source.parent)},
+    }  # fmt: skip
+
+
+def _wait(process: "subprocess.Popen[bytes]", limits: dict[str, Any]) -> str:
+    """Wait for the sandbox; end it when its time is over or it takes too much memory, and say so."""
+    deadline = time.monotonic() + limits["seconds"] + GRACE_SECONDS
+    why = ""
+    while not why:
+        try:
+            process.wait(MEMORY_LOOK)
+            return ""
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                why = f"no end after {limits['seconds']:.0f} s"
+            elif memory_of(process.pid) > limits["memory"]:
+                why = f"more than {limits['memory'] >> 20} MiB of memory"
+    first = next(iter(_children(process.pid)), process.pid)
+    os.kill(first, signal.SIGKILL)  # the first of its pid namespace: all others end with it
+    process.wait()
+    return why
+
+
+def memory_of(pid: int) -> int:
+    """Return the resident bytes of a process and all that descend from it."""
+    total, waiting = 0, [pid]
+    while waiting:
+        each = waiting.pop()
+        waiting += _children(each)
+        try:
+            total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError):
+            continue
+    return total
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _outcome(box: Path, code: int) -> str:
+    """Return why the run did not go well, as its process said in its last line."""
+    try:
+        said = [json.loads(line) for line in (box / "said").read_text().splitlines() if line.startswith("{")]
+        return str(said[-1]["failure"])[:300]
+    except (OSError, ValueError, IndexError, KeyError, TypeError):
+        errors = (box / "errors").read_text(errors="replace").strip().splitlines()
+    last = (errors or ["no message"])[-1][:300]
+    if code == 125:
+        raise LabError("the sandbox cannot be made", value=last, next_step="labkit doctor tells what is missing")
+    return f"the run's process ended with {code}: {last}"
+
+
+def keep(cluster: Path, where: Path) -> None:
+    """Keep a stopped cluster's files: objects, keys and logs, from which it can be started again."""
+    shutil.rmtree(where, ignore_errors=True)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    plain = [p.name for p in cluster.iterdir() if not (p.is_file() or p.is_dir())]
+    shutil.copytree(cluster, where, ignore=lambda _, names: {*plain, "pods"} & set(names), symlinks=True)
+
+
+def keep_file(source: Path, where: Path) -> None:
+    """Keep the executed notebook, if the run has left one."""
+    if source.exists() and source.stat().st_size:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, where)
+
+
+def write_whole(path: Path, content: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with fresh.open("w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
