@@ -16,7 +16,7 @@ SHOWN = {
     "01.which": r"provider: glassbox \| version: v1\.\d+\nnode1 ≈\S+ processors, ≈\S+ GiB, 110 pods",
     "01.version": r"Client Version: v1\.\d+[\s\S]+Server Version: v1\.\d+",
     "01.cluster-info": r"control plane\S* is running at \S*https://",
-    "01.nodes": r"INTERNAL-IP +EXTERNAL-IP +OS-IMAGE +KERNEL-VERSION +CONTAINER-RUNTIME[\s\S]+node1 +Ready .*172\.30\.0\.11",
+    "01.nodes": r"INTERNAL-IP +EXTERNAL-IP +OS-IMAGE +\S+ +CONTAINER-RUNTIME[\s\S]+node1 +Ready .*172\.30\.0\.11",
     "01.readyz": r"^ok[\s\S]+\[\+\]\S+ ok[\s\S]+readyz check passed",
     "01.kube-system": r"No resources found in kube-system namespace",
     "01.components": r"api-server\ncontroller-manager\ndns\n[\s\S]*kube-proxy\nkubelet\n[\s\S]*scheduler",
