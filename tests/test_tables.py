@@ -205,8 +205,10 @@ def test_a_selector_in_words():
     assert format_selector({"matchLabels": {"app": "w"}, "matchExpressions": terms}) == "app=w,tier in (a,b),!x"
 
 
-@pytest.mark.parametrize("resource", REGISTRY.all(), ids=lambda resource: resource.group_plural)
+SHOWN = [each for each in REGISTRY.all() if each.columns]  # access reviews are no tables
+
+
+@pytest.mark.parametrize("resource", SHOWN, ids=lambda resource: resource.group_plural)
 def test_every_column_is_described(resource):
     columns = table(resource, [], {}, "Metadata", NOW)["columnDefinitions"]
-    assert columns
     assert all(column["description"] for column in columns)
