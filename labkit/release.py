@@ -165,12 +165,12 @@ def _marker_error(marker: str, how: str, where: str) -> LabError:
 
 def _put(out: Path, path: str, content: bytes, ledger: dict[str, str]) -> Change:
     """Write one file unless it is the student's; note in the ledger what was released."""
-    place, released, fresh = out / path, ledger.get(path), _hash(content)
+    place, released, fresh = out / path, ledger.get(path), hash_of(content)
     ledger[path] = fresh
     if not place.exists():
         _write(place, content)
         return Change(path, "new")
-    found = _hash(place.read_bytes())
+    found = hash_of(place.read_bytes())
     if found == fresh:
         return Change(path, "unchanged")
     if found == released:
@@ -200,5 +200,6 @@ def _read_ledger(out: Path) -> dict[str, str]:
         return {}  # then every file that differs counts as the student's
 
 
-def _hash(content: bytes) -> str:
+def hash_of(content: bytes) -> str:
+    """Return what the ledger keeps of a file."""
     return hashlib.sha256(content).hexdigest()

@@ -48,7 +48,7 @@ def plan(paths: Iterable[Path], *, where: Mapping[str, str], parameters: dict[st
         for path, nb in found:
             fitted = _fitted(nb, path, clusters.from_anywhere(address), parameters)
             job = Job(str(path.absolute()), fitted, str((folders[name] / path.name).absolute()), cell_seconds,
-                      run_seconds, keep, name, _alone(nb))  # fmt: skip
+                      run_seconds, keep, cluster=name, alone=_alone(nb))  # fmt: skip
             jobs.append(replace(job, fingerprint=fingerprint(path.read_bytes(), fitted)))
     return jobs
 

@@ -27,6 +27,7 @@ class Job:
     """One notebook to run on one cluster: with which parameters, where to, within which limits.
 
     cluster  the cluster as the user named it
+    go_on    a cell that fails stops nothing
     alone    what nothing else may run on meanwhile: "cluster", "machine", or "" when others may
     fingerprint  of the notebook, its parameters and the kit
     """
@@ -37,6 +38,7 @@ class Job:
     cell_seconds: float = CELL_SECONDS
     run_seconds: float = RUN_SECONDS
     keep: bool = False
+    go_on: bool = False
     cluster: str = ""
     alone: str = ""
     fingerprint: str = ""

@@ -1,4 +1,4 @@
-"""Commands of an instructor who grades: grade, reopen."""
+"""Commands of who hands in and who grades: submit; grade, reopen."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,5 +54,38 @@ def _reopen(
     typer.echo(f"  next: KUBECONFIG={kubeconfig} kubectl get all -A; labkit down --name {name} --purge")
 
 
-grade, reopen = called(_grade), called(_reopen)
-__all__ = ["grade", "reopen"]
+def _submit(
+    notebook: Annotated[Path, typer.Argument(help="The notebook, saved.")],
+    student: Annotated[str, typer.Option(help="Your name as your instructor knows it.")] = "",
+    out: Annotated[Path | None, typer.Option(help="The file, in the place of hand-in/NOTEBOOK/STUDENT.zip.")] = None,
+    no_run: Annotated[bool, typer.Option("--no-run", help="Do not run it first.")] = False,
+) -> None:
+    """Make one file to hand in: run the notebook on a fresh cluster, say what is missing, print the receipt."""
+    import getpass
+
+    from labkit.cli.progress import Display
+    from labkit.grading import submit as making
+    from labkit.grading.handins import plain
+
+    draft = making.draft(notebook)
+    typer.echo(f"✓ {notebook} was saved at {draft.saved:%H:%M:%S}, {draft.saved:%d %B}")
+    if later := making.worked_since(notebook):
+        typer.echo(f"✗ its kernel worked until {later:%H:%M:%S}: not saved since? Save it (Ctrl+S), then submit again")
+    nb = draft.nb
+    if not no_run:
+        typer.echo("• running all cells on a fresh cluster")
+        with Display() as display:
+            result, nb = making.run_anew(notebook, display.begun)
+        typer.echo("✓ every cell ended well" if result.passed else f"✗ cell {result.cell}: {result.failure}")
+    for each in making.unanswered(nb):
+        typer.echo(f"• not answered: {each}")
+    name = plain(student or getpass.getuser())
+    file = out or Path("hand-in") / notebook.stem / f"{name}.zip"
+    receipt = making.write(draft, file)
+    typer.echo(f"✓ {file} holds {', '.join(draft.files)}")
+    typer.echo(f"  receipt: {receipt}")
+    typer.echo(f"  next: hand in {file}; until the deadline you may submit again, the newest counts")
+
+
+submit, grade, reopen = called(_submit), called(_grade), called(_reopen)
+__all__ = ["grade", "reopen", "submit"]

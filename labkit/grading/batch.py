@@ -104,6 +104,7 @@ def one(batch: Batch, hand_in: HandIn) -> dict[str, Any]:
         "student": hand_in.student,
         "lesson": batch.lesson,
         "key": batch.key(hand_in),
+        "receipt": hand_in.digest,
         "flags": [*hand_in.flags],
     }
     place = batch.out / FOLDER / f"{hand_in.student}.json"

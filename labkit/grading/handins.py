@@ -76,6 +76,12 @@ def find(place: Path) -> list[HandIn]:
     return [_hand_in(name, files, flags.get(name, [])) for name, files in sorted(by_student.items())]
 
 
+def packed(archive: Path) -> HandIn:
+    """Return the hand-in of one student's zip."""
+    student = plain(archive.stem)
+    return _hand_in(student, [file for _, file in _unzipped(archive, student) if isinstance(file, File)], [])
+
+
 def _from(place: Path) -> Iterator[tuple[str, File | str]]:
     if place.suffix == ".zip":
         yield from _unzipped(place, "")
