@@ -1,4 +1,5 @@
-"""Waiting until a cluster is ready, on the API as any client would: /readyz, then a watch on the nodes.
+"""Waiting until a cluster is ready, on the API as any client would: /readyz, then a watch on the nodes, then one on the
+service account that pods of the default namespace run as: until it is there, they are refused.
 
 The API's socket is open before the API server lives, so that the first request simply waits for its answer. Nothing
 but the standard library: this runs in `labkit up`, whose own start counts.
@@ -14,12 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from labkit.glassbox import pki
 from labkit.glassbox.cluster import ADMIN, Layout
 
 HOST = "127.0.0.1"
+Step = Callable[[http.client.HTTPSConnection, dict[str, str]], None]
 RETRY = 0.05  # seconds between attempts while the API server cannot answer
 
 
@@ -49,25 +52,27 @@ def wait(
     deadline = time.monotonic() + within
     context = ssl.create_default_context(cafile=str(files.pki / "ca.crt"))
     headers = _headers(files)
-    missing = "the API server does not answer"
-    api_ready = False
-    while not ended.is_set() and time.monotonic() < deadline:
+    names = ", ".join(f"node{i + 1}" for i in range(nodes)) if nodes < 6 else f"{nodes} nodes"
+    steps: list[tuple[str, Step, str]] = [
+        ("the API server does not answer", _readyz, "the API server answers"),
+        (f"not all of {nodes} nodes are Ready", partial(_watch_nodes, count=nodes), f"{names} Ready"),
+        ("namespace default has no service account", _watch_service_account, ""),
+    ]
+    missing = steps[0][0]
+    while steps and not ended.is_set() and time.monotonic() < deadline:
+        missing, step, done = steps[0]
         try:
             with _connection(port, context, deadline, ended) as connection:
-                if not api_ready:
-                    _readyz(connection, headers)
-                    api_ready = True
-                    progress("done", "the API server answers")
-                missing = f"not all of {nodes} nodes are Ready"
-                _watch_nodes(connection, headers, nodes)
-                progress("done", f"{', '.join(f'node{i + 1}' for i in range(nodes))} Ready" if nodes < 6
-                         else f"{nodes} nodes Ready")  # fmt: skip
-                return
+                step(connection, headers)
         except (OSError, http.client.HTTPException, NotReady) as error:
-            if isinstance(error, NotReady):
-                missing = str(error)
+            missing = str(error) if isinstance(error, NotReady) else missing
             ended.wait(RETRY)
-    raise NotReady("it has ended" if ended.is_set() else f"after {within:.0f} s {missing}")
+        else:
+            del steps[0]
+            if done:
+                progress("done", done)
+    if steps:
+        raise NotReady("it has ended" if ended.is_set() else f"after {within:.0f} s {missing}")
 
 
 def nodes(files: Layout, port: int, within: float = 2.0) -> dict[str, str]:
@@ -114,20 +119,38 @@ def _readyz(connection: http.client.HTTPSConnection, headers: dict[str, str]) ->
 
 def _watch_nodes(connection: http.client.HTTPSConnection, headers: dict[str, str], count: int) -> None:
     """Follow the nodes until `count` of them are Ready."""
-    connection.request("GET", "/api/v1/nodes?watch=true", headers=headers)
-    response = connection.getresponse()
-    if response.status != 200:
-        raise NotReady(f"the API server refuses to list nodes: {response.read().decode(errors='replace')[:200]}")
     ready: set[str] = set()
-    while line := response.readline():
-        event = json.loads(line)
-        node = event["object"]
-        if event["type"] in ("ADDED", "MODIFIED") and is_ready(node):
+    for kind, node in _events(connection, headers, "nodes"):
+        if kind in ("ADDED", "MODIFIED") and is_ready(node):
             ready.add(node["metadata"]["name"])
         else:
             ready.discard(node.get("metadata", {}).get("name", ""))
         if len(ready) >= count:
             return
+    raise NotReady(f"not all of {count} nodes are Ready")
+
+
+def _watch_service_account(connection: http.client.HTTPSConnection, headers: dict[str, str]) -> None:
+    """Follow the default namespace's service accounts until the one named default is there."""
+    for kind, account in _events(connection, headers, "namespaces/default/serviceaccounts"):
+        if kind == "ADDED" and account["metadata"]["name"] == "default":
+            return
+    raise NotReady("namespace default has no service account")
+
+
+def _events(
+    connection: http.client.HTTPSConnection, headers: dict[str, str], collection: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what a watch tells: type and object; the connection serves nothing else afterwards."""
+    connection.request("GET", f"/api/v1/{collection}?watch=true", headers=headers)
+    response = connection.getresponse()
+    if response.status != 200:
+        raise NotReady(
+            f"the API server refuses a watch on {collection}: {response.read().decode(errors='replace')[:200]}"
+        )
+    while line := response.readline():
+        event = json.loads(line)
+        yield event["type"], event["object"]
 
 
 def is_ready(node: dict[str, Any]) -> bool:

@@ -39,7 +39,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.05, 0.8  # seconds before a restart, doubled with
 HEALTHY_AFTER = 10.0  # seconds of life after which a death counts as the first
 STOP_GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 LOG_SIZE = 4 * 2**20  # bytes, beyond which a component's next start begins a new log
-IDLE_CHECK = 60.0  # seconds, at most
+IDLE_CHECK = 5.0  # seconds, at most
 OWN_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 NODE_VERBS = {"add": network.add, "cut": network.cut, "mend": network.mend}
 STOPPED, RUNNING, STOPPING = "stopped", "running", "stopping"
@@ -78,7 +78,8 @@ def restart_delay(deaths: int) -> float:
 
 
 class Supervisor:
-    """Runs until SIGTERM, a request to shut down, two idle hours, or the end of a `labkit up` that said no "keep"."""
+    """Runs until SIGTERM, a request to shut down, two idle hours, its directory's loss, or the end of a `labkit up` that said
+    no "keep"."""
 
     def __init__(self, files: Layout, components: list[Component], control: socket.socket, handover: socket.socket,
                  *, idle_limit: float, profile: Profile) -> None:  # fmt: skip
@@ -109,7 +110,7 @@ class Supervisor:
             self._do_what_is_due()
             if time.monotonic() >= next_check:
                 next_check = time.monotonic() + pause
-                self._end_if_idle()
+                self._end_if_forgotten()
         self._stop_all()
 
     # -- components
@@ -374,8 +375,11 @@ class Supervisor:
     def _on_readable(self, connection: socket.socket, then: Callable[[], None]) -> None:
         self.selector.register(connection, selectors.EVENT_READ, then)
 
-    def _end_if_idle(self) -> None:
-        if time.time() - max(self.started, last_use(self.files)) > self.idle_limit:
+    def _end_if_forgotten(self) -> None:
+        if not self.files.root.stat().st_nlink:  # mounted here, so still seen after its deletion
+            log.info("the state directory %s is gone: stopping", self.files.root)
+            self.ending = True
+        elif time.time() - max(self.started, last_use(self.files)) > self.idle_limit:
             log.info("nobody has used the cluster for %d minutes: stopping", self.idle_limit // 60)
             self.ending = True
 
