@@ -78,8 +78,8 @@ def restart_delay(deaths: int) -> float:
 
 
 class Supervisor:
-    """Runs until SIGTERM, a request to shut down, two idle hours, its directory's loss, or the end of a `labkit up` that said
-    no "keep"."""
+    """Runs until SIGTERM, a request to shut down, two idle hours, the loss of its directory, or the end of a
+    `labkit up` that said no "keep"."""
 
     def __init__(self, files: Layout, components: list[Component], control: socket.socket, handover: socket.socket,
                  *, idle_limit: float, profile: Profile) -> None:  # fmt: skip
