@@ -85,6 +85,12 @@ class Api:
             next_step="list what there is: kubectl api-resources",
         )
 
+    def kinds(self) -> list[Kind]:
+        """Return every resource that the cluster serves, each in its preferred version."""
+        self._kinds = self._kinds or kinds_of(self.request("GET", "/api", accept=AGGREGATED))
+        self._discover_next()
+        return self._kinds
+
     def _discover_next(self) -> bool:
         """Read the named groups too, once: most lessons need the core group alone."""
         if self._groups_known:

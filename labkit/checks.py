@@ -55,7 +55,7 @@ class Grader:
 
     def check(self, number: str, *, answer: object = None) -> Verdict:
         """Return how the exercise stands; raises LabError for an exercise that the lesson has not."""
-        exercise = rubric.load(rubric.find(self.lesson, self.rubrics)).exercise(number)
+        exercise = rubric.load(rubric.find(self.lesson, self.rubrics)).exercise(number).checked
         with self.trials(exercise) as trials:
             findings = tuple(self.look(item, answer, trials) for item in exercise.items)
         state = judge(findings, was_right=number in self._was_right)
@@ -187,12 +187,15 @@ COUNTERS: dict[str, Callable[[tuple[str, ...], Any], bool]] = {
 
 
 def compare(operator: str, value: Any, seen: Seen, of: str = "all") -> bool:
-    """Tell whether what was seen is as the item wants it; an empty selection satisfies only counts and "absent"."""
+    """Tell whether what was seen is as the item wants it.
+
+    An empty selection satisfies counts, and "absent" of objects; an absent field is one of an object that is there.
+    """
     if operator in COUNTERS:
         return COUNTERS[operator](seen.names, value)
     results = [OPERATORS[operator](found, value) for found in seen.values]
     if not results:
-        return operator == "absent"
+        return operator == "absent" and not seen.path
     return all(results) if of == "all" else any(results)
 
 

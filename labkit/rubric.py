@@ -3,7 +3,7 @@
 An exercise has items. An item picks objects (resource, select), reads a path in each and compares (operator, value),
 or looks at the answer that the student gave (`answer`: as a value, or as a selector that is then tried on the cluster),
 or reads what a trial found (`trial`; see labkit/trials/): then it is of type traffic, or of type perturb when the trial
-does more than ask.
+does more than ask. An item of type manual is a person's to judge: no check looks at it.
 
     untried   what the starter shows: an item that still shows it has not been tried
     guard     must hold, but holds from the start: it does not tell whether the student has begun
@@ -15,7 +15,7 @@ names file, line and field.
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from labkit.errors import LabError, RubricError
 from labkit.paths import parse_path
 
 FOLDER = Path(__file__).parent / "rubrics"
+MANUAL = "manual"  # the type of what a person judges
 TRIED = {True: "traffic", False: "perturb"}  # the type of an item, by whether its trial only asks
 
 
@@ -48,7 +49,7 @@ class Item:
 
     name: str
     type: str
-    operator: str
+    operator: str = ""
     value: Any = None
     resource: str = ""
     select: dict[str, str] = field(default_factory=dict)
@@ -90,6 +91,11 @@ class Exercise:
     items: tuple[Item, ...]
     hints: tuple[Hint, ...] = ()
     trials: dict[str, Trial] = field(default_factory=dict)
+
+    @property
+    def checked(self) -> "Exercise":
+        """The exercise without what a person judges."""
+        return replace(self, items=tuple(item for item in self.items if item.type != MANUAL))
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,8 @@ def _check_meaning(path: Path, node: Any, data: dict[str, Any]) -> None:
     for number, exercise in data["exercises"].items():
         for index, item in enumerate(exercise["items"]):
             where = ["exercises", number, "items", index]
+            if item["type"] == MANUAL:
+                continue
             if [bool(item.get("resource")), item.get("answer") == "value", "trial" in item].count(True) != 1:
                 raise _error(path, node, where, "an item looks at a resource, at the answer's value, or at a trial")
             if item["type"] in TRIED.values() or "trial" in item:

@@ -6,6 +6,7 @@ The sandbox is looked at from within: what a hand-in finds there stands in its e
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from labkit.grading import kept
 from labkit.release import for_students
+from tests.embedded import eventually, processes_of
 from tests.lessons import ROOT
 
 REFERENCE = ROOT / "notebooks" / "03_labels.ipynb"
@@ -99,6 +102,41 @@ def test_a_hand_in_sees_nothing_that_is_not_its_own(snooped, words):
 def test_forged_results_and_a_kernel_that_ends_itself_gain_nothing(snooped):
     assert marks(snooped)["eve"]["points"] == "0"
     assert "the kernel died" in json.loads((snooped / "results" / "eve.json").read_text())["run"]
+
+
+@pytest.mark.cluster
+def test_the_objects_that_the_hand_in_left_are_kept(snooped):
+    held = kept.read(snooped / "objects" / "eve.json.gz")
+    assert [o["metadata"]["name"] for o in held.items("serviceaccounts", "lab-03")] == ["default", "student"]
+    assert held.get("nodes", "node1") is not None
+
+
+@pytest.mark.cluster
+def test_ctrl_c_ends_all_that_runs_and_the_folder_can_be_resumed(tmp_path):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in", "loop", LAB, "while True: pass")
+    place = tmp_path / "tmp"
+    place.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "labkit",
+        "grade",
+        str(tmp_path / "in"),
+        "--lesson",
+        "03",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env={**os.environ, "TMPDIR": str(place)}) as running:  # fmt: skip
+        eventually(lambda: list(place.glob("lk-*/box/order.json")), within=60)
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "--resume grades the rest" in said
+    assert processes_of(place) == []
+    assert list((tmp_path / "out" / "results").iterdir()) == []
 
 
 @pytest.mark.cluster

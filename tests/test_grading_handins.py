@@ -6,8 +6,9 @@ import zipfile
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from labkit import notebook as notebooks
 from labkit.errors import LabError
-from labkit.grading import handins, results
+from labkit.grading import cells, handins, results
 from labkit.rubric import Exercise, Item, Rubric
 
 RUBRIC = Rubric("03", {"03.1": Exercise("03.1", "Labels", (Item("one", "spec", "exists", points=2),))})
@@ -74,6 +75,58 @@ def test_what_is_no_notebook_says_so(tmp_path, content):
     (found,) = handins.find(tmp_path)
     with pytest.raises(LabError, match="is not a notebook"):
         handins.parse(found, new_notebook())
+
+
+SOLVED = "!kubectl label pod a b=c"
+NBGRADER = {"nbgrader": {"grade_id": "x", "solution": True}}
+LESSON = new_notebook(cells=[
+    new_code_cell('cluster = "glassbox"\nnamespace = ""', id="p", metadata={"tags": ["parameters"]}),
+    new_code_cell("...", id="x", metadata=NBGRADER),
+    new_code_cell('lab.check("03.1")', id="c"),
+])  # fmt: skip
+
+
+def handed_in(tmp_path, *cells):
+    """Parse a hand-in of plain dicts, as editors leave them; return the notebook and its flags."""
+    (tmp_path / "ana.ipynb").write_text(json.dumps({"cells": list(cells)}))
+    (found,) = handins.find(tmp_path)
+    return handins.parse(found, LESSON)
+
+
+def cell(source, **more):
+    return {"cell_type": "code", "source": source} | more
+
+
+@pytest.mark.parametrize(
+    "solved",
+    [
+        cell(SOLVED, id="other", metadata=NBGRADER),
+        cell(SOLVED, id="other", metadata={"tags": ["exercise:x"]}),
+        cell(SOLVED, id="x"),
+        cell(SOLVED),
+        cell([SOLVED[:5], SOLVED[5:]], metadata={}),
+    ],
+    ids=["nbgrader's id", "a tag", "the cell's id", "the check after it", "a source in lines"],
+)
+def test_an_exercise_is_found_by_what_an_editor_has_left(tmp_path, solved):
+    nb, flags = handed_in(tmp_path, cell("a = 1"), solved, cell('lab.check("03.1")'))
+    assert cells.work(nb, LESSON) == {"x": SOLVED}
+    assert flags == []
+
+
+def test_an_exercise_that_is_not_there_is_flagged(tmp_path):
+    _, flags = handed_in(tmp_path, cell("a = 1"))
+    assert flags == ["cells of exercises not found: x"]
+
+
+def test_parameters_without_their_tag_are_found_by_what_they_assign(tmp_path):
+    nb, _ = handed_in(tmp_path, cell('cluster = "other"\nnamespace = ""\n'), cell(SOLVED, id="x"))
+    assert notebooks.tagged(nb, "parameters") == [nb.cells[0]]
+
+
+def test_a_second_check_is_flagged(tmp_path):
+    _, flags = handed_in(tmp_path, cell(SOLVED, id="x"), cell('lab.check("03.1")'), cell('lab.check("03.1", answer=2)'))
+    assert flags == ["checked in more than one cell, the last answer counts: 03.1"]
 
 
 def result(points, student="ana", **more):

@@ -1,45 +1,85 @@
 """Commands of who hands in and who grades: submit; grade, reopen."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labkit.cli.typed import called
 
+if TYPE_CHECKING:
+    from labkit.grading.batch import Batch
+
 
 def _grade(
-    submissions: Annotated[Path, typer.Argument(help="A folder of hand-ins, or an LMS's zip.")],
-    lesson: Annotated[str, typer.Option(help="The lesson's number.")],
+    submissions: Annotated[Path | None, typer.Argument(help="A folder of hand-ins, or an LMS's zip.")] = None,
+    lesson: Annotated[str, typer.Option(help="The lesson's number.")] = "",
     out: Annotated[Path, typer.Option(help="Where marks, pages and evidence go.")] = Path("grades"),
     rubric: Annotated[Path | None, typer.Option(help="A rubric of your own, in the place of the kit's.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many hand-ins at once.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Only what is missing or has changed.")] = False,
+    recheck: Annotated[bool, typer.Option("--recheck", help="Judge again what was kept; run nothing.")] = False,
+    imported: Annotated[Path | None, typer.Option("--import", help="Take marks given by hand from a CSV.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --import change marks given before.")] = False,
     seconds: Annotated[float, typer.Option(min=10, help="Time limit of a hand-in.")] = 600,
     cell_seconds: Annotated[float, typer.Option(min=1, help="Time limit of a cell.")] = 120,
 ) -> None:
-    """Grade hand-ins: each in a sandbox, on an embedded cluster of its own, judged by another process."""
-    from labkit import rubric as rubrics
-    from labkit.grading import batch, handins, pages, results
+    """Grade hand-ins: each in a sandbox, on an embedded cluster of its own, judged by another process.
 
-    found = handins.find(submissions)
+    --recheck and --import need no SUBMISSIONS: they work on the results in --out.
+    """
+    from labkit.grading import again, batch, handins
+
     limits = {**batch.LIMITS, "seconds": seconds, "cell_seconds": cell_seconds}
-    planned = batch.prepare(lesson, out, given=rubric, resume=resume, limits=limits)
+    if recheck or imported:
+        planned = again.prepare(out, lesson, rubric, recheck=recheck)
+        marked = again.recheck(planned) if recheck else batch.results(out)
+        if imported:
+            count = again.take_in(planned, imported, overwrite=overwrite)
+            typer.echo(f"✓ {count} marks of {imported} are new or changed")
+        return _tell(planned, marked)
+    if submissions is None or not lesson:
+        raise typer.BadParameter("SUBMISSIONS and --lesson say what is graded; --recheck and --import need neither")
+    found = handins.find(submissions)
+    return _run(found, batch.prepare(lesson, out, given=rubric, resume=resume, limits=limits), jobs)
+
+
+def _run(found: list[Any], planned: "Batch", jobs: int) -> None:
+    from labkit.grading import batch, results
+
     pace = batch.Pace()
 
     def done(result: dict[str, Any], count: int, of: int) -> None:
         left = pace.left(count, of)
         typer.echo(f"{results.line(result)}  [{count} of {of}, about {left:.0f} s left]")
 
-    typer.echo(f"• {len(found)} hand-ins of lesson {lesson}, {jobs} at once")
-    marked = batch.grade(planned, found, jobs=jobs, done=done)
-    results.write(out, rubrics.load(planned.rubric), marked)
-    pages.write(out, rubrics.load(planned.rubric), marked)
-    open_ones = [r for r in marked if results.total(r) is None]
-    typer.echo(f"  {len(marked)} hand-ins, {len(open_ones)} of them for a person to look at")
-    typer.echo(f"  next: open {out / 'index.html'}; the marks are in {out / 'grades.csv'}")
+    typer.echo(f"• {len(found)} hand-ins of lesson {planned.lesson}, {jobs} at once")
+    try:
+        marked = batch.grade(planned, found, jobs=jobs, done=done)
+    except KeyboardInterrupt:
+        typer.echo("  next: the same line with --resume grades the rest", err=True)
+        raise
+    _tell(planned, marked)
     if any(r["trouble"] for r in marked):
         raise typer.Exit(1)
+
+
+def _tell(planned: "Batch", marked: list[dict[str, Any]]) -> None:
+    """Write all files, and say what is there and what is left to do."""
+    from labkit import rubric
+    from labkit.grading import again, results
+
+    shown = again.write(planned.out, rubric.load(planned.rubric), marked)
+    waiting = [r["student"] for r in shown if results.total(r) is None]
+    typer.echo(f"  {len(shown)} hand-ins, {len(waiting)} of them for a person to look at")
+    if lacking := sorted({image for r in marked for image in r.get("lacks", [])}):
+        typer.echo(f"• images that the grading cluster lacks: {', '.join(lacking)}: a typing error, or one for")
+        typer.echo("    --resume --cluster CONTEXT; else fill in grades.csv and --import it")
+    if rerun := again.waiting(marked):
+        typer.echo(f"• only another run can tell, with --resume: {'; '.join(rerun)}")
+    for each in again.orphans(planned.out, shown):
+        typer.echo(f"• a mark given by hand for what is no more: {each}")
+    typer.echo(f"  next: open {planned.out / 'index.html'}; the marks are in {planned.out / 'grades.csv'}")
 
 
 def _reopen(

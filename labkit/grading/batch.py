@@ -19,7 +19,7 @@ from typing import Any
 
 from labkit import __version__, notebook, release, rubric
 from labkit.errors import LabError
-from labkit.grading import handins
+from labkit.grading import cells, handins, judge
 from labkit.grading.handins import HandIn
 from labkit.grading.worker import write_whole
 
@@ -28,8 +28,11 @@ LIMITS: dict[str, Any] = {
     "disk": 256 << 20, "file": 64 << 20,
 }  # fmt: skip
 SECOND = re.compile(r"""\.make_namespace\(["']([a-z0-9-]+)["']\)""")
+EMBEDDED = "glassbox"
+END_SECONDS = 30.0  # for a worker to end its hand-in and its cluster
 LAST_SECONDS = 300.0  # beyond a hand-in's own limit: for its cluster and its judge
 FOLDER = "results"
+MADE = "batch.json"  # of what the folder's results are
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Batch:
     reference: Path
     limits: dict[str, Any] = field(default_factory=lambda: LIMITS)
     nodes: int = 2
+    cluster: str = ""  # of a kubeconfig; "" for an embedded one a hand-in
 
     @property
     def namespace(self) -> str:
@@ -50,11 +54,27 @@ class Batch:
 
     def key(self, hand_in: HandIn) -> str:
         """Tell one result's making from another's."""
-        parts = (hand_in.digest.encode(), self.rubric.read_bytes(), self.reference.read_bytes(), __version__.encode())
+        return self.key_of(hand_in.digest)
+
+    def key_of(self, digest: str) -> str:
+        """Do the same for a hand-in of which the digest alone is known."""
+        parts = (digest.encode(), self.rubric.read_bytes(), self.reference.read_bytes(), __version__.encode())
         return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
+    def has(self, result: dict[str, Any], hand_in: HandIn) -> bool:
+        """Tell whether that is the hand-in's result, for good: not so what this cluster may have an image for."""
+        here = self.cluster or EMBEDDED
+        return result.get("key") == self.key(hand_in) and (not result.get("lacks") or result.get("cluster") == here)
 
-def prepare(lesson: str, out: Path, *, given: Path | None = None, resume: bool = False, **options: Any) -> Batch:
+    @property
+    def made(self) -> dict[str, str]:
+        """What tells a folder of results from one of another lesson or rubric."""
+        digest = hashlib.sha256(self.rubric.read_bytes()).hexdigest()
+        return {"lesson": self.lesson, "rubric": str(self.rubric.absolute()), "digest": digest, "kit": __version__}
+
+
+def prepare(lesson: str, out: Path, *, given: Path | None = None, resume: bool = False, recheck: bool = False,
+            **options: Any) -> Batch:  # fmt: skip
     """Check all that can be wrong before anything runs; raises LabError."""
     file = given or rubric.find(lesson)
     if not file.is_file():
@@ -68,25 +88,53 @@ def prepare(lesson: str, out: Path, *, given: Path | None = None, resume: bool =
             pass
     except OSError as error:
         raise LabError(f"cannot write to {out}", value=error.strerror, next_step="--out DIR names another") from None
-    if not resume and any((out / FOLDER).glob("*.json")):
+    batch = Batch(lesson, out, file, reference, **options)
+    check_folder(batch, resume, recheck=recheck)
+    return batch
+
+
+def check_folder(batch: Batch, resume: bool, *, recheck: bool) -> None:
+    """See that the folder's results, if there are any, are of this lesson and rubric; raises LabError."""
+    if not any((batch.out / FOLDER).glob("*.json")):
+        return
+    if not resume:
         raise LabError(
-            f"{out} holds results", next_step="--resume grades what is missing or has changed; --out DIR starts anew"
+            f"{batch.out} holds results",
+            next_step="--resume grades what is missing or has changed; --out DIR starts anew",
         )
-    return Batch(lesson, out, file, reference, **options)
+    there = made(batch.out)
+    if there.get("lesson") != batch.lesson:
+        raise LabError(f"{batch.out} holds results of another lesson", value=there.get("lesson"),
+                       expected=batch.lesson, next_step="--out DIR names another folder")  # fmt: skip
+    if there.get("digest") != batch.made["digest"] and not recheck:
+        raise LabError(f"{batch.out} holds results of another rubric", value=there.get("rubric"),
+                       expected=f"{batch.rubric}, as it is now",
+                       next_step="--recheck judges again what was kept; --out DIR starts anew")  # fmt: skip
+
+
+def made(out: Path) -> dict[str, str]:
+    """Return what the results of a folder were made of."""
+    try:
+        return dict(json.loads((out / MADE).read_text()))
+    except FileNotFoundError:
+        return {}
 
 
 def grade(batch: Batch, found: list[HandIn], *, jobs: int = 1,
           done: Callable[[dict[str, Any], int, int], None] = lambda *_: None) -> list[dict[str, Any]]:  # fmt: skip
     """Grade what has no result of its key yet; return all results, by student."""
     before = {r["student"]: r for r in results(batch.out)}
-    waiting = [h for h in found if before.get(h.student, {}).get("key") != batch.key(h)]
+    waiting = [h for h in found if not batch.has(before.get(h.student, {}), h)]
+    write_whole(batch.out / MADE, json.dumps(batch.made, indent=1))
+    workers = Workers()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(one, batch, hand_in) for hand_in in waiting]
+        futures = [pool.submit(one, batch, hand_in, workers) for hand_in in waiting]
         try:
             for count, future in enumerate(as_completed(futures), 1):
                 done(future.result(), count, len(waiting))
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
+            workers.end()
             raise
     students = {h.student for h in found}
     return [r for r in results(batch.out) if r["student"] in students]
@@ -97,7 +145,51 @@ def results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted((out / FOLDER).glob("*.json"))]
 
 
-def one(batch: Batch, hand_in: HandIn) -> dict[str, Any]:
+class Workers:
+    """The workers' processes that run now."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[str]] = set()
+        self.ended = False
+
+    def run(self, order: Path, seconds: float) -> str:
+        """Run one; return what it said last, or that its time was over."""
+        command, pipe = [sys.executable, "-m", "labkit.grading.worker", str(order)], subprocess.PIPE
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=pipe, text=True, start_new_session=True
+        ) as worker:
+            self.running.add(worker)
+            try:
+                if self.ended:
+                    worker.terminate()
+                _, errors = worker.communicate(timeout=seconds)
+                return (errors.strip().splitlines() or [f"it ended with {worker.returncode}"])[-1]
+            except subprocess.TimeoutExpired:
+                end(worker)
+                return f"no end after {seconds:.0f} s"
+            finally:
+                self.running.discard(worker)
+
+    def end(self) -> None:
+        """Have all of them end their hand-ins and clusters, and go."""
+        self.ended = True
+        running = list(self.running)
+        for worker in running:
+            worker.terminate()
+        for worker in running:
+            end(worker)
+
+
+def end(worker: "subprocess.Popen[str]") -> None:
+    """Have a worker end what it has begun; one that does not is killed."""
+    worker.terminate()
+    try:
+        worker.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+
+
+def one(batch: Batch, hand_in: HandIn, workers: Workers) -> dict[str, Any]:
     """Grade one hand-in; what is no notebook earns nothing, with the reason, and costs no time."""
     reference = notebook.read(batch.reference)
     facts: dict[str, Any] = {
@@ -105,36 +197,42 @@ def one(batch: Batch, hand_in: HandIn) -> dict[str, Any]:
         "lesson": batch.lesson,
         "key": batch.key(hand_in),
         "receipt": hand_in.digest,
+        "cluster": batch.cluster or EMBEDDED,
+        "namespace": batch.namespace,
         "flags": [*hand_in.flags],
     }
     place = batch.out / FOLDER / f"{hand_in.student}.json"
     try:
         nb, flags = handins.parse(hand_in, reference)
     except LabError as error:
-        result = {**facts, "unreadable": str(error), "exercises": nothing(rubric.load(batch.rubric)), "trouble": "",
-                  "seconds": 0.0}  # fmt: skip
+        result = {**facts, "unreadable": str(error), "trouble": "", "seconds": 0.0,
+                  "exercises": judge.unjudged(rubric.load(batch.rubric), "no notebook", 0.0)}  # fmt: skip
         write_whole(place, json.dumps(result, indent=1))
         return result
     facts["flags"] += flags
-    run_worker(order(batch, hand_in, nb, facts, place), batch.limits["seconds"] + LAST_SECONDS, place, facts)
+    facts["work"] = cells.work(nb, reference)
+    said = run_worker(order(batch, hand_in, nb, facts, place), batch.limits["seconds"] + LAST_SECONDS, place, workers)
+    if workers.ended:
+        return facts
+    if not place.exists():
+        why = f"the grader's own process failed: {said}"
+        lost = {
+            **facts,
+            "trouble": why,
+            "exercises": judge.unjudged(rubric.load(batch.rubric), why, None),
+            "seconds": 0.0,
+        }
+        write_whole(place, json.dumps(lost, indent=1))
     return dict(json.loads(place.read_text()))
 
 
-def run_worker(order: dict[str, Any], seconds: float, place: Path, facts: dict[str, Any]) -> None:
-    """Start the worker and see that a result is there at the end."""
+def run_worker(order: dict[str, Any], seconds: float, place: Path, workers: Workers) -> str:
+    """Run the worker, which leaves a result; return what it said otherwise."""
     with tempfile.TemporaryDirectory(prefix="lk-order-") as folder:
         file = Path(folder) / "order.json"
         file.write_text(json.dumps(order))
-        command = [sys.executable, "-m", "labkit.grading.worker", str(file)]
         place.unlink(missing_ok=True)
-        try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=seconds, start_new_session=True)
-            said = (run.stderr.strip().splitlines() or [f"it ended with {run.returncode}"])[-1]
-        except subprocess.TimeoutExpired:
-            said = f"no end after {seconds:.0f} s"
-    if not place.exists():
-        lost = {**facts, "trouble": f"the grader's own process failed: {said}", "exercises": [], "seconds": 0.0}
-        write_whole(place, json.dumps(lost, indent=1))
+        return workers.run(file, seconds)
 
 
 def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: Path) -> dict[str, Any]:
@@ -146,6 +244,7 @@ def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: 
         "result": str(place.absolute()),
         "kept": str((batch.out / "kept" / hand_in.student).absolute()),
         "executed": str((batch.out / "executed" / f"{hand_in.student}.ipynb").absolute()),
+        "objects": str((batch.out / "objects" / f"{hand_in.student}.json.gz").absolute()),
         "namespace": batch.namespace,
         "others": [f"{batch.namespace}-{each}" for each in second_namespaces(batch.reference)],
         "rubric": str(batch.rubric.absolute()),
@@ -183,16 +282,6 @@ def runnable(nb: Any) -> str:
 def second_namespaces(reference: Path) -> list[str]:
     """Return the suffixes of the second namespaces that the lesson makes."""
     return sorted(set(SECOND.findall("\n".join(cell.source for cell in notebook.read(reference).cells))))
-
-
-def nothing(marked: rubric.Rubric) -> list[dict[str, Any]]:
-    """Return the exercises of a hand-in that could not be read: no points."""
-    return [
-        {"number": e.number, "title": e.title, "state": "not tried", "hints": [], "items": [
-            {"name": i.name, "type": i.type, "state": "not tried", "points": 0.0, "of": i.points,
-             "expected": i.expected, "found": "no notebook", "look": i.look} for i in e.items]}
-        for e in marked.exercises.values()
-    ]  # fmt: skip
 
 
 class Pace:

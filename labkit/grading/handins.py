@@ -4,7 +4,7 @@ A name in a zip never becomes a path on this machine before it has been looked a
 links are left out and said. Of several notebooks of one student the newest counts. What cannot be read is a hand-in
 all the same, with the reason, and no points.
 
-Exercises are told by nbgrader's id, else by the cell's id; a cell that stands there twice counts once, the last time.
+A cell that stands there twice counts once, the last time; how cells are told apart says cells.py.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from labkit import notebook
 from labkit.errors import LabError
+from labkit.grading import cells
 
 MOST_BYTES = 32 << 20  # of one hand-in, unpacked
 SUFFIXES = (".ipynb", ".yaml", ".yml")
@@ -177,48 +177,23 @@ def parse(hand_in: HandIn, reference: Any) -> tuple[Any, list[str]]:
         raise LabError("no notebook was handed in")
     try:
         raw = json.loads(hand_in.notebook.content)
-        raw["cells"], twice = _once(raw["cells"])  # nbformat would give a second cell of one id another one
+        raw["cells"], twice = cells.once([cells.whole(cell) for cell in raw["cells"]])  # nbformat would rename a second
+        raw = {"metadata": {}, "nbformat": 4, "nbformat_minor": 5} | raw
+        for number, cell in enumerate(raw["cells"]):
+            cell["id"] = str(cell.get("id") or f"cell-{number}")
         nb = nbformat.reads(json.dumps(raw), as_version=4)
-        nb.cells = [_whole(cell) for cell in nb.cells]
     except Exception as error:  # nbformat raises many kinds for what is no notebook
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise LabError(f"{hand_in.notebook.path} is not a notebook", value=said[:200]) from None
     flags = [f"cells that stand there twice, the last counts: {', '.join(twice)}"] if twice else []
-    there = {mark for cell in nb.cells for mark in marks(cell)}
-    wanted = [key(cell) for cell in reference.cells if is_exercise(cell)]
+    if again := cells.checked_twice(nb):
+        flags.append(f"checked in more than one cell, the last answer counts: {', '.join(again)}")
+    cells.restore(nb, reference)
+    there = cells.work(nb, reference)
+    wanted = [cells.key(cell) for cell in reference.cells if cells.is_exercise(cell)]
     if missing := [name for name in wanted if name not in there]:
         flags.append(f"cells of exercises not found: {', '.join(missing)}")
     return nb, flags
-
-
-def _whole(cell: Any) -> Any:
-    """Give a cell what editors drop; a cell without a source is none."""
-    cell.setdefault("metadata", {})
-    if not isinstance(cell.source, str) or cell.cell_type not in ("code", "markdown", "raw"):
-        raise ValueError("a cell without a source")
-    return cell
-
-
-def _once(cells: list[Any]) -> tuple[list[Any], list[str]]:
-    """Return the cells without those that come again later, and the names of those."""
-    last = {key(cell): index for index, cell in enumerate(cells) if key(cell)}
-    twice = sorted({key(cell) for index, cell in enumerate(cells) if key(cell) and last[key(cell)] != index})
-    return [cell for index, cell in enumerate(cells) if not key(cell) or last[key(cell)] == index], twice
-
-
-def key(cell: Any) -> str:
-    """Return what names a cell: nbgrader's id, else its own; "" without any."""
-    return str(((cell.get("metadata") or {}).get("nbgrader") or {}).get("grade_id") or cell.get("id") or "")
-
-
-def marks(cell: Any) -> set[str]:
-    """Return all that may name a cell."""
-    return {key(cell), str(cell.get("id") or "")}
-
-
-def is_exercise(cell: Any) -> bool:
-    """Tell whether students write in it."""
-    return bool((cell.metadata.get("nbgrader") or {}).get("solution")) or "solution" in notebook.tags(cell)
 
 
 def plain(name: str) -> str:

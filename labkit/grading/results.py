@@ -53,11 +53,11 @@ def line(result: Result) -> str:
 def total(result: Result) -> float | None:
     """Return a hand-in's points; None when a person must look first."""
     points = [item["points"] for e in result["exercises"] for item in e["items"]]
-    return None if result.get("trouble") or None in points else float(sum(points))
+    return float(sum(points)) if points and None not in points else None
 
 
 def _remark(result: Result) -> str:
-    if result.get("trouble"):
+    if result.get("trouble") and total(result) is None:
         return "could not be graded"
     if result.get("unreadable"):
         return "not a notebook"

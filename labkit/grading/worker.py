@@ -28,25 +28,28 @@ from labkit.api import Api
 from labkit.errors import LabError
 from labkit.glassbox import syscalls, user_namespace
 from labkit.glassbox.netlink import Netlink
-from labkit.grading import access, judge
+from labkit.grading import access, judge, kept
 from labkit.grading.sandbox import WORK
 from labkit.lab import ANSWERS
 
 CLUSTER = "graded"
 GRACE_SECONDS = 20.0  # for a sandbox to end after the notebook's own limit, before it is killed
 MEMORY_LOOK = 0.25
+ENDED = 143  # by whoever runs the batch: without a result
 
 
 def main() -> int:
     """Grade what the order names; the result is written whole or not at all."""
     order = json.loads(Path(sys.argv[1]).read_text())
     syscalls.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a batch that is killed leaves nothing
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # the blocks below end what they have begun
     begun = time.monotonic()
     try:
         enter_network()
         result = grade(order)
     except (LabError, OSError) as error:
-        result = {"trouble": str(error), "exercises": []}
+        marked = rubric.load(Path(order["rubric"]))
+        result = {"trouble": str(error), "exercises": judge.unjudged(marked, str(error).splitlines()[0], None)}
     result |= {"seconds": round(time.monotonic() - begun, 1)}
     write_whole(Path(order["result"]), json.dumps({**order["facts"], **result}, indent=1))
     return 0
@@ -68,19 +71,25 @@ def grade(order: dict[str, Any]) -> dict[str, Any]:
         home = Path(name)
         os.environ["LABKIT_HOME"] = str(home / "home")
         provider = providers.find("glassbox")
-        provider.start(CLUSTER, nodes=order["nodes"], idle_limit=order["limits"]["seconds"] * 2 + 600)
         try:
+            provider.start(CLUSTER, nodes=order["nodes"], idle_limit=order["limits"]["seconds"] * 2 + 600)
             config, _ = provider.kubeconfig(CLUSTER)
             api = Api(config)
             student = access.grant(api, order["namespace"], order["others"], config)
             run = execute(order, home / "box", student)
             answers = judge.read_answers(home / "box" / "answers")
-            marks = judge.judge(api, order["namespace"], rubric.load(Path(order["rubric"])), answers)
+            held: kept.Collections = []
+            marks = judge.judge(
+                api, order["namespace"], rubric.load(Path(order["rubric"])), answers,
+                keep=lambda: held.extend(kept.take(api, [order["namespace"], *order["others"]])),
+            )  # fmt: skip
         finally:
             provider.stop(CLUSTER)
         keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
         keep_file(home / "box" / "executed", Path(order["executed"]))
-    return {"run": run, "answers": answers, "exercises": marks, "trouble": ""}
+        kept.write(Path(order["objects"]), held)
+    lacks = judge.images_lacking(kept.Kept(held), order["namespace"])
+    return {"run": run, "answers": answers, "exercises": marks, "lacks": lacks, "trouble": ""}
 
 
 def execute(order: dict[str, Any], box: Path, kubeconfig: dict[str, Any]) -> str:
@@ -95,7 +104,10 @@ def execute(order: dict[str, Any], box: Path, kubeconfig: dict[str, Any]) -> str
             [sys.executable, "-m", "labkit.grading.sandbox", str(box / "order.json")],
             stdin=subprocess.DEVNULL, stdout=said, stderr=errors, start_new_session=True,
         )  # fmt: skip
-        ended = _wait(process, order["limits"])
+        try:
+            ended = _wait(process, order["limits"])
+        finally:
+            _end(process)
     return ended or _outcome(box, process.returncode)
 
 
@@ -152,10 +164,14 @@ def _wait(process: "subprocess.Popen[bytes]", limits: dict[str, Any]) -> str:
                 why = f"no end after {limits['seconds']:.0f} s"
             elif memory_of(process.pid) > limits["memory"]:
                 why = f"more than {limits['memory'] >> 20} MiB of memory"
-    first = next(iter(_children(process.pid)), process.pid)
-    os.kill(first, signal.SIGKILL)  # the first of its pid namespace: all others end with it
-    process.wait()
     return why
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        first = next(iter(_children(process.pid)), process.pid)
+        os.kill(first, signal.SIGKILL)  # the first of its pid namespace: all others end with it
+        process.wait()
 
 
 def memory_of(pid: int) -> int:
