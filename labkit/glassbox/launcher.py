@@ -52,10 +52,11 @@ class Started:
 
 
 def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: float = IDLE_LIMIT,
-       host_dns: bool = False, profile: str = "default") -> Started:  # fmt: skip
+       host_dns: bool = False, profile: str = "default", bound: bool = False) -> Started:  # fmt: skip
     """Start a cluster and wait until its nodes are Ready; raises ClusterError, and then leaves nothing running.
 
-    With `host_dns` pods find the names that the host's own name servers know. `profile`: cluster.PROFILES.
+    With `host_dns` pods find the names that the host's own name servers know. `profile`: cluster.PROFILES. One that is
+    `bound` ends with this process, however that ends.
     """
     files = cluster.layout(name)
     with _writable(files):
@@ -84,7 +85,8 @@ def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: f
         launch.say("configured")
         readiness.wait(files, count, launch.port, launch.ended, READY_WITHIN, progress)
         launch.refuse_crash_loops()
-        launch.say("keep")
+        if not bound:  # else the thread that listens holds the handover until the kernel closes it
+            launch.say("keep")
     except BaseException as error:
         launch.abandon()
         if isinstance(error, readiness.NotReady):

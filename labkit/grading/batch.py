@@ -1,27 +1,26 @@
 """A batch: every hand-in in a process of its own, several at once; a result each, kept by what it was made of.
 
 A result's key is a hash of the hand-in, the rubric and the kit. With `resume`, a hand-in that has a result of the same
-key is left alone. Without it, a folder that holds results is refused: marks are never overwritten in silence.
+key is left alone, unless the grader could not tell. Without it, a folder that holds results is refused: marks are never overwritten in silence.
 """
 
 import hashlib
 import json
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from labkit import __version__, notebook, release, rubric
 from labkit.errors import LabError
-from labkit.grading import cells, handins, judge
+from labkit.grading import cells, handins, judge, warm
 from labkit.grading.handins import HandIn
-from labkit.grading.worker import write_whole
+from labkit.grading.worker import main, write_whole
 
 LIMITS: dict[str, Any] = {
     "seconds": 600.0, "cell_seconds": 120.0, "memory": 3 << 30, "processes": 256, "files": 1024,
@@ -64,7 +63,8 @@ class Batch:
     def has(self, result: dict[str, Any], hand_in: HandIn) -> bool:
         """Tell whether that is the hand-in's result, for good: not so what this cluster may have an image for."""
         here = self.cluster or EMBEDDED
-        return result.get("key") == self.key(hand_in) and (not result.get("lacks") or result.get("cluster") == here)
+        well = result.get("key") == self.key(hand_in) and not result["trouble"]
+        return well and (not result.get("lacks") or result.get("cluster") == here)
 
     @property
     def made(self) -> dict[str, str]:
@@ -149,26 +149,24 @@ class Workers:
     """The workers' processes that run now."""
 
     def __init__(self) -> None:
-        self.running: set[subprocess.Popen[str]] = set()
+        self.running: set[ForkServerProcess] = set()
         self.ended = False
 
     def run(self, order: Path, seconds: float) -> str:
         """Run one; return what it said last, or that its time was over."""
-        command, pipe = [sys.executable, "-m", "labkit.grading.worker", str(order)], subprocess.PIPE
-        with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=pipe, text=True, start_new_session=True
-        ) as worker:
-            self.running.add(worker)
-            try:
-                if self.ended:
-                    worker.terminate()
-                _, errors = worker.communicate(timeout=seconds)
-                return (errors.strip().splitlines() or [f"it ended with {worker.returncode}"])[-1]
-            except subprocess.TimeoutExpired:
-                end(worker)
-                return f"no end after {seconds:.0f} s"
-            finally:
-                self.running.discard(worker)
+        worker = warm.process(main, str(order))
+        worker.start()
+        self.running.add(worker)
+        if self.ended:
+            worker.terminate()
+        worker.join(seconds)
+        self.running.discard(worker)
+        if worker.exitcode is None:
+            end(worker)
+            return f"no end after {seconds:.0f} s"
+        errors = Path(f"{order}.errors")
+        said = errors.read_text(errors="replace").strip().splitlines() if errors.exists() else []
+        return (said or [f"it ended with {worker.exitcode}"])[-1]
 
     def end(self) -> None:
         """Have all of them end their hand-ins and clusters, and go."""
@@ -180,13 +178,11 @@ class Workers:
             end(worker)
 
 
-def end(worker: "subprocess.Popen[str]") -> None:
+def end(worker: ForkServerProcess) -> None:
     """Have a worker end what it has begun; one that does not is killed."""
     worker.terminate()
-    try:
-        worker.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        worker.kill()
+    worker.join(END_SECONDS)
+    worker.kill()
 
 
 def one(batch: Batch, hand_in: HandIn, workers: Workers) -> dict[str, Any]:

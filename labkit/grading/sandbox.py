@@ -1,6 +1,6 @@
 """Where a hand-in's code runs: own user, mount, pid, ipc and uts namespaces, in the network of its own cluster.
 
-    python -m labkit.grading.sandbox ORDER.json
+It is forked from its worker before that one knows anything: no order, no rubric, no result was ever in its memory.
 
 The root is a tmpfs of a limited size. In it: the system and this Python environment, read-only; the course's files
 for students; a kubeconfig with the student's token; nothing else. No home, no other hand-in, no rubric, no result.
@@ -13,17 +13,19 @@ Upstream: none; the calls are those of labkit.glassbox's own containers
 """
 
 import json
+import multiprocessing
 import os
 import resource
 import shutil
 import signal
 import stat
-import sys
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
 from labkit.glassbox import syscalls, unprivileged
+from labkit.grading import warm
 
 NAMESPACES = (
     syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC
@@ -36,9 +38,43 @@ WORK = "/handin"
 PR_SET_PDEATHSIG, LAST_CAPABILITY = 1, 40
 
 
-def main() -> NoReturn:
-    """Enter, run the order's command, and end as it ends."""
-    order = json.loads(Path(sys.argv[1]).read_text())
+class Box:
+    """The process that will be the sandbox; until it is told its order, it waits."""
+
+    def __init__(self) -> None:
+        forking = multiprocessing.get_context("fork")
+        told, self._tell = forking.Pipe(duplex=False)
+        self.process = forking.Process(target=_wait_for_order, args=(told, self._tell), daemon=True)
+        self.process.start()
+        told.close()
+
+    def start(self, order: Path) -> None:
+        """Let it run what the file orders."""
+        self._tell.send_bytes(str(order).encode())
+        self._tell.close()
+
+    def ended(self, seconds: float) -> bool:
+        """Wait so long; tell whether it has ended."""
+        self.process.join(seconds)
+        return self.process.exitcode is not None
+
+
+def _wait_for_order(told: Connection, tell: Connection) -> NoReturn:
+    syscalls.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # with the worker everything ends
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    tell.close()
+    try:
+        order = json.loads(Path(told.recv_bytes().decode()).read_text())
+    except EOFError:
+        os._exit(0)
+    os.setsid()
+    for fd, path in enumerate((os.devnull, order["said"], order["errors"])):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), fd)
+    enter(order)
+
+
+def enter(order: dict[str, Any]) -> NoReturn:
+    """Enter, run the order, and end as it ends."""
     limit(order["limits"])
     first = unprivileged.ids_for(order["name"], Path("/proc/self/uid_map").read_text(), os.geteuid())
     back = {path: os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) for path, to in order["back"].items()}
@@ -46,6 +82,7 @@ def main() -> NoReturn:
         unprivileged.give(Path(order["folder"]), first)
         unprivileged.open_ways([Path(order["folder"]), *map(Path, order["read_only"])])
     unprivileged.enter(NAMESPACES, first)
+    syscalls.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # which the kernel forgets with a change of user
     child = os.fork()
     if child == 0:
         inside(order, back)
@@ -58,7 +95,7 @@ def main() -> NoReturn:
 def inside(order: dict[str, Any], back: dict[str, int]) -> NoReturn:
     """Be the first process: make the root, start what was ordered, wait for it alone, then give back what it left."""
     try:
-        syscalls.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # with the worker everything ends
+        syscalls.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         make_root(order)
         syscalls.sethostname("labkit")
         code = _run(order)
@@ -79,7 +116,7 @@ def _run(order: dict[str, Any]) -> int:
         syscalls.set_no_new_privileges()
         os.setsid()
         os.chdir(order["directory"])
-        os.execve(order["command"][0], order["command"], order["environment"])
+        warm.run(order["job"], order["environment"])
     while True:
         pid, status = os.wait()
         if pid == worker:
@@ -155,7 +192,3 @@ def limit(limits: dict[str, int]) -> None:
         most = resource.getrlimit(kind)[1]
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(kind, (value, value))
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,7 +28,7 @@ from labkit.errors import LabError
 from labkit.glassbox import syscalls, user_namespace
 from labkit.glassbox.netlink import Netlink
 from labkit.grading import access, judge, kept
-from labkit.grading.sandbox import WORK
+from labkit.grading.sandbox import WORK, Box
 from labkit.lab import ANSWERS
 
 CLUSTER = "graded"
@@ -38,21 +37,25 @@ MEMORY_LOOK = 0.25
 ENDED = 143  # by whoever runs the batch: without a result
 
 
-def main() -> int:
+def main(file: str) -> None:
     """Grade what the order names; the result is written whole or not at all."""
-    order = json.loads(Path(sys.argv[1]).read_text())
+    os.setsid()
     syscalls.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a batch that is killed leaves nothing
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # the blocks below end what they have begun
+    os.dup2(os.open(f"{file}.errors", os.O_WRONLY | os.O_CREAT, 0o600), 2)
     begun = time.monotonic()
+    order = {}
     try:
         enter_network()
-        result = grade(order)
+        box = Box()  # before anything is read
+        order = json.loads(Path(file).read_text())
+        result = grade(order, box)
     except (LabError, OSError) as error:
         marked = rubric.load(Path(order["rubric"]))
         result = {"trouble": str(error), "exercises": judge.unjudged(marked, str(error).splitlines()[0], None)}
     result |= {"seconds": round(time.monotonic() - begun, 1)}
+    order = order or json.loads(Path(file).read_text())
     write_whole(Path(order["result"]), json.dumps({**order["facts"], **result}, indent=1))
-    return 0
 
 
 def enter_network() -> None:
@@ -65,18 +68,18 @@ def enter_network() -> None:
         links.set_up("lo")
 
 
-def grade(order: dict[str, Any]) -> dict[str, Any]:
+def grade(order: dict[str, Any], box: Box) -> dict[str, Any]:
     """Run the hand-in on a new cluster and judge what it left there."""
     with tempfile.TemporaryDirectory(prefix="lk-", ignore_cleanup_errors=True) as name:
         home = Path(name)
         os.environ["LABKIT_HOME"] = str(home / "home")
         provider = providers.find("glassbox")
         try:
-            provider.start(CLUSTER, nodes=order["nodes"], idle_limit=order["limits"]["seconds"] * 2 + 600)
+            provider.start(CLUSTER, nodes=order["nodes"], bound=True)
             config, _ = provider.kubeconfig(CLUSTER)
             api = Api(config)
             student = access.grant(api, order["namespace"], order["others"], config)
-            run = execute(order, home / "box", student)
+            run = execute(order, home / "box", student, box)
             answers = judge.read_answers(home / "box" / "answers")
             held: kept.Collections = []
             marks = judge.judge(
@@ -92,23 +95,18 @@ def grade(order: dict[str, Any]) -> dict[str, Any]:
     return {"run": run, "answers": answers, "exercises": marks, "lacks": lacks, "trouble": ""}
 
 
-def execute(order: dict[str, Any], box: Path, kubeconfig: dict[str, Any]) -> str:
+def execute(order: dict[str, Any], folder: Path, kubeconfig: dict[str, Any], box: Box) -> str:
     """Run the notebook in the sandbox; return why it, or its first cell that failed, did not go well; "" if all did."""
-    work = box / "work"
-    lay_out(order, work, kubeconfig)
-    (box / "root").mkdir()
-    box.chmod(0o700)
-    (box / "order.json").write_text(json.dumps(sandbox_order(order, box)))
-    with (box / "said").open("w") as said, (box / "errors").open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labkit.grading.sandbox", str(box / "order.json")],
-            stdin=subprocess.DEVNULL, stdout=said, stderr=errors, start_new_session=True,
-        )  # fmt: skip
-        try:
-            ended = _wait(process, order["limits"])
-        finally:
-            _end(process)
-    return ended or _outcome(box, process.returncode)
+    lay_out(order, folder / "work", kubeconfig)
+    (folder / "root").mkdir()
+    folder.chmod(0o700)
+    (folder / "order.json").write_text(json.dumps(sandbox_order(order, folder)))
+    box.start(folder / "order.json")
+    try:
+        ended = _wait(box, order["limits"])
+    finally:
+        _end(box)
+    return ended or _outcome(folder, box.process.exitcode or 0)
 
 
 def lay_out(order: dict[str, Any], work: Path, kubeconfig: dict[str, Any]) -> None:
@@ -145,33 +143,31 @@ def sandbox_order(order: dict[str, Any], box: Path) -> dict[str, Any]:
         "name": f"{order['facts']['student']}-box", "folder": str(box), "limits": order["limits"],
         "read_only": list(read_only), "hidden": [str(source / "rubrics")],
         "back": {f"{WORK}/out/executed.ipynb": str(box / "executed"), f"{WORK}/out/answers": str(box / "answers")},
-        "command": [sys.executable, "-m", "labkit.run_one", f"{WORK}/job.json"],
+        "said": str(box / "said"), "errors": str(box / "errors"), "job": f"{WORK}/job.json",
         "directory": f"{WORK}/{Path(order['notebook']).parent}",
         "environment": environment | {"PYTHONPATH": str(source.parent)},
     }  # fmt: skip
 
 
-def _wait(process: "subprocess.Popen[bytes]", limits: dict[str, Any]) -> str:
+def _wait(box: Box, limits: dict[str, Any]) -> str:
     """Wait for the sandbox; end it when its time is over or it takes too much memory, and say so."""
     deadline = time.monotonic() + limits["seconds"] + GRACE_SECONDS
-    why = ""
+    pid, why = box.process.pid or 0, ""
     while not why:
-        try:
-            process.wait(MEMORY_LOOK)
+        if box.ended(MEMORY_LOOK):
             return ""
-        except subprocess.TimeoutExpired:
-            if time.monotonic() > deadline:
-                why = f"no end after {limits['seconds']:.0f} s"
-            elif memory_of(process.pid) > limits["memory"]:
-                why = f"more than {limits['memory'] >> 20} MiB of memory"
+        if time.monotonic() > deadline:
+            why = f"no end after {limits['seconds']:.0f} s"
+        elif memory_of(pid) > limits["memory"]:
+            why = f"more than {limits['memory'] >> 20} MiB of memory"
     return why
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        first = next(iter(_children(process.pid)), process.pid)
-        os.kill(first, signal.SIGKILL)  # the first of its pid namespace: all others end with it
-        process.wait()
+def _end(box: Box) -> None:
+    if not box.ended(0):
+        pid = box.process.pid or 0
+        os.kill(next(iter(_children(pid)), pid), signal.SIGKILL)  # the first of its pid namespace: all others end too
+        box.process.join()
 
 
 def memory_of(pid: int) -> int:
@@ -235,4 +231,4 @@ def write_whole(path: Path, content: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1])

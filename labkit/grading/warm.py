@@ -1,0 +1,120 @@
+"""What a batch imports once: processes that are forked with everything in memory, a notebook's kernel among them.
+
+Importing the Kubernetes client, papermill and IPython takes a core five seconds, which each hand-in would pay two or
+three times. A process of the batch (multiprocessing's fork server) imports all that and nothing else: it has never
+read a rubric, a hand-in or a credential, so that what is forked from it may run a hand-in's code.
+
+Upstream: multiprocessing/forkserver.py, jupyter_client/provisioning/local_provisioner.py
+"""
+
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from typing import Any, NoReturn
+
+MODULES = ("labkit.grading.imported",)
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+
+def process(target: Callable[..., None], *arguments: str) -> ForkServerProcess:
+    """Return a process, not started yet, that is forked with all modules imported."""
+    context = multiprocessing.get_context("forkserver")
+    os.environ.update(ENVIRONMENT)  # the fork server's, when it starts: an interpreter reads them once
+    context.set_forkserver_preload(list(MODULES))
+    return context.Process(target=target, args=arguments)
+
+
+def run(job: str, environment: dict[str, str]) -> NoReturn:
+    """Run a notebook's job in this process, as `python -m labkit.run_one` would; end as it ends."""
+    from labkit import run_one
+
+    gc.freeze()
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    code = 1
+    try:
+        _provide_kernel()
+        code = run_one.main([job])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _provide_kernel() -> None:
+    """Fork the kernel now, while there are no threads; it starts when jupyter_client launches it."""
+    from jupyter_client.provisioning import local_provisioner
+
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(tell)
+        _be_kernel(told)
+    os.close(told)
+
+    def launch(command: list[str], **_: Any) -> "Forked":
+        os.write(tell, json.dumps(command[command.index("-m") + 1 :]).encode())
+        os.close(tell)
+        return Forked(pid)
+
+    local_provisioner.launch_kernel = launch  # type: ignore[assignment]
+
+
+def _be_kernel(told: int) -> NoReturn:
+    os.setsid()
+    code = 1
+    try:
+        if command := os.read(told, 4096):
+            from ipykernel import kernelapp
+
+            os.close(told)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.argv = json.loads(command)
+            kernelapp.launch_new_instance()
+            code = 0
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
+class Forked:
+    """A child of this process, with what jupyter_client asks of a Popen."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return how it ended, None while it has not."""
+        return self.wait(os.WNOHANG)
+
+    def wait(self, options: int = 0) -> int | None:
+        """Wait until it ends; return how."""
+        if self.returncode is None and (ended := os.waitpid(self.pid, options))[0]:
+            self.returncode = os.waitstatus_to_exitcode(ended[1])
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, while it lives."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    terminate = kill
