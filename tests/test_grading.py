@@ -141,6 +141,7 @@ def test_ctrl_c_ends_all_that_runs_and_the_folder_can_be_resumed(tmp_path):
 
 @pytest.mark.cluster
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_right_untouched_and_broken_hand_ins_have_the_points_they_earned(tmp_path):
     hand_ins = tmp_path / "in"
     hand_ins.mkdir()

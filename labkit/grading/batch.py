@@ -1,7 +1,8 @@
 """A batch: every hand-in in a process of its own, several at once; a result each, kept by what it was made of.
 
 A result's key is a hash of the hand-in, the rubric and the kit. With `resume`, a hand-in that has a result of the same
-key is left alone, unless the grader could not tell. Without it, a folder that holds results is refused: marks are never overwritten in silence.
+key is left alone, unless the grader could not tell. Without it, a folder that holds results is refused: marks are never
+overwritten in silence.
 """
 
 import hashlib
