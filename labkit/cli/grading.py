@@ -21,14 +21,16 @@ def _grade(
     recheck: Annotated[bool, typer.Option("--recheck", help="Judge again what was kept; run nothing.")] = False,
     imported: Annotated[Path | None, typer.Option("--import", help="Take marks given by hand from a CSV.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --import change marks given before.")] = False,
+    cluster: Annotated[str, typer.Option(help="A context, or a kubeconfig: a namespace a hand-in there.")] = "",
     seconds: Annotated[float, typer.Option(min=10, help="Time limit of a hand-in.")] = 600,
     cell_seconds: Annotated[float, typer.Option(min=1, help="Time limit of a cell.")] = 120,
 ) -> None:
     """Grade hand-ins: each in a sandbox, on an embedded cluster of its own, judged by another process.
 
+    With --cluster they share one that somebody else runs, each in a namespace that is gone afterwards.
     --recheck and --import need no SUBMISSIONS: they work on the results in --out.
     """
-    from labkit.grading import again, batch, handins
+    from labkit.grading import again, batch, borrowed, handins
 
     limits = {**batch.LIMITS, "seconds": seconds, "cell_seconds": cell_seconds}
     if recheck or imported:
@@ -41,7 +43,9 @@ def _grade(
     if submissions is None or not lesson:
         raise typer.BadParameter("SUBMISSIONS and --lesson say what is graded; --recheck and --import need neither")
     found = handins.find(submissions)
-    return _run(found, batch.prepare(lesson, out, given=rubric, resume=resume, limits=limits), jobs)
+    owner = borrowed.find(cluster) if cluster else None
+    planned = batch.prepare(lesson, out, given=rubric, resume=resume, limits=limits, cluster=cluster, owner=owner)
+    return _run(found, planned, jobs)
 
 
 def _run(found: list[Any], planned: "Batch", jobs: int) -> None:

@@ -4,7 +4,9 @@ Reading order: submit (how a student makes one file) → handins (what was hande
 hash) → worker (one hand-in, a process of its own: network, cluster, sandbox, judge) → sandbox (where the hand-in's code
 runs) → judge → results → pages.
 
+Beside it: borrowed (a cluster that somebody else runs), kept and again (what was left there, judged again), marks
+(given by hand).
+
 Never: the hand-in's kernel judges nothing, holds no credential of the grader, and has ended before the judge looks.
-Left out so far: a real cluster in the place of the embedded one, several machines, marks given by hand, `--recheck`, a
-comparison of recorded outputs with the new run.
+Left out so far: several machines.
 """

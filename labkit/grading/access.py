@@ -14,7 +14,7 @@ from labkit.api import Api, Object
 from labkit.errors import ApiFailure, ClusterError
 from labkit.wait import Target, Waiter, parse_condition
 
-STUDENT, LOOKER = "student", "labkit-looker"
+STUDENT = "student"
 SECONDS = 6 * 3600  # of a token, more than any hand-in's time
 LOOKS = [
     {"apiGroups": [""], "resources": ["nodes", "namespaces", "persistentvolumes"], "verbs": ["get", "list", "watch"]},
@@ -34,10 +34,16 @@ def grant(api: Api, namespace: str, others: list[str], kubeconfig: Path) -> Obje
     api.create("serviceaccounts", _plain("ServiceAccount", STUDENT), namespace)
     for name in (namespace, *others):
         api.create("rolebindings", _binding("RoleBinding", "student-edits", "edit", namespace), name)
-    role = {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": LOOKER}, "rules": LOOKS}
+    name = looker(namespace)
+    role = {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": LOOKS}
     api.create("clusterroles", role)
-    api.create("clusterrolebindings", _binding("ClusterRoleBinding", LOOKER, LOOKER, namespace))
+    api.create("clusterrolebindings", _binding("ClusterRoleBinding", name, name, namespace))
     return _config(yaml.safe_load(kubeconfig.read_text()), kubeconfig.parent, _token(api, namespace), namespace)
+
+
+def looker(namespace: str) -> str:
+    """Name the role to look at what lies in no namespace, of one hand-in's account."""
+    return f"labkit-looker-{namespace}"
 
 
 def _plain(kind: str, name: str, **metadata: Any) -> Object:

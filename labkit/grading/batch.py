@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from labkit import __version__, notebook, release, rubric
 from labkit.errors import LabError
-from labkit.grading import cells, handins, judge, warm
+from labkit.grading import borrowed, cells, handins, judge, warm
 from labkit.grading.handins import HandIn
 from labkit.grading.worker import main, write_whole
 
@@ -46,11 +47,11 @@ class Batch:
     limits: dict[str, Any] = field(default_factory=lambda: LIMITS)
     nodes: int = 2
     cluster: str = ""  # of a kubeconfig; "" for an embedded one a hand-in
+    owner: dict[str, Any] | None = None  # that cluster's kubeconfig
 
-    @property
-    def namespace(self) -> str:
-        """Where every hand-in works, on a cluster of its own."""
-        return f"lab-{self.lesson}"
+    def namespace(self, hand_in: HandIn) -> str:
+        """Name where a hand-in works: alike on clusters of their own, apart and nameless on one that is shared."""
+        return f"lab-{self.lesson}-{self.key(hand_in)[:8]}" if self.owner else f"lab-{self.lesson}"
 
     def key(self, hand_in: HandIn) -> str:
         """Tell one result's making from another's."""
@@ -127,8 +128,9 @@ def grade(batch: Batch, found: list[HandIn], *, jobs: int = 1,
     before = {r["student"]: r for r in results(batch.out)}
     waiting = [h for h in found if not batch.has(before.get(h.student, {}), h)]
     write_whole(batch.out / MADE, json.dumps(batch.made, indent=1))
-    workers = Workers()
-    with ThreadPoolExecutor(jobs) as pool:
+    gate = borrowed.Gate(batch.owner["clusters"][0]["cluster"]["server"]) if batch.owner else nullcontext()
+    with gate as opened, ThreadPoolExecutor(jobs) as pool:
+        workers = Workers(opened.path if opened else Path())
         futures = [pool.submit(one, batch, hand_in, workers) for hand_in in waiting]
         try:
             for count, future in enumerate(as_completed(futures), 1):
@@ -149,7 +151,8 @@ def results(out: Path) -> list[dict[str, Any]]:
 class Workers:
     """The workers' processes that run now."""
 
-    def __init__(self) -> None:
+    def __init__(self, gate: Path) -> None:
+        self.gate = gate  # where a worker finds the way to a cluster that is not its own
         self.running: set[ForkServerProcess] = set()
         self.ended = False
 
@@ -195,7 +198,7 @@ def one(batch: Batch, hand_in: HandIn, workers: Workers) -> dict[str, Any]:
         "key": batch.key(hand_in),
         "receipt": hand_in.digest,
         "cluster": batch.cluster or EMBEDDED,
-        "namespace": batch.namespace,
+        "namespace": batch.namespace(hand_in),
         "flags": [*hand_in.flags],
     }
     place = batch.out / FOLDER / f"{hand_in.student}.json"
@@ -208,7 +211,9 @@ def one(batch: Batch, hand_in: HandIn, workers: Workers) -> dict[str, Any]:
         return result
     facts["flags"] += flags
     facts["work"] = cells.work(nb, reference)
-    said = run_worker(order(batch, hand_in, nb, facts, place), batch.limits["seconds"] + LAST_SECONDS, place, workers)
+    said = run_worker(
+        order(batch, hand_in, nb, facts, place, workers.gate), batch.limits["seconds"] + LAST_SECONDS, place, workers
+    )
     if workers.ended:
         return facts
     if not place.exists():
@@ -232,7 +237,7 @@ def run_worker(order: dict[str, Any], seconds: float, place: Path, workers: Work
         return workers.run(file, seconds)
 
 
-def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: Path) -> dict[str, Any]:
+def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: Path, gate: Path) -> dict[str, Any]:
     """Say what a worker is to do, all of it, in plain data."""
     declared = notebook.parameters(notebook.read(batch.reference))
     name = f"notebooks/{batch.reference.name}"
@@ -242,8 +247,10 @@ def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: 
         "kept": str((batch.out / "kept" / hand_in.student).absolute()),
         "executed": str((batch.out / "executed" / f"{hand_in.student}.ipynb").absolute()),
         "objects": str((batch.out / "objects" / f"{hand_in.student}.json.gz").absolute()),
-        "namespace": batch.namespace,
-        "others": [f"{batch.namespace}-{each}" for each in second_namespaces(batch.reference)],
+        "owner": batch.owner,
+        "gate": str(gate),
+        "namespace": facts["namespace"],
+        "others": [f"{facts['namespace']}-{each}" for each in second_namespaces(batch.reference)],
         "rubric": str(batch.rubric.absolute()),
         "limits": batch.limits,
         "nodes": batch.nodes,

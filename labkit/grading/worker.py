@@ -3,7 +3,8 @@
     python -m labkit.grading.worker ORDER.json
 
 The process has a network namespace without a way out; the hand-in's cluster is started in it, so that equal ports of
-two hand-ins never meet and nothing but the cluster answers. The judge looks when all of the sandbox's processes have
+two hand-ins never meet and nothing but the cluster answers; or its one way out leads to a cluster that somebody else
+runs (borrowed.py). The judge looks when all of the sandbox's processes have
 ended. The cluster's files are kept, without what was running, so that it can be brought back.
 
 The result says what the hand-in earned, or why the grader could not tell: its own fault is never a zero.
@@ -16,6 +17,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from labkit.api import Api
 from labkit.errors import LabError
 from labkit.glassbox import syscalls, user_namespace
 from labkit.glassbox.netlink import Netlink
-from labkit.grading import access, judge, kept
+from labkit.grading import access, borrowed, judge, kept
 from labkit.grading.sandbox import WORK, Box
 from labkit.lab import ANSWERS
 
@@ -69,30 +72,38 @@ def enter_network() -> None:
 
 
 def grade(order: dict[str, Any], box: Box) -> dict[str, Any]:
-    """Run the hand-in on a new cluster and judge what it left there."""
+    """Run the hand-in on its cluster and judge what it left there."""
+    held: kept.Collections = []
+    namespaces = [order["namespace"], *order["others"]]
     with tempfile.TemporaryDirectory(prefix="lk-", ignore_cleanup_errors=True) as name:
         home = Path(name)
-        os.environ["LABKIT_HOME"] = str(home / "home")
-        provider = providers.find("glassbox")
-        try:
-            provider.start(CLUSTER, nodes=order["nodes"], bound=True)
-            config, _ = provider.kubeconfig(CLUSTER)
+        with borrowed.entered(order, home) if order["owner"] else own_cluster(order, home) as config:
             api = Api(config)
             student = access.grant(api, order["namespace"], order["others"], config)
             run = execute(order, home / "box", student, box)
             answers = judge.read_answers(home / "box" / "answers")
-            held: kept.Collections = []
             marks = judge.judge(
                 api, order["namespace"], rubric.load(Path(order["rubric"])), answers,
-                keep=lambda: held.extend(kept.take(api, [order["namespace"], *order["others"]])),
+                keep=lambda: held.extend(kept.take(api, namespaces)),
             )  # fmt: skip
-        finally:
-            provider.stop(CLUSTER)
-        keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
+        if not order["owner"]:
+            keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
         keep_file(home / "box" / "executed", Path(order["executed"]))
         kept.write(Path(order["objects"]), held)
     lacks = judge.images_lacking(kept.Kept(held), order["namespace"])
     return {"run": run, "answers": answers, "exercises": marks, "lacks": lacks, "trouble": ""}
+
+
+@contextmanager
+def own_cluster(order: dict[str, Any], home: Path) -> Iterator[Path]:
+    """Give the kubeconfig of an embedded cluster that ends with the block."""
+    os.environ["LABKIT_HOME"] = str(home / "home")
+    provider = providers.find("glassbox")
+    try:
+        provider.start(CLUSTER, nodes=order["nodes"], bound=True)
+        yield provider.kubeconfig(CLUSTER)[0]
+    finally:
+        provider.stop(CLUSTER)
 
 
 def execute(order: dict[str, Any], folder: Path, kubeconfig: dict[str, Any], box: Box) -> str:
