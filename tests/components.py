@@ -18,7 +18,7 @@ def running(module, kubeconfig, *options):
     finally:
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=10)
-    assert process.returncode == 0, told
+    assert process.returncode in (0, -signal.SIGTERM), told  # the latter: the test was over before it had begun
     assert "Traceback" not in told, told
 
 

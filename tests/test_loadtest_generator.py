@@ -280,11 +280,6 @@ def test_the_generators_files_alone_are_enough_for_a_bare_python(tmp_path):
     assert one.errors == {}
 
 
-def test_another_engine_is_refused_by_its_name():
-    with pytest.raises(LabError, match="the engine 'locust' is not implemented"):
-        Load(engine="locust")
-
-
 def labkit(*arguments, **options):
     return subprocess.Popen([sys.executable, "-m", "labkit", "loadtest", *arguments], stdout=subprocess.PIPE, text=True,
                             stderr=subprocess.STDOUT, **options)  # fmt: skip

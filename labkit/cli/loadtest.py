@@ -20,7 +20,10 @@ def _loadtest(
     warmup: Annotated[float, typer.Option(help="Seconds to drop; -1 lets MSER-5 find them.")] = 0,
     runs: Annotated[int, typer.Option(min=1, help="How many: five have an interval worth giving.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the schedule; run N takes seed + N.")] = 0,
-    generators: Annotated[int, typer.Option(min=1, help="Pods that share the load (service/NAME only).")] = 1,
+    generators: Annotated[int, typer.Option(min=1, help="Pods (service/NAME) or Locust's workers, to share it.")] = 1,
+    engine: Annotated[str, typer.Option(help="own, or locust: several machines, whole journeys.")] = "own",
+    master: Annotated[str, typer.Option(help="HOST:PORT at which Locust's workers join from other machines.")] = "",
+    users: Annotated[str, typer.Option(help="A Python file of Locust users (locust).")] = "",
     image: Annotated[str, typer.Option(help="The generator's image: any with Python 3.11 or later.")] = "python:3",
     cluster: Annotated[str, typer.Option(help="glassbox[:NAME], kubeconfig[:CONTEXT], or a file.")] = "glassbox",
     namespace: Annotated[str, typer.Option("-n", "--namespace", help="Of the service.")] = "default",
@@ -44,8 +47,8 @@ def _loadtest(
         plans = [Plan(url, ((rate, _seconds(duration)),), seed=seed + n, name=target, **options) for n in range(runs)]
     except PlanError as error:
         raise LabError(str(error)) from None
-    load = Load(api, namespace, image=image, generators=generators, out=folder, progress=_Progress(plans),
-                tell=lambda _: None)  # fmt: skip
+    load = Load(api, namespace, image=image, generators=generators, engine=engine, master=master, users=users,
+                out=folder, progress=_Progress(plans), tell=_waiting)  # fmt: skip
     try:
         done = load.run(*plans)
     except KeyboardInterrupt:
@@ -83,6 +86,11 @@ def _where(target: str, cluster: str, namespace: str, service_url: Any) -> tuple
 
     api = connect(cluster).api
     return api, service_url(api, namespace, name)
+
+
+def _waiting(words: str) -> None:
+    if words.startswith("•"):
+        typer.echo(words)
 
 
 def _seconds(text: str) -> float:

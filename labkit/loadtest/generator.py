@@ -121,6 +121,18 @@ class Sender:
         return clock
 
 
+def comment(**facts: object) -> str:
+    """Return a line of facts."""
+    return f"# {json.dumps(facts)}\n"
+
+
+def line(number: int, row: Row) -> str:
+    """Return a request's line."""
+    figures = (f"{value * 1e6:.0f}" if isinstance(value, float) else str(value) for value in
+               (row.get(name, "") for name in COLUMNS[1:]))  # fmt: skip
+    return f"{number},{','.join(figures)}\n"
+
+
 class Output:
     """Writes lines from a thread, so that a reader that is slow holds up no request."""
 
@@ -128,16 +140,6 @@ class Output:
         self.fd, self.lines = fd, queue.SimpleQueue[str | None]()
         self.thread = threading.Thread(target=self._write, daemon=True)
         self.thread.start()
-
-    def comment(self, **facts: object) -> None:
-        """Write a line of facts."""
-        self.lines.put(f"# {json.dumps(facts)}\n")
-
-    def row(self, number: int, row: Row) -> None:
-        """Write a request's line."""
-        figures = (f"{value * 1e6:.0f}" if isinstance(value, float) else str(value) for value in
-                   (row.get(name, "") for name in COLUMNS[1:]))  # fmt: skip
-        self.lines.put(f"{number},{','.join(figures)}\n")
 
     def close(self) -> None:
         """Write what is left."""
@@ -161,14 +163,13 @@ async def carry_out(number: int, plan: Plan, output: Output) -> None:
     """Do one run and write all about it; a signal ends it, with what there is so far."""
     wait = max(LEAD, plan.begin - time.time()) if plan.begin else LEAD
     begin, began = time.monotonic() + wait, time.time() + wait
-    output.comment(
-        run=number, plan=json.loads(plan.to_json()), began=began, late=began - plan.begin if plan.begin else 0
-    )
+    late = began - plan.begin if plan.begin else 0
+    output.lines.put(comment(run=number, plan=json.loads(plan.to_json()), began=began, late=late))
     task = asyncio.current_task()
     assert task
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, task.cancel)
-    sender, clock, interrupted = Sender(plan, begin, lambda row: output.row(number, row)), "", False
+    sender, clock, interrupted = Sender(plan, begin, lambda row: output.lines.put(line(number, row))), "", False
     meter = Meter()
     gc.collect()
     gc.disable()  # a collection is a hiccup of our own making; a run is bounded, so is its garbage
@@ -178,7 +179,8 @@ async def carry_out(number: int, plan: Plan, output: Output) -> None:
         interrupted = True
     facts = meter.stop()
     gc.enable()
-    output.comment(run=number, facts=facts | {"clock": clock, "interrupted": interrupted, **about()})
+    facts |= {"clock": clock, "interrupted": interrupted, **about()}
+    output.lines.put(comment(run=number, facts=facts))
     if interrupted:
         raise asyncio.CancelledError
 
@@ -210,7 +212,7 @@ def main(argv: list[str]) -> int:
     except (asyncio.CancelledError, KeyboardInterrupt):
         return 130
     finally:
-        output.comment(end=True)
+        output.lines.put(comment(end=True))
         output.close()
     return 0
 

@@ -1,4 +1,5 @@
-"""Where the generator runs: here, in a process of its own, or in the cluster, as an Indexed Job; samples are lines.
+"""Where the generator runs: here, in a process of its own, in the cluster, as an Indexed Job, or on several machines,
+by Locust; samples are lines.
 
 In the cluster it is beside its target, the same way on every cluster: a ConfigMap carries the generator's files and the
 plans, the image is a public Python, the samples are the pod's log, followed through the API. What one core cannot send
@@ -9,6 +10,7 @@ Invariants: what was made is removed, also after a failure; samples that came be
 
 import contextlib
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from time import time
 from typing import Any
@@ -37,18 +40,18 @@ STARTED = ("Running", "Succeeded", "Failed")
 class Load:
     """Carries out plans: in a cluster when an api is given, else here; `out` keeps the samples in a folder.
 
+    The engine "locust" deals them out to so many workers (`generators`): processes here, or, when `master` is an
+    address that other machines reach, whoever joins there; `users` is a file of Locust users.
     `progress` gets each line as it comes; `tell` gets a sentence when they are over, and one when some are void.
     """
 
     def __init__(self, api: Api | None = None, namespace: str = "", *, image: str = IMAGE, generators: int = 1,
-                 engine: str = "own",
+                 engine: str = "own", master: str = "", users: str = "",
                  out: Path | None = None, progress: Callable[[str], None] | None = None,
                  tell: Callable[[str], None] = say) -> None:  # fmt: skip
-        if engine != "own":
-            raise LabError(
-                f"the engine {engine!r} is not implemented", expected="own", next_step="--generators N: more pods"
-            )
+        check_engine(engine, in_cluster=api is not None)
         self.api, self.namespace, self.image, self.generators = api, namespace, image, generators
+        self.engine, self.master, self.users = engine, master, users
         self.out, self.progress, self.tell, self.recorder = out, progress, tell, Recorder()
         self.done: list[Run] = []  # all that were carried out
         self.sent = 0
@@ -84,7 +87,9 @@ class Load:
 
     def _carry_out(self, plans: Sequence[Plan]) -> list[Run]:
         try:
-            if self.api is None:
+            if self.engine == "locust":
+                by_locust(plans, self.recorder, self.generators, self.master, self.users, self.tell)
+            elif self.api is None:
                 here(plans, self.recorder)
             else:
                 in_cluster(plans, self.recorder, self.api, self.namespace, self.image, self.generators)
@@ -126,6 +131,60 @@ def here(plans: Sequence[Plan], recorder: Recorder) -> None:
         if process.returncode not in (0, 130):
             errors.seek(0)
             raise LabError("the generator failed", value="\n".join(errors.read().splitlines()[-3:]))
+
+
+def check_engine(engine: str, in_cluster: bool) -> None:
+    """Raise LabError for an engine that cannot carry out plans there."""
+    if engine not in ("own", "locust"):
+        raise LabError("no such engine", value=repr(engine), expected="own or locust")
+    if engine == "locust" and in_cluster:
+        raise LabError("the engine 'locust' does not run in the cluster: public Python images lack it",
+                       next_step="--generators N (more pods), or a URL that is reached from here")  # fmt: skip
+    if engine == "locust" and find_spec("locust") is None:
+        raise LabError("Locust is not installed", next_step="pip install 'kube-labkit[locust]'")
+
+
+def by_locust(plans: Sequence[Plan], recorder: Recorder, count: int, master: str, users: str,
+              tell: Callable[[str], None]) -> None:  # fmt: skip
+    """Run Locust's master, and its workers unless others are to join; raises LabError when one is lost."""
+    engine = [sys.executable, "-m", "labkit.loadtest.locust_engine"]
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.NamedTemporaryFile("w", suffix=".json"))
+        errors = stack.enter_context(tempfile.TemporaryFile("w+"))
+        file.write(plans_json(plans))
+        file.flush()
+
+        def begin(*arguments: str) -> subprocess.Popen:
+            process = subprocess.Popen([*engine, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            return process
+
+        leader = begin("master", file.name, str(count), master or "127.0.0.1:0")
+        recorder.end_early = leader.terminate
+        assert leader.stdout
+        address = leader.stdout.readline().rpartition(" ")[2].strip()
+        worker = ["worker", address, *([users] if users else [])]
+        if master:
+            tell(
+                f"• waiting for {count} workers, on each machine: "
+                f"python -m labkit.loadtest.locust_engine {shlex.join(worker)}"
+            )
+        else:
+            for _ in range(count):
+                threading.Thread(target=_end_with, args=(begin(*worker), leader), daemon=True).start()
+        for text in leader.stdout:
+            number, _, line = text.partition(" ")
+            recorder.take(line, number)
+        if leader.wait() not in (0, 130):
+            errors.seek(0)
+            raise LabError("Locust failed", value="\n".join(errors.read().splitlines()[-3:]))
+
+
+def _end_with(worker: subprocess.Popen, leader: subprocess.Popen) -> None:
+    """End the master when a worker of its own has failed: it would wait for it."""
+    if worker.wait() > 0:
+        leader.terminate()
 
 
 def in_cluster(plans: Sequence[Plan], recorder: Recorder, api: Api, namespace: str, image: str, count: int) -> None:
