@@ -23,6 +23,7 @@ from aiohttp import web
 
 from labkit.glassbox.apiserver import auth, housekeeping
 from labkit.glassbox.apiserver.authorization import Authorizer, bootstrap
+from labkit.glassbox.apiserver.custom_resources import CustomResources
 from labkit.glassbox.apiserver.encryption import UNENCRYPTED
 from labkit.glassbox.apiserver.encryption_config import ConfigurationError, Watched
 from labkit.glassbox.apiserver.request import Api, KubeletAccess
@@ -88,6 +89,7 @@ async def serve(options: argparse.Namespace) -> None:
     )
     bootstrap.reconcile(store, clock)
     housekeeping.first_objects(api)
+    custom = CustomResources(api)
     server = Server(api, LastUse(options.data_dir, api.clock))
     runner = web.ServerRunner(web.Server(server, **HTTP))
     await runner.setup()
@@ -96,6 +98,7 @@ async def serve(options: argparse.Namespace) -> None:
         await web.SockSite(runner, listening, ssl_context=context, shutdown_timeout=GRACE_SECONDS, backlog=1024).start()
         log.info("serving on %s:%s", *listening.getsockname()[:2])
     gc.freeze()  # what was imported will not become garbage
+    custom.settle_all()
     chores = [asyncio.create_task(each) for each in (housekeeping.keep_house(api), encryption.follow(store))]
     await _told_to_stop()
     log.info("stopping")

@@ -25,7 +25,7 @@ OUT_OF_RANGE = "not in the valid range. The range of valid ports is 30000-32767"
 
 def on_create(request: Request, obj: dict, api: Api) -> None:
     """Give a new Service what it did not ask for by number. Raises ApiError 422."""
-    if request.resource.plural != "services":
+    if request.resource.called != "services":
         return
     spec = obj.get("spec") or {}
     if spec.get("type", "ClusterIP") == "ExternalName":
@@ -45,7 +45,7 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
 
 def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Keep a Service's numbers where an update does not name them; give what a new type needs."""
-    if request.resource.plural != "services":
+    if request.resource.called != "services":
         return
     spec, held = obj.get("spec") or {}, old.get("spec") or {}
     if spec.get("type", "ClusterIP") == "ExternalName":

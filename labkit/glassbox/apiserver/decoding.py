@@ -106,6 +106,9 @@ def decode(request: Request, resource: Resource) -> dict:
     obj = body_object(request, resource.kind)
     obj = {} if obj is None else obj
     check_kind(obj, resource, request.body)
+    if resource.custom and "kind" not in obj:
+        text = request.body.decode(errors="replace")
+        raise unrecognized(resource.kind, f"Object 'Kind' is missing in '{text}' ({excerpt(request.body, True)})")
     obj.setdefault("kind", resource.kind)
     obj.setdefault("apiVersion", resource.api_version)
     raw = request.body if not request.content_type.startswith(PROTOBUF) else b""
@@ -116,6 +119,16 @@ def decode(request: Request, resource: Resource) -> dict:
     return obj
 
 
+def refuse_custom(obj: dict, resource: Resource) -> None:
+    """Refuse a custom resource of another kind. Raises ApiError 400 or 422."""
+    kind, version = obj.get("kind", ""), obj.get("apiVersion", "")
+    if version != resource.api_version:
+        expected = f"does not match the expected API version ({resource.api_version})"
+        raise errors.bad_request(f"the API version in the data ({version}) {expected}")
+    fault = errors.Cause("FieldValueInvalid", f'Invalid value: "{kind}": must be {resource.kind}', "kind")
+    raise errors.invalid(kind, resource.group, (obj.get("metadata") or {}).get("name", ""), [fault])
+
+
 def check_kind(obj: dict, resource: Resource, body: bytes) -> None:
     """Refuse a body that says to be of another kind. Raises ApiError 400 as upstream words it."""
     kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
@@ -123,6 +136,8 @@ def check_kind(obj: dict, resource: Resource, body: bytes) -> None:
         return
     if version.count("/") > 1:
         raise unrecognized(resource.kind, f"unexpected GroupVersion string: {version} ({excerpt(body, True)})")
+    if resource.custom:
+        refuse_custom(obj, resource)
     short = version.rpartition("/")[2]
     told = f'{kind} in version "{short}" cannot be handled as a {resource.kind}: '
     if REGISTRY.for_kind(version, kind):

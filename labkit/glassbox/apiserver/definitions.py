@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 VERSION = "v1.36.0-local"
+POD = "io.k8s.api.core.v1.Pod"
 REFERENCE = "#/$defs/"
 
 
@@ -25,6 +26,25 @@ def definitions() -> dict[str, dict]:
         raise RuntimeError("the package kubernetes-validate, which carries the definitions, is not installed")
     path = Path(package.origin).parent / "kubernetes-json-schema" / VERSION / "_definitions.json"
     return orjson.loads(path.read_bytes())["$defs"]
+
+
+def publish(name: str, schema: dict) -> None:
+    """Have a custom resource's schema among the definitions, with what each kind has: a type and metadata."""
+    known, package = definitions(), name.rpartition(".")[0].split(".")
+    group, version, kind = ".".join(reversed(package[:-1])), package[-1], name.rpartition(".")[2]
+    own = [{"group": group, "version": version, "kind": kind}]
+    shared = {field: known[POD]["properties"][field] for field in ("apiVersion", "kind", "metadata")}
+    shared = {field: {key: value for key, value in each.items() if key != "enum"} for field, each in shared.items()}
+    properties = {**(schema.get("properties") or {}), **shared}
+    known[name] = {**schema, "properties": properties, "x-kubernetes-group-version-kind": own}
+    listed = {"description": f"{kind}List is a list of {kind}", "type": "object", "required": ["items"]}
+    items = {"type": "array", "items": {"$ref": REFERENCE + name}}
+    metadata = known[f"{POD}List"]["properties"]["metadata"]
+    known[f"{name}List"] = {
+        **listed,
+        "properties": {**shared, "items": items, "metadata": metadata},
+        "x-kubernetes-group-version-kind": [{**own[0], "kind": f"{kind}List"}],
+    }
 
 
 def definition(name: str) -> dict:

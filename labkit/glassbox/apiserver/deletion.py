@@ -155,7 +155,7 @@ def delete_row(resource: Resource, row: Row, options: Options, api: Api) -> Answ
 
 
 def _gone(resource: Resource, row: Row, obj: dict, rest: dict, options: Options, api: Api) -> Answer:
-    if resource.plural != "pods":
+    if resource.called != "pods":
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             if name not in orjson.loads(row.value)["metadata"]:
                 obj["metadata"].pop(name, None)
@@ -164,7 +164,7 @@ def _gone(resource: Resource, row: Row, obj: dict, rest: dict, options: Options,
             rest["metadata"]["generation"] = orjson.loads(row.value)["metadata"].get("generation", 1)
     if not options.dry_run:
         remove(api, stored(resource), row, rest)
-    if resource.plural in ANSWERED_WITH_OBJECT:
+    if resource.called in ANSWERED_WITH_OBJECT:
         return Answer(raw=encode(resource, obj, row.revision if options.dry_run else api.store.revision))
     return Answer(obj=success(resource, obj))
 
@@ -204,12 +204,7 @@ def mark(resource: Resource, obj: dict, options: Options, now: float) -> None:
         _shorten(meta, grace)
         return
     meta["deletionTimestamp"] = clock.rfc3339(now + grace)
-    if resource.plural == "namespaces":
-        obj.setdefault("status", {})["phase"] = "Terminating"
-    else:
-        meta["deletionGracePeriodSeconds"] = grace
-    if resource.strategy.counts_generation or meta.get("generation"):
-        meta["generation"] = meta.get("generation", 0) + 1
+    resource.strategy.mark_deleted(obj, grace, clock.rfc3339(now))
 
 
 def _shorten(meta: dict, grace: int) -> None:
@@ -222,7 +217,7 @@ def _shorten(meta: dict, grace: int) -> None:
 
 def grace_of(resource: Resource, obj: dict, options: Options) -> int:
     """Return how many seconds the object still has."""
-    if resource.plural != "pods":
+    if resource.called != "pods":
         return 0
     spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")
     if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):

@@ -153,17 +153,30 @@ def _served(group: str, version: str) -> tuple[Resource, ...]:
     return tuple(sorted(found, key=lambda r: r.plural))
 
 
+def _verbs(resource: Resource) -> list[str]:
+    return list(resource.verbs) if resource.custom else sorted(resource.verbs)
+
+
+def _subresources(resource: Resource) -> tuple[str, ...] | list[str]:
+    return resource.subresources if resource.custom else sorted(resource.subresources)
+
+
 def _resource_discovery(resource: Resource) -> dict:
     shown: dict = {
         "resource": resource.plural,
-        "responseKind": _response_kind(resource.kind),
+        "responseKind": _own_kind(resource),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": sorted(resource.verbs),
+        "verbs": _verbs(resource),
     }
     optional: dict[str, list] = {"shortNames": list(resource.short_names), "categories": list(resource.categories)}
-    optional["subresources"] = [_subresource_discovery(resource, name) for name in sorted(resource.subresources)]
+    optional["subresources"] = [_subresource_discovery(resource, name) for name in _subresources(resource)]
     return shown | {name: value for name, value in optional.items() if value}
+
+
+def _own_kind(resource: Resource) -> dict:
+    own = (resource.group, resource.version) if resource.custom else ("", "")
+    return _response_kind(resource.kind, *own)
 
 
 def _response_kind(kind: str, group: str = "", version: str = "") -> dict:
@@ -172,7 +185,7 @@ def _response_kind(kind: str, group: str = "", version: str = "") -> dict:
 
 def _subresource_discovery(resource: Resource, name: str) -> dict:
     sub = SUBRESOURCES[name]
-    kind = _response_kind(sub.kind_below(resource.kind), sub.group, sub.version)
+    kind = _response_kind(sub.kind_below(resource.kind), sub.group, sub.version) if sub.kind else _own_kind(resource)
     return {"subresource": name, "responseKind": kind, "verbs": sorted(sub.verbs)}
 
 
@@ -234,13 +247,13 @@ def _legacy(resource: Resource) -> list[dict]:
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": sorted(resource.verbs),
+        "verbs": _verbs(resource),
         "shortNames": list(resource.short_names),
         "categories": list(resource.categories),
         "storageVersionHash": resource.storage_version_hash,
     }
     entries = [{name: value for name, value in main.items() if value not in ([], "")}]
-    for name in sorted(resource.subresources):
+    for name in _subresources(resource):
         sub = SUBRESOURCES[name]
         home = {"group": sub.group, "version": sub.version} if sub.group else {}
         entry = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": resource.namespaced, **home}
@@ -264,6 +277,14 @@ def _openapi(path: str) -> Page | None:
 @lru_cache(maxsize=16)
 def _openapi_document(group_version: str) -> bytes:
     return orjson.dumps(schema.openapi_v3(group_version))
+
+
+def _forget() -> None:
+    for remembered in (_aggregated, _served, _openapi_document):
+        remembered.cache_clear()
+
+
+REGISTRY.listeners.append(_forget)
 
 
 def _health(path: str, query: dict) -> Page | None:

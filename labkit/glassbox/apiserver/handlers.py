@@ -38,7 +38,7 @@ REVIEWS = {**reviews.HANDLERS, **access_reviews.HANDLERS}
 def handle(request: Request, api: Api) -> Answer:
     """Answer a request to a resource. Raises ApiError."""
     route = request.route
-    handler = REVIEWS.get(route.plural) or HANDLERS.get((route.subresource, route.verb))
+    handler = REVIEWS.get(request.resource.called) or HANDLERS.get((route.subresource, route.verb))
     if handler is None:
         raise errors.method_not_allowed()
     return handler(request, api)

@@ -157,7 +157,11 @@ def as_table(request: Request, obj: dict, is_list: bool, now: float, version: st
         raise _misfit(f"only the following media types are accepted: {', '.join(SUPPORTED)}")
     items = obj["items"] if is_list else [obj]
     whole = [{"kind": resource.kind, "apiVersion": resource.api_version, **item} for item in items]
-    meta = obj["metadata"] if is_list else {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+    meta = (
+        {name: value for name, value in obj["metadata"].items() if value}
+        if is_list
+        else {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+    )
     shown = tables.table(resource, whole, meta, include, now)
     return _in_version(shown, f"meta.k8s.io/{version}") if version != "v1" else shown
 

@@ -97,6 +97,9 @@ def openapi_v3(path: str) -> dict:
     }
 
 
+REGISTRY.listeners.append(openapi_v3.cache_clear)
+
+
 def closure(names: list[str]) -> set[str]:
     """Return the definitions with those names and all that they refer to."""
     found: set[str] = set()
@@ -173,7 +176,8 @@ def operation(resource: Resource, verb: str, gvk: dict) -> dict:
             {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in OPTIONS
         ]
         if verb == "patch":
-            told["requestBody"] = {"required": True, "content": _content(list(PATCHES), FREE_FORM)}
+            taken = [each for each in PATCHES if not (resource.custom and "strategic" in each)]
+            told["requestBody"] = {"required": True, "content": _content(taken, FREE_FORM)}
         else:
             told["requestBody"] = {"required": True, "content": _content(["*/*"], resource.definition)}
     return told

@@ -24,8 +24,10 @@ from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_namespace
 from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import Resource
+from labkit.glassbox.resources.custom_resource import shown_by_go
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 MAX_OPERATIONS = 10_000
 CONVERTER_KINDS = {"number": "int64", "object": "map", "array": "slice"}  # JSON's word -> Go's
@@ -53,6 +55,8 @@ def patch_type(request: Request) -> str:
     media = request.content_type.partition(";")[0].strip()
     if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    if media == STRATEGIC_PATCH and request.resource.custom:
+        raise errors.unsupported_media_type(media, [JSON_PATCH, MERGE_PATCH, APPLY_PATCH])
     return media
 
 
@@ -69,7 +73,7 @@ def patched_body(request: Request, resource: Resource, old: dict) -> dict:
     except Unpatchable:
         raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from None
     # Upstream shows what it could not decode: the patch itself if it merged values, else the JSON that came of it.
-    return _decoded(request, resource, new, as_go_prints(document) if media == STRATEGIC_PATCH else "")
+    return _decoded(request, resource, new, shown_by_go(document) if media == STRATEGIC_PATCH else "")
 
 
 def _decoded(request: Request, resource: Resource, new: dict, shown: str) -> dict:
@@ -102,17 +106,6 @@ def as_converter_says(message: str) -> str:
     if "." in wanted:
         return f"cannot restore struct from: {given}"
     return f"unrecognized type: {wanted}"
-
-
-def as_go_prints(value: Any) -> str:
-    """Return a JSON value as Go's %v prints it."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{name}:{as_go_prints(value[name])}" for name in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(as_go_prints, value)) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "<nil>", True: "true", False: "false"}[value]
-    return str(value)
 
 
 def _as_go_writes(obj: dict) -> bytes:

@@ -28,10 +28,14 @@ BY_VALUE = {
     *("timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold", "observedGeneration"),
     *("readyReplicas", "availableReplicas", "updatedReplicas", "unavailableReplicas", "fullyLabeledReplicas"),
     *("currentReplicas", "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "active", "succeeded"),
+    *("nullable", "uniqueItems", "exclusiveMaximum", "exclusiveMinimum", "deprecated", "preserveUnknownFields"),
+    *("x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"),
     *("failed", "globalDefault", "generation", "count", "healthCheckNodePort", "signal", "sizeBytes"),
 }
 # Optional strings that are pointers, or that Go writes even when they are empty.
-KEPT_EMPTY = frozenset(["storageClassName", "reportingComponent", "reportingInstance", "service", "holderIdentity"])
+KEPT_EMPTY = frozenset(
+    ["storageClassName", "reportingComponent", "reportingInstance", "service", "holderIdentity", "default"]
+)
 
 
 class Mismatch(Exception):
@@ -233,6 +237,15 @@ def anything(value: Any, path: str, told: str, notes: Notes) -> Any:
     return value
 
 
+def schema_or_more(value: Any, path: str, told: str, notes: Notes) -> Any:
+    """Read a schema where a boolean, or a list of schemas, may stand too."""
+    return (
+        struct(SCHEMA_PROPS)(value, path, told, notes)
+        if isinstance(value, dict)
+        else anything(value, path, told, notes)
+    )
+
+
 def read_quantity(value: Any, path: str, told: str, notes: Notes) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(quantity.SYNTAX)
@@ -258,6 +271,7 @@ def micro_time(value: Any, path: str, told: str, notes: Notes) -> str | None:
 
 
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+SCHEMA_PROPS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 SPECIAL: dict[str, Reader] = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": read_quantity,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": int_or_string,
@@ -265,4 +279,6 @@ SPECIAL: dict[str, Reader] = {
     META + "Time": time,
     META + "MicroTime": micro_time,
     META + "FieldsV1": anything,
+    SCHEMA_PROPS + "OrBool": schema_or_more,
+    SCHEMA_PROPS + "OrArray": schema_or_more,
 }

@@ -36,7 +36,8 @@ def get(request: Request, api: Api) -> Answer:
     route, resource = request.route, request.resource
     if asked := request.query.get("resourceVersion"):
         wait_for(api.store, parse_revision(asked))
-    return Answer(raw=served_bytes(resource, read(api.store, resource, route.namespace, route.name).value))
+    row = read(api.store, resource, route.namespace, route.name)
+    return Answer(raw=served_bytes(resource, row.value, row.revision))
 
 
 def read(store: Store, resource: Resource, namespace: str, name: str) -> Row:
@@ -115,7 +116,7 @@ def choice(request: Request) -> Choice:
 
 
 def unknown_field(resource: Resource, path: str, known: str) -> str:
-    if resource.field_labels:
+    if resource.field_labels or resource.custom:
         return f"field label not supported: {path}"
     return f'"{path}" is not a known field selector: only {known}'
 
@@ -168,6 +169,8 @@ def select(store: Store, within: str, page: Page, chosen: Choice) -> tuple[list[
 
 def list_body(resource: Resource, meta: dict, rows: list[Row]) -> bytes:
     """Return the JSON of a list; items lack kind and apiVersion, as upstream's do."""
+    if resource.custom:
+        return custom_list_body(resource, meta, rows)
     head = orjson.dumps({"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": meta})
     if resource.stored_as:
         items = [as_served(resource, orjson.loads(row.value)) for row in rows]
@@ -175,6 +178,14 @@ def list_body(resource: Resource, meta: dict, rows: list[Row]) -> bytes:
         return head[:-1] + b',"items":[' + b",".join(values) + b"]}"
     skip = len(heading(resource))
     return head[:-1] + b',"items":[' + b",".join([b"{" + row.value[skip:] for row in rows]) + b"]}"
+
+
+def custom_list_body(resource: Resource, meta: dict, rows: list[Row]) -> bytes:
+    """Return the JSON of a list of custom resources: keys sorted, items whole."""
+    items = b",".join([served_bytes(resource, row.value, row.revision) for row in rows])
+    head, tail = orjson.dumps({"apiVersion": resource.api_version}), {"kind": f"{resource.kind}List"}
+    end = orjson.dumps({**tail, "metadata": {"continue": "", **meta}}, option=orjson.OPT_SORT_KEYS)
+    return head[:-1] + b',"items":[' + items + b"]," + end[1:]
 
 
 def page_of(request: Request, store: Store) -> Page:

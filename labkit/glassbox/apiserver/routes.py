@@ -39,8 +39,11 @@ class Route:
     def served(self) -> Resource:
         """Return the resource. Raises ApiError 404 if the path leads to none."""
         found = self.resource
-        if found is None or (self.subresource and self.subresource not in found.subresources):
+        if found is None:
             raise errors.no_such_path()
+        if self.subresource and self.subresource not in found.subresources:
+            gone = errors.not_found(found.plural, self.name, found.group)
+            raise gone if found.custom else errors.no_such_path()
         if bool(self.namespace) != found.namespaced and (self.namespace or self.name):
             raise errors.no_such_path()
         return found
@@ -59,6 +62,9 @@ def parse(method: str, path: str, is_watch: bool = False) -> Route | None:
     else:
         return None
     return _below_version(method, group, version, rest, is_watch)
+
+
+REGISTRY.listeners.append(parse.cache_clear)
 
 
 def _below_version(method: str, group: str, version: str, rest: list[str], is_watch: bool) -> Route:

@@ -14,10 +14,11 @@ from typing import Any
 from labkit.glassbox.apiserver.defaults import apply_defaults
 from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
 from labkit.glassbox.apiserver.openapi import openapi_v3, openapi_v3_index
-from labkit.glassbox.apiserver.readers import Mismatch, Notes, struct
+from labkit.glassbox.apiserver.readers import Mismatch, Notes, count_keys, kind_of, struct
 from labkit.glassbox.errors import ApiError, bad_request
-from labkit.glassbox.resources import Resource
+from labkit.glassbox.resources import Resource, structural
 
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 __all__ = ["FieldInfo", "apply_defaults", "decode", "field", "openapi_v3", "openapi_v3_index"]
 
 
@@ -28,7 +29,10 @@ def decode(resource: Resource, obj: dict, *, field_validation: str, raw: bytes =
     """
     notes = Notes()
     try:
-        result = struct(resource.definition)(obj, "", "", notes)
+        if resource.custom:
+            result = custom(obj, resource.custom.schema, notes)
+        else:
+            result = struct(resource.definition)(obj, "", "", notes)
     except (ValueError, Mismatch) as error:
         raise _cannot(resource, str(error)) from None
     if field_validation == "Ignore":
@@ -37,6 +41,22 @@ def decode(resource: Resource, obj: dict, *, field_validation: str, raw: bytes =
     if faults and field_validation == "Strict":
         raise _cannot(resource, "strict decoding error: " + ", ".join(faults))
     return result, faults
+
+
+def custom(obj: dict, schema: dict, notes: Notes) -> dict:
+    """Return a custom resource in its normal form. Raises ValueError for metadata of a wrong type."""
+    notes.keys += count_keys(obj)
+    structural.fill(obj, schema)
+    notes.unknown += structural.prune(obj, schema)
+    for each, path in structural.resources_in(obj, schema):
+        if each.get("metadata") is not None:
+            at = f"{path}.metadata" if path else "metadata"
+            if not isinstance(each["metadata"], dict):
+                given = kind_of(each["metadata"])
+                raise ValueError(f"json: cannot unmarshal {given} into Go struct field .{at} of type v1.ObjectMeta")
+            each["metadata"] = struct(OBJECT_META)(each["metadata"], at, at, Notes(notes.unknown))
+    notes.unknown.sort()
+    return obj
 
 
 def _cannot(resource: Resource, why: str) -> ApiError:

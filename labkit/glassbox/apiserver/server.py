@@ -34,6 +34,7 @@ from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.usage import LastUse
 from labkit.glassbox.apiserver.watch import Watch
 from labkit.glassbox.errors import ApiError
+from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.resources.metrics import GROUP
 from labkit.glassbox.store import Unreadable
 
@@ -74,6 +75,8 @@ class Server:
         self.api.authorizer.require(user, asked)
         if route is None or not discovery.is_known_group(path):
             return self._page(http, path)
+        if route.resource is None and not REGISTRY.is_declared(route.group):
+            return self._page(http, "/nothing")  # as in upstream's server of custom resources
         routes.check_method(route, http.method)
         request = Request(
             http.method,

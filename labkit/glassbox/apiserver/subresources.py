@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace as with_changes
+from typing import Any
 
 import orjson
 
-from labkit.glassbox import clock, errors
+from labkit.glassbox import clock, errors, objects
 from labkit.glassbox.apiserver.decoding import body_object, check_kind, decode
+from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.apiserver.patch import patch_type, patched_body
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
@@ -37,8 +39,10 @@ BINDING = Resource(
 )
 
 
-def scale_of(obj: dict) -> dict:
+def scale_of(obj: dict, paths: dict | None = None) -> dict:
     """Return the Scale of a workload; the selector of a ReplicationController is a plain map."""
+    if paths:
+        return custom_scale(obj, paths)
     meta = obj["metadata"]
     shown = {field: meta[field] for field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
     replicas = obj["spec"].get("replicas", 0)
@@ -49,6 +53,30 @@ def scale_of(obj: dict) -> dict:
     )
     spec = {"replicas": replicas} if replicas else {}
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown, "spec": spec, "status": status}
+
+
+def custom_scale(obj: dict, paths: dict) -> dict:
+    """Return the Scale of a custom resource, whose definition says where its numbers are."""
+
+    def at(path: str) -> Any:
+        return objects.dig(obj, paths[path][1:]) if path in paths else None
+
+    replicas, selector = at("specReplicasPath"), at("labelSelectorPath")
+    same = {**obj, "spec": {"replicas": replicas or 0}, "status": {"replicas": at("statusReplicasPath") or 0}}
+    shown = scale_of(same)
+    shown["status"] = {"replicas": shown["status"]["replicas"], **({"selector": selector} if selector else {})}
+    return shown
+
+
+def set_replicas(obj: dict, path: str, replicas: int) -> None:
+    *parents, last = path[1:].split(".")
+    for part in parents:
+        obj = obj.setdefault(part, {})
+    obj[last] = replicas
+
+
+def scale_paths(request: Request) -> dict | None:
+    return request.resource.custom.scale if request.resource.custom else None
 
 
 def selector_text(selector: dict) -> str:
@@ -64,12 +92,12 @@ def selector_text(selector: dict) -> str:
 
 
 def get_scale(request: Request, api: Api) -> Answer:
-    return Answer(obj=scale_of(_parent(request, api)[1]))
+    return Answer(obj=scale_of(_parent(request, api)[1], scale_paths(request)))
 
 
 def _parent(request: Request, api: Api) -> tuple[Row, dict]:
     row = read(api.store, request.resource, request.route.namespace, request.route.name)
-    return row, orjson.loads(row.value)
+    return row, as_served(request.resource, orjson.loads(row.value))
 
 
 def update_scale(request: Request, api: Api) -> Answer:
@@ -85,7 +113,9 @@ def update_scale(request: Request, api: Api) -> Answer:
 def patch_scale(request: Request, api: Api) -> Answer:
     patch_type(request)
     request.check_options("PatchOptions")
-    return _set_scale(request, api, patched_body(request, SCALE, scale_of(_parent(request, api)[1])))
+    return _set_scale(
+        request, api, patched_body(request, SCALE, scale_of(_parent(request, api)[1], scale_paths(request)))
+    )
 
 
 def _set_scale(request: Request, api: Api, scale: dict) -> Answer:
@@ -96,9 +126,10 @@ def _set_scale(request: Request, api: Api, scale: dict) -> Answer:
         message = f"Invalid value: {replicas}: must be greater than or equal to 0"
         cause = Cause("FieldValueInvalid", message, "spec.replicas")
         raise errors.invalid("Scale", "autoscaling", request.route.name, [cause])
-    obj["spec"]["replicas"] = replicas
+    paths = scale_paths(request)
+    set_replicas(obj, paths["specReplicasPath"] if paths else ".spec.replicas", replicas)
     changed = apply_update(_whole(request), api, row, obj)
-    return Answer(obj=scale_of(orjson.loads(changed.raw or b"")))
+    return Answer(obj=scale_of(orjson.loads(changed.raw or b""), paths))
 
 
 def _whole(request: Request) -> Request:

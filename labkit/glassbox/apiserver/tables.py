@@ -21,15 +21,16 @@ def table(resource: Resource, objects: list[dict], list_meta: dict, include_obje
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_meta,
-        "columnDefinitions": column_definitions(stored(resource)),
+        "columnDefinitions": column_definitions(resource if resource.columns else stored(resource)),
         "rows": [row(resource, obj, include_object or "Metadata", now) for obj in objects],
     }
 
 
 def row(resource: Resource, obj: dict, include_object: str, now: float) -> dict:
     """Return one object's row."""
-    whole = to_stored(resource, obj)
-    cells = [column.value(whole, now) for column in stored(resource).columns]
+    whole = obj if resource.columns else to_stored(resource, obj)
+    columns = resource.columns or stored(resource).columns
+    cells = [column.value(whole, now) for column in columns]
     conditions = resource.row_conditions(whole)
     return {
         "cells": cells,

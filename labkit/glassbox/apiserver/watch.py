@@ -18,21 +18,24 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 import orjson
 
 from labkit.glassbox import errors, selectors
 from labkit.glassbox.apiserver import schema
 from labkit.glassbox.apiserver.negotiation import JSON, Wanted, as_table, negotiate, not_watchable, partial_metadata
-from labkit.glassbox.apiserver.objects_at_rest import as_served, prefix, stored
+from labkit.glassbox.apiserver.objects_at_rest import as_served, needs_conversion, prefix, stored
 from labkit.glassbox.apiserver.reads import check_list_options, choice, too_large
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.errors import ApiError
+from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.store import Change, Compacted
 
 BOOKMARK_SECONDS = 60.0
 MIN_TIMEOUT_SECONDS = 1800  # without timeoutSeconds a watch ends after 30 to 60 minutes, as upstream's
 BACKLOG = 10_000  # changes; a client that is so far behind has to start again
+OPEN: WeakSet[Any] = WeakSet()  # watches of custom resources
 END_OF_INITIAL_EVENTS = {"k8s.io/initial-events-end": "true"}
 
 
@@ -60,7 +63,7 @@ class Watch:
         self.columns_sent = False
         self.pending: deque[Change] = deque()
         self.wake = asyncio.Event()
-        self.overrun = False
+        self.overrun = self.outdated = False
 
     def _revision(self, asked: str) -> int:
         if not asked:
@@ -80,6 +83,8 @@ class Watch:
         """Write the stream until it times out or the client is lost."""
         unsubscribe = self.store.subscribe(self.within, self._put_aside)
         try:
+            if self.resource.custom:
+                OPEN.add(self)
             async with asyncio.timeout(self.timeout):
                 await write(self._beginning())
                 await self._follow(write)
@@ -110,6 +115,8 @@ class Watch:
             changes = [self.pending.popleft() for _ in range(len(self.pending))]
             if lines := b"".join(self._line(change) for change in changes):
                 await write(lines)
+            if self.outdated:
+                return
             if self.overrun:
                 raise errors.expired("too old resource version: the client fell behind")
 
@@ -131,8 +138,8 @@ class Watch:
     def _present(self) -> bytes:
         rows, _ = self.store.rows(self.within)
         if self.chosen.everything:
-            return b"".join(self._event("ADDED", row.value) for row in rows)
-        return b"".join(self._event("ADDED", row.value) for row in rows if self._matches(row.value))
+            return b"".join(self._event("ADDED", row.value, row.revision) for row in rows)
+        return b"".join(self._event("ADDED", row.value, row.revision) for row in rows if self._matches(row.value))
 
     def _matches(self, value: bytes | None) -> bool:
         return value is not None and (self.chosen.everything or self.chosen.matches(orjson.loads(value)))
@@ -145,15 +152,15 @@ class Watch:
         before = self._matches(change.before)
         after = not row.deleted and self._matches(row.value)
         if before and not after:
-            return self._event("DELETED", row.value if row.deleted else _last_seen(change))
+            return self._event("DELETED", row.value if row.deleted else _last_seen(change), row.revision)
         if not after:
             return b""
-        return self._event("MODIFIED" if before else "ADDED", row.value)
+        return self._event("MODIFIED" if before else "ADDED", row.value, row.revision)
 
-    def _event(self, kind: str, value: bytes) -> bytes:
+    def _event(self, kind: str, value: bytes, revision: int) -> bytes:
         if self.wanted.kind == "PartialObjectMetadataList":
             return b""  # no event is a list; upstream's stream stays empty
-        if self.wanted.plain and not self.resource.stored_as:
+        if self.wanted.plain and not needs_conversion(self.resource, revision):
             return b'{"type":"' + kind.encode() + b'","object":' + value + b"}\n"
         return orjson.dumps({"type": kind, "object": self._shown(orjson.loads(value))}) + b"\n"
 
@@ -187,6 +194,15 @@ class Watch:
 
     def _error(self, error: ApiError) -> bytes:
         return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+
+
+def end_outdated() -> None:
+    """End the watches of custom resources that are served otherwise by now, or no more; clients begin anew."""
+    for each in list(OPEN):
+        resource = each.resource
+        each.outdated = REGISTRY.at(resource.group, resource.version, resource.plural) is not resource
+        if each.outdated:
+            each.wake.set()
 
 
 def _last_seen(change: Change) -> bytes:

@@ -22,7 +22,7 @@ from labkit.glassbox.apiserver import admission, allocation, schema
 from labkit.glassbox.apiserver.admission.quota import charge
 from labkit.glassbox.apiserver.admission.service_account import SUFFIX_LETTERS
 from labkit.glassbox.apiserver.decoding import decode
-from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, key, stored, to_stored
+from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, key, served_bytes, stored, to_stored
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.errors import Cause
@@ -39,6 +39,7 @@ SYSTEM_FIELDS = (
     "generateName",
 )
 REFUSED_CHANGES = ("uid", "deletionTimestamp")
+NOW = 1 << 63  # later than every revision
 DROPPED = ("selfLink", "managedFields", "clusterName")
 
 
@@ -55,6 +56,9 @@ def create_object(request: Request, obj: dict, api: Api) -> Answer:
     resource, meta = request.resource, obj["metadata"]
     if meta.get("resourceVersion"):
         raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
+    if resource.custom and resource.custom.is_terminating:
+        told = "create not allowed while custom resource definition is terminating"
+        raise errors.ApiError(405, "MethodNotAllowed", told, {"group": resource.group, "kind": resource.plural})
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
     admission.admit_create(request, obj, api)
@@ -131,12 +135,12 @@ def _already_exists(resource: Resource, meta: dict, existing: Row) -> errors.Api
 
 
 def _shown(resource: Resource, value: bytes) -> bytes:
-    return orjson.dumps(as_served(resource, orjson.loads(value))) if resource.stored_as else value
+    return served_bytes(resource, value, NOW)
 
 
 def lifetime(resource: Resource) -> float | None:
     """Return after how many seconds an object goes by itself."""
-    return EVENT_SECONDS if resource.plural == "events" else None
+    return EVENT_SECONDS if resource.called == "events" else None
 
 
 def update(request: Request, api: Api) -> Answer:

@@ -38,6 +38,9 @@ class NamespaceStrategy(Strategy):
         obj["spec"] = old.get("spec", {})
         self._name_in_label(obj)
 
+    def mark_deleted(self, obj: dict, grace: int, now: str) -> None:
+        obj.setdefault("status", {})["phase"] = "Terminating"
+
     def _name_in_label(self, obj: dict) -> None:
         metadata = obj["metadata"]
         if metadata.get("name"):

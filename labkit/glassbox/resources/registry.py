@@ -8,13 +8,14 @@ Upstream: pkg/controlplane/instance.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from labkit.glassbox.resources import (
     authentication,
     configmap,
     controller_revision,
     cronjob,
+    custom_resource_definition,
     daemonset,
     deployment,
     endpoint_slice,
@@ -48,19 +49,28 @@ from labkit.glassbox.resources.resource import Resource
 
 
 class Registry:
-    """Kinds by path, by name and by kind."""
+    """Kinds by path, by name and by kind: the declared ones, and custom ones that come and go while a process runs."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
-        self._resources = tuple(resources)
-        self._at = {(r.group, r.version, r.plural): r for r in self._resources}
-        self._names: dict[str, Resource] = {}
-        self._kinds: dict[tuple[str, str], Resource] = {}
-        for resource in self._resources:
-            self._kinds.setdefault((resource.api_version, resource.kind), resource)
+        self._declared = tuple(resources)
+        self.listeners: list[Callable[[], None]] = []  # told of each change: who remembers what followed from it
+        self.set_custom(())
+
+    def set_custom(self, custom: Iterable[Resource]) -> None:
+        """Serve these custom resources from now on, and no others."""
+        resources = (*self._declared, *custom)
+        at = {(r.group, r.version, r.plural): r for r in resources}
+        names: dict[str, Resource] = {}
+        kinds: dict[tuple[str, str], Resource] = {}
+        for resource in resources:
+            kinds.setdefault((resource.api_version, resource.kind), resource)
             for name in (resource.plural, resource.singular, resource.kind, *resource.short_names):
-                self._names.setdefault(name, resource)  # the first declared wins, as kubectl prefers core
-            self._names.setdefault(resource.group_plural, resource)
-            self._names.setdefault(f"{resource.plural}.{resource.version}.{resource.group}", resource)
+                names.setdefault(name, resource)  # the first declared wins, as kubectl prefers core
+            names.setdefault(resource.group_plural, resource)
+            names.setdefault(f"{resource.plural}.{resource.version}.{resource.group}", resource)
+        self._resources, self._at, self._names, self._kinds = resources, at, names, kinds
+        for listener in self.listeners:
+            listener()
 
     def all(self) -> tuple[Resource, ...]:
         """Return every resource, in the order in which discovery lists them."""
@@ -90,6 +100,10 @@ class Registry:
             if resource.version not in versions:
                 found[resource.group] = (*versions, resource.version)
         return found
+
+    def is_declared(self, group: str) -> bool:
+        """Tell whether a group has kinds of our own."""
+        return any(resource.group == group for resource in self._declared)
 
 
 REGISTRY = Registry(
@@ -123,6 +137,7 @@ REGISTRY = Registry(
         pod_disruption_budget.POD_DISRUPTION_BUDGETS,
         *(rbac.CLUSTER_ROLE_BINDINGS, rbac.CLUSTER_ROLES, rbac.ROLE_BINDINGS, rbac.ROLES),
         storage_class.STORAGE_CLASSES,
+        custom_resource_definition.CUSTOM_RESOURCE_DEFINITIONS,
         *(priority_class.PRIORITY_CLASSES, lease.LEASES, endpoint_slice.ENDPOINT_SLICES),
         *(metrics.NODE_METRICS, metrics.POD_METRICS),
     )

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labkit.glassbox.resources.strategy import Strategy
+
+if TYPE_CHECKING:
+    from labkit.glassbox.resources.custom_resource import Custom
 
 DERIVED = "from the kind"
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -94,6 +97,7 @@ class Resource:
     stored_as: tuple[str, str, str] | None = None
     to_stored: Callable[[dict], dict] = dict
     from_stored: Callable[[dict], dict] = dict
+    custom: Custom | None = None  # what a CustomResourceDefinition says, for a kind that one defines
 
     def __post_init__(self) -> None:
         package = self.group.partition(".")[0] or "core"
@@ -113,6 +117,16 @@ class Resource:
     def group_plural(self) -> str:
         """The name in error texts: "pods", "deployments.apps"."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def called(self) -> str:
+        """The plural that tells a kind from all others: a custom resource may have that of a declared one."""
+        return self.group_plural if self.custom else self.plural
+
+    @property
+    def is_primary(self) -> bool:
+        """Tell whether this is the one of its kind's versions through which all its objects are handled."""
+        return self.custom.is_primary if self.custom else self.stored_as is None
 
     @property
     def selectable(self) -> tuple[str, ...]:

@@ -76,6 +76,13 @@ class Strategy:
         """Tell whether this update is one that controllers have to observe."""
         return obj.get("spec") != old.get("spec")
 
+    def mark_deleted(self, obj: dict, grace: int, now: str) -> None:
+        """Write down that an object is being deleted, beside its deletionTimestamp."""
+        meta = obj["metadata"]
+        meta["deletionGracePeriodSeconds"] = grace
+        if self.counts_generation or meta.get("generation"):
+            meta["generation"] = meta.get("generation", 0) + 1
+
     def validate(self, obj: dict) -> list[Cause]:
         """Return every cause for refusing this object, in upstream's order."""
         return [*metadata.validate(obj["metadata"], self.name_rule), *self.faults(obj)]

@@ -68,7 +68,7 @@ def _terminating(request: Request, obj: dict, namespace: str) -> errors.ApiError
 
 def taint_new_node(request: Request, obj: dict, api: Api) -> None:
     """Keep pods off a node until its conditions say Ready."""
-    if request.resource.plural != "nodes":
+    if request.resource.called != "nodes":
         return
     spec = obj.setdefault("spec", {})
     taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
@@ -105,7 +105,7 @@ def validate_create(request: Request, obj: dict, api: Api) -> list[Charge]:
 
 def validate_update(request: Request, obj: dict, old: dict, api: Api) -> list[Charge]:
     """Do the same for a change."""
-    if request.resource.plural == "persistentvolumeclaims" and not request.route.subresource:
+    if request.resource.called == "persistentvolumeclaims" and not request.route.subresource:
         check_limits(request, obj, api)
     check_pod_security(request, obj, api, old)
     return check_quota(request, obj, api, old)
@@ -121,6 +121,6 @@ def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:
 def admit_delete(request: Request, name: str, api: Api) -> None:
     """Keep what the system lives in, and another node's pods from a node. Raises ApiError 403 or 404."""
     restrict_delete(request, name, api)
-    kept, why = IMMORTAL.get(request.resource.plural, ((), ""))
+    kept, why = IMMORTAL.get(request.resource.called, ((), ""))
     if name in kept:
-        raise errors.forbidden(request.resource.plural, name, why, request.resource.group)
+        raise errors.forbidden(request.resource.called, name, why, request.resource.group)

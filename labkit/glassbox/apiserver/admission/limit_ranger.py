@@ -22,7 +22,7 @@ Found = Iterator[str]
 
 def ranges(request: Request, api: Api) -> list[dict]:
     """Return the limits of the namespace, range after range."""
-    if request.resource.plural not in ("pods", "persistentvolumeclaims") or request.resource.group:
+    if request.resource.called not in ("pods", "persistentvolumeclaims") or request.resource.group:
         return []
     rows, _ = api.store.rows(prefix(LIMIT_RANGES, request.route.namespace))
     return [limit for row in rows for limit in orjson.loads(row.value)["spec"].get("limits") or ()]
@@ -30,7 +30,7 @@ def ranges(request: Request, api: Api) -> list[dict]:
 
 def fill_limits(request: Request, obj: dict, api: Api) -> None:
     """Give a pod's containers what they do not name."""
-    if request.resource.plural != "pods":
+    if request.resource.called != "pods":
         return
     told: list[str] = []
     for limit in ranges(request, api):
@@ -59,7 +59,7 @@ def check_limits(request: Request, obj: dict, api: Api) -> None:
     found = [told for limit in ranges(request, api) for told in dict.fromkeys(faults(limit, obj))]
     if found:
         why = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
-        raise errors.forbidden(request.resource.plural, obj["metadata"].get("name", ""), why)
+        raise errors.forbidden(request.resource.called, obj["metadata"].get("name", ""), why)
 
 
 def faults(limit: dict, obj: dict) -> Found:

@@ -35,7 +35,7 @@ def restrict_create(request: Request, obj: dict, api: Api) -> None:
     node = node_name(request.user)
     if not node:
         return
-    name, plural = obj["metadata"].get("name", ""), request.resource.plural
+    name, plural = obj["metadata"].get("name", ""), request.resource.called
     if plural == "pods":
         _mirror_pod(request, obj, node, api)
     elif plural == "nodes":
@@ -52,7 +52,7 @@ def restrict_create(request: Request, obj: dict, api: Api) -> None:
 
 def restrict_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Refuse what a node must not change. Raises ApiError 403."""
-    node, plural = node_name(request.user), request.resource.plural
+    node, plural = node_name(request.user), request.resource.called
     if not node or plural not in ("nodes", "pods"):
         return
     name = request.route.name
@@ -70,7 +70,7 @@ def restrict_update(request: Request, obj: dict, old: dict, api: Api) -> None:
 
 def restrict_delete(request: Request, name: str, api: Api) -> None:
     """Refuse the deletion of a pod of another node. Raises ApiError 403 or 404."""
-    if (node := node_name(request.user)) and request.resource.plural == "pods":
+    if (node := node_name(request.user)) and request.resource.called == "pods":
         _own_pod(request, _pod(request, name, api), node, "can only delete pods")
 
 
@@ -154,4 +154,4 @@ def _within(domain: str, domains: tuple[str, ...]) -> bool:
 
 
 def _refused(request: Request, name: str, why: str) -> errors.ApiError:
-    return errors.forbidden(request.resource.plural, name, why, request.resource.group)
+    return errors.forbidden(request.resource.called, name, why, request.resource.group)

@@ -37,7 +37,7 @@ VERSION = r"latest|v1\.(0|[1-9][0-9]*)"
 
 def check_pod_security(request: Request, obj: dict, api: Api, old: dict | None = None) -> None:
     """Refuse, or warn of, what a pod must not do. Raises ApiError 403, or 422 for a label that says nothing."""
-    plural, subresource = request.resource.plural, request.route.subresource
+    plural, subresource = request.resource.called, request.route.subresource
     if plural == "namespaces" and not subresource:
         _check_labels(request, obj, objects.labels(old) if old else {}, api)
     elif plural == "pods" and subresource in ("", "ephemeralcontainers"):

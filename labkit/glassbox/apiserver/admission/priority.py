@@ -20,9 +20,9 @@ GIVEN = "must not be provided in pod spec; priority admission controller compute
 
 def priority(request: Request, obj: dict, api: Api) -> None:
     """Resolve a pod's class; keep a second default class from being made. Raises ApiError 403."""
-    if request.resource.plural == "pods":
+    if request.resource.called == "pods":
         resolve(obj, classes(api))
-    elif request.resource.plural == "priorityclasses" and obj.get("globalDefault"):
+    elif request.resource.called == "priorityclasses" and obj.get("globalDefault"):
         for each in classes(api):
             if each.get("globalDefault") and objects.name(each) != obj["metadata"].get("name"):
                 why = f"PriorityClass {objects.name(each)} is already marked as default. Only one default can exist"

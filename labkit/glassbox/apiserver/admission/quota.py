@@ -36,7 +36,7 @@ class Charge:
 def check_quota(request: Request, obj: dict, api: Api, old: dict | None = None) -> list[Charge]:
     """Return what is to be charged for an object, or its change. Raises ApiError 403."""
     resource, namespace = request.resource, request.route.namespace
-    if not namespace or request.route.subresource or (old and resource.plural not in CHANGING):
+    if not namespace or request.route.subresource or (old and resource.called not in CHANGING):
         return []
     rows, _ = api.store.rows(prefix(RESOURCE_QUOTAS, namespace))
     if not rows:
@@ -49,7 +49,7 @@ def check_quota(request: Request, obj: dict, api: Api, old: dict | None = None) 
 def _charges(request: Request, obj: dict, wanted: Amounts, held: list[tuple[Row, dict]]) -> Iterator[Charge]:
     for row, each in held:
         hard = objects.dig(each, "status.hard") or {}
-        if request.resource.plural == "pods" and (lacking := unspecified(obj, hard)):
+        if request.resource.called == "pods" and (lacking := unspecified(obj, hard)):
             raise _refused(request, obj, f"failed quota: {objects.name(each)}: must specify {lacking}")
         asked, used = quota.only(wanted, hard), objects.dig(each, "status.used") or {}
         if not asked:

@@ -27,7 +27,7 @@ NAMESPACE = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
 
 def service_account(request: Request, obj: dict, api: Api) -> None:
     """Give a pod its account's name, pull secrets and token; refuse one whose account does not exist."""
-    if request.resource.plural != "pods" or "kubernetes.io/config.mirror" in (obj["metadata"].get("annotations") or {}):
+    if request.resource.called != "pods" or "kubernetes.io/config.mirror" in (obj["metadata"].get("annotations") or {}):
         return
     spec = obj.setdefault("spec", {})
     name = spec.get("serviceAccountName") or "default"

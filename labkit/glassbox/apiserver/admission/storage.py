@@ -23,14 +23,14 @@ WANTED = "spec.resources.requests.storage"
 
 def default_storage_class(request: Request, obj: dict, api: Api) -> None:
     """Give a claim that names no class the default one, if there is one."""
-    if request.resource.plural == "persistentvolumeclaims" and dig(obj, "spec.storageClassName") is None:
+    if request.resource.called == "persistentvolumeclaims" and dig(obj, "spec.storageClassName") is None:
         _set_default(obj, "storageClassName", "storageclasses", IS_DEFAULT, api)
 
 
 def default_ingress_class(request: Request, obj: dict, api: Api) -> None:
     """Give an Ingress that names no class, not in the old way either, the default one, if there is one."""
     named = dig(obj, "spec.ingressClassName") is not None or ingress.OLD_CLASS in objects.annotations(obj)
-    if request.resource.plural == "ingresses" and not named:
+    if request.resource.called == "ingresses" and not named:
         _set_default(obj, "ingressClassName", "ingressclasses", ingress.IS_DEFAULT, api)
 
 
@@ -42,14 +42,14 @@ def _set_default(obj: dict, field: str, classes: str, annotation: str, api: Api)
 
 def protect_while_in_use(request: Request, obj: dict, api: Api) -> None:
     """Keep a claim while a pod uses it, a volume while a claim is bound to it."""
-    if finalizer := FINALIZERS.get(request.resource.plural):
+    if finalizer := FINALIZERS.get(request.resource.called):
         held = obj["metadata"].get("finalizers") or []
         obj["metadata"]["finalizers"] = held if finalizer in held else [*held, finalizer]
 
 
 def refuse_to_grow(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Let a claim grow only if its class says so. Raises ApiError 403."""
-    if request.resource.plural != "persistentvolumeclaims" or request.route.subresource:
+    if request.resource.called != "persistentvolumeclaims" or request.route.subresource:
         return
     wanted, had = dig(obj, WANTED), dig(old, WANTED)
     if not wanted or not had or quantity.parse(wanted) <= quantity.parse(had):

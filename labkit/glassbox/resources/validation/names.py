@@ -16,6 +16,7 @@ from labkit.glassbox.resources.validation.fields import invalid, required
 Rule = Callable[[str], list[str]]
 
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DNS_1035_LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
 UNDERSCORED = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
@@ -87,6 +88,17 @@ def _rule(pattern: str, told: str, limit: int) -> Rule:
 
 
 dns_label = _rule(LABEL, _LABEL_TOLD, 63)
+dns_1035_label = _rule(
+    DNS_1035_LABEL,
+    _sentence(
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic"
+        " character, and end with an alphanumeric character",
+        DNS_1035_LABEL,
+        "my-name",
+        "abc-123",
+    ),
+    63,
+)
 dns_subdomain = _rule(SUBDOMAIN, _SUBDOMAIN_TOLD, 253)
 wildcard_subdomain = _rule(rf"\*\.{SUBDOMAIN}", _WILDCARD_TOLD, 253)
 search_domain = _rule(rf"{UNDERSCORED}(\.{UNDERSCORED})*", _SEARCH_TOLD, 253)

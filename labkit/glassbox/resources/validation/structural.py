@@ -1,0 +1,196 @@
+"""Whether the schema of a CustomResourceDefinition is structural: it specifies each field once, with its type.
+
+Left out: `isbn` and `creditcard` formats, and what Python's regular expressions lack of RE2's: refused by name.
+
+Upstream: staging/src/k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation/validation.go,
+…/pkg/apiserver/schema/validation.go, …/schema/defaulting/validation.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources import structural
+from labkit.glassbox.resources.structural import EMBEDDED, PRESERVE
+from labkit.glassbox.resources.validation import formats, schema_values
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required
+from labkit.glassbox.resources.validation.schema_values import INT_OR_STRING, LIST_KEYS, LIST_TYPE, NOWHERE
+
+TYPES = ("array", "boolean", "integer", "number", "object", "string")
+UNSUPPORTED = ("$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "$schema", "id")
+COMBINATIONS = ("allOf", "anyOf", "oneOf")
+# What only the structure itself may say, not what stands within a combination; and what it has to be there.
+STRUCTURE = {
+    **dict.fromkeys(("type", "title", "description", "format"), "empty"),
+    **dict.fromkeys(
+        ("default", "additionalProperties", PRESERVE, LIST_TYPE, LIST_KEYS, "x-kubernetes-map-type"), "undefined"
+    ),
+    **dict.fromkeys(("nullable", EMBEDDED, INT_OR_STRING), "false"),
+}
+INT_OR_STRING_PARTS = [{"type": "integer"}, {"type": "string"}]
+METADATA_RULE = "must not specify anything other than name and generateName, but metadata is implicitly specified"
+
+
+def check(schema: dict, path: str) -> Iterator[Cause]:
+    """Yield what is wrong with a version's schema."""
+    if schema.get("type") != "object":
+        if schema.get("type"):
+            yield invalid(f"{path}.type", schema["type"], "must be object at the root")
+        else:
+            yield required(f"{path}.type", "must not be empty at the root")
+    meta = (schema.get("properties") or {}).get("metadata")
+    if meta is not None and (
+        set(meta.get("properties") or ()) - {"name", "generateName"} or set(meta) - {"type", "properties"}
+    ):
+        yield forbidden(f"{path}.properties[metadata]", METADATA_RULE)
+    yield from _specified(schema, path, "", is_root=True)
+
+
+def inner_schemas(schema: dict, path: str) -> Iterator[tuple[dict, str, str]]:
+    """Yield the schemas of fields and items, with their paths and what they are."""
+    for name, each in (schema.get("properties") or {}).items():
+        yield each, f"{path}.properties[{name}]", "object fields"
+    for keyword, what in (("additionalProperties", "object fields"), ("items", "array items")):
+        if isinstance(each := schema.get(keyword), dict):
+            yield each, f"{path}.{keyword}", what
+
+
+def _specified(schema: dict, path: str, what: str, is_root: bool = False) -> Iterator[Cause]:
+    for keyword in UNSUPPORTED:
+        if schema.get(keyword):
+            yield forbidden(f"{path}.{keyword}", f"{keyword} is not supported")
+            return
+    kind = schema.get("type", "")
+    if kind == "null":
+        yield forbidden(f"{path}.type", "type cannot be set to null, use nullable as an alternative")
+    elif kind:
+        yield from one_of(f"{path}.type", kind, TYPES)
+    elif what and not schema.get(INT_OR_STRING) and not schema.get(PRESERVE):
+        yield required(f"{path}.type", f"must not be empty for specified {what}")
+    yield from _keywords(schema, path, kind)
+    yield from _lists(schema, path, kind)
+    yield from _extensions(schema, path, kind)
+    for keyword in (*COMBINATIONS, "not"):
+        yield from _combined(schema, schema, keyword, path, path)
+    if "default" in schema and kind in TYPES:
+        yield from _default(schema, path)
+    for each, at, inner in inner_schemas(schema, path):
+        if not (is_root and at.endswith("[metadata]")):
+            yield from _specified(each, at, inner)
+
+
+def _keywords(schema: dict, path: str, kind: str) -> Iterator[Cause]:
+    if schema.get("uniqueItems"):
+        told = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+        yield forbidden(f"{path}.uniqueItems", told)
+    if schema.get("additionalProperties") is False:
+        yield forbidden(f"{path}.additionalProperties", "additionalProperties cannot be set to false")
+    elif schema.get("additionalProperties") is not None and schema.get("properties"):
+        told = "additionalProperties and properties are mutual exclusive"
+        yield forbidden(f"{path}.additionalProperties", told)
+    if isinstance(schema.get("items"), list):
+        yield forbidden(f"{path}.items", "items must be a schema object and not an array")
+    elif kind == "array" and schema.get("items") is None:
+        yield required(f"{path}.items", "must be specified")
+    if schema.get("pattern"):
+        try:
+            formats.pattern(schema["pattern"])
+        except formats.BadPattern as error:
+            yield invalid(
+                f"{path}.pattern", schema["pattern"], f"must be a valid regular expression, but isn't: {error}"
+            )
+    if schema.get("format") in formats.NOT_CHECKED_HERE:
+        yield forbidden(f"{path}.format", f"{schema['format']} is not supported by this server; use a pattern")
+
+
+def _lists(schema: dict, path: str, kind: str) -> Iterator[Cause]:
+    list_type, keys = schema.get(LIST_TYPE), schema.get(LIST_KEYS) or []
+    yield from one_of(f"{path}.{LIST_TYPE}", list_type, ("atomic", "set", "map"))
+    yield from one_of(f"{path}.x-kubernetes-map-type", schema.get("x-kubernetes-map-type"), ("granular", "atomic"))
+    if list_type and kind != "array":
+        yield invalid(f"{path}.type", kind, f"must be array if {LIST_TYPE} is specified")
+    if list_type != "map":
+        if keys:
+            yield forbidden(f"{path}.{LIST_KEYS}", f"must be empty if {LIST_TYPE} is not map")
+        return
+    if not keys:
+        yield required(f"{path}.{LIST_KEYS}", f"must not be empty if {LIST_TYPE} is map")
+    items = schema.get("items") if isinstance(schema.get("items"), dict) else {}
+    fields = items.get("properties") or {}  # type: ignore[union-attr]
+    if any(key not in fields for key in keys):
+        yield invalid(f"{path}.{LIST_KEYS}", keys, "entries must all be names of item properties")
+        return
+    for key in keys:
+        if "default" not in fields[key] and key not in (items.get("required") or ()):  # type: ignore[union-attr]
+            told = f"this property is in {LIST_KEYS}, so it must have a default or be a required property"
+            yield required(f"{path}.items.properties[{key}].default", told)
+
+
+def _extensions(schema: dict, path: str, kind: str) -> Iterator[Cause]:
+    if schema.get(PRESERVE) is False:
+        yield invalid(f"{path}.{PRESERVE}", False, "must be true or undefined")
+    if schema.get(INT_OR_STRING) and kind:
+        yield forbidden(f"{path}.type", f"must be empty if {INT_OR_STRING} is true")
+    if schema.get(PRESERVE) and kind not in ("", "object"):
+        yield invalid(f"{path}.type", kind, f"must be object if {PRESERVE} is true")
+    if schema.get(EMBEDDED):
+        if kind != "object":
+            yield invalid(f"{path}.type", kind, f"must be object if {EMBEDDED} is true")
+        if not schema.get(PRESERVE) and not schema.get("properties"):
+            told = f"must not be empty if {EMBEDDED} is true without {PRESERVE}"
+            yield required(f"{path}.properties", told)
+
+
+def _combined(schema: dict, skeleton: dict, keyword: str, path: str, skeleton_path: str) -> Iterator[Cause]:
+    """Check what stands within allOf, anyOf, oneOf or not: only values may be spoken of there."""
+    given = schema.get(keyword)
+    parts = [(given, f"{path}.{keyword}")] if isinstance(given, dict) else []
+    if isinstance(given, list):
+        parts = [(each, f"{path}.{keyword}[{index}]") for index, each in enumerate(given)]
+    either = skeleton.get(INT_OR_STRING) and keyword == "anyOf" and given == INT_OR_STRING_PARTS
+    for part, at in [] if either else parts:
+        yield from _values_only(part, skeleton, at, skeleton_path)
+
+
+def _values_only(part: dict, skeleton: dict, path: str, skeleton_path: str) -> Iterator[Cause]:
+    for keyword, wanted in STRUCTURE.items():
+        if keyword in part and part[keyword] not in ("", False):
+            yield forbidden(f"{path}.{keyword}", f"must be {wanted} to be structural")
+    for keyword in (*COMBINATIONS, "not"):
+        yield from _combined(part, skeleton, keyword, path, skeleton_path)
+    for each, at, _ in inner_schemas(part, path):
+        below = at.removeprefix(path)
+        name = below[len(".properties[") : -1] if below.startswith(".properties[") else ""
+        inner: Any = structural.schema_of(name, skeleton) if name else skeleton.get(below[1:])
+        if inner is None:
+            yield required(skeleton_path + below, f"because it is defined in {at}")
+        elif isinstance(inner, dict):
+            yield from _values_only(each, inner, at, skeleton_path + below)
+
+
+def _default(schema: dict, path: str) -> Iterator[Cause]:
+    """Check that a default is a value that an object may have."""
+    given, at = schema["default"], f"{path}.default"
+    pruned = deepcopy(given)
+    if structural.prune(pruned, schema, is_root=False):
+        yield invalid(at, given, "must not have unknown fields")
+        return
+    structural.fill(pruned, schema)
+    for cause in [*schema_values.check(pruned, schema), *schema_values.check_lists(pruned, schema)]:
+        yield replace(cause, field=at if cause.field == NOWHERE else f"{at}.{cause.field}")
+
+
+def unknown_formats(schema: dict) -> Iterator[str]:
+    """Yield a warning for each format that nobody checks."""
+    form, known = (
+        schema.get("format"),
+        formats.OF_NUMBERS if schema.get("type") in ("integer", "number") else formats.FORMATS,
+    )
+    if form and form not in known:
+        yield f'unrecognized format "{form}"'
+    for each, _, _ in inner_schemas(schema, ""):
+        yield from unknown_formats(each)
