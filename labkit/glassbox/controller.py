@@ -55,8 +55,13 @@ class Controller:
     def __init__(self, api: Client, cache: Mapping[str, Informer], recorder: EventRecorder):
         self.api, self.cache, self.recorder = api, cache, recorder
         self.queue = WorkQueue()
-        for resource, keys in self.watches.items():
-            cache[resource].handlers.append(self._enqueue(keys))
+        for resource in self.watches:
+            self.follow(resource)
+
+    def follow(self, resource: str) -> None:
+        """Hear of a resource's changes from now on, if they are of concern here."""
+        if keys := self.watches.get(resource):
+            self.cache[resource].handlers.append(self._enqueue(keys))
 
     @property
     def watches(self) -> Mapping[str, Keys]:
@@ -80,7 +85,7 @@ class Controller:
             threading.Thread(target=self._work, name=f"{self.name} {number}", daemon=True).start()
 
     def _work(self) -> None:
-        for informer in self.cache.values():
+        for informer in list(self.cache.values()):  # custom kinds may come meanwhile
             informer.wait_for_sync()
         while (key := self.queue.get()) is not None:
             self._reconcile(str(key))

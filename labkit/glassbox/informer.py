@@ -90,6 +90,12 @@ class Informer:
         if self.current:
             self.current.stop()
 
+    def end(self) -> None:
+        """Stop for good, since the kind is no longer served: what is in the copy has gone with it."""
+        self.stop()
+        for obj in self.list():
+            self._apply("DELETED", obj)
+
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while not self.stopping.is_set():

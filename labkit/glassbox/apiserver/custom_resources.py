@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import orjson
 
@@ -35,13 +36,22 @@ AT_ONCE = 200  # objects that are deleted before others get their turn
 NAMES = {"plural": "Plural", "singular": "Singular", "shortNames": "ShortNames", "kind": "Kind", "listKind": "ListKind"}
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a definition said when its Resources were made, and since which revision its spec has been so."""
+
+    spec: dict
+    called: dict
+    since: int
+
+
 class CustomResources:
     """The definitions that are in the store, and what is served of them."""
 
     def __init__(self, api: Api):
         self.api = api
         self.served: dict[str, tuple[Resource, ...]] = {}  # name of the definition → its versions
-        self.specs: dict[str, tuple[dict, int]] = {}  # … → its spec and since which revision it has been so
+        self.known: dict[str, Known] = {}
         self.waiting: dict[str, Callable[[], None]] = {}  # … → what ends the look-out for its last object
         for row in api.store.rows(prefix(CRDS))[0]:
             self._take_up(orjson.loads(row.value), row.revision)
@@ -61,7 +71,7 @@ class CustomResources:
         name = objects.name(crd)
         if change.row.deleted:
             self.served.pop(name, None)
-            self.specs.pop(name, None)
+            self.known.pop(name, None)
         else:
             self._take_up(crd, change.row.revision)
         self._publish()
@@ -70,9 +80,16 @@ class CustomResources:
             loop.call_soon(self.settle, other)  # a name that is free now may be wanted by another
 
     def _take_up(self, crd: dict, revision: int) -> None:
-        name, (spec, since) = objects.name(crd), self.specs.get(objects.name(crd), ({}, 0))
-        self.specs[name] = (crd["spec"], since if crd["spec"] == spec else revision)
-        self.served[name] = resources_of(crd, self.specs[name][1]) if is_true(crd, "Established") else ()
+        name, spec, called = objects.name(crd), crd["spec"], crd["status"].get("acceptedNames")
+        known = self.known.get(name)
+        since = known.since if known and known.spec == spec else revision
+        if not is_true(crd, "Established"):
+            self.served[name] = ()
+        elif not (known and known.spec == spec and known.called == called and self.served.get(name)):
+            self.served[name] = resources_of(crd, since)
+        self.known[name] = Known(spec, called, since)
+        for each in self.served[name]:
+            each.custom.is_terminating = objects.is_deleting(crd)  # type: ignore[union-attr]
 
     def _publish(self) -> None:
         resources = [each for name in sorted(self.served) for each in self.served[name]]

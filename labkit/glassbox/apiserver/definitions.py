@@ -54,8 +54,8 @@ def definition(name: str) -> dict:
 
 def reference(schema: dict) -> str | None:
     """Return the definition that a schema refers to."""
-    target = schema.get("$ref")
-    return target.removeprefix(REFERENCE) if target else None
+    target = schema.get("$ref")  # among properties it may be a field that is called so
+    return target.removeprefix(REFERENCE) if isinstance(target, str) else None
 
 
 def type_of(schema: dict) -> str:

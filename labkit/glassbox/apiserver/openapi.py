@@ -139,7 +139,7 @@ def to_v3(schema: Any) -> Any:
         return [to_v3(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    if target := schema.get("$ref"):
+    if isinstance(target := schema.get("$ref"), str):
         link = {"$ref": target.replace(REFERENCE, COMPONENTS)}
         rest = {key: to_v3(value) for key, value in schema.items() if key != "$ref"}
         return {**rest, "allOf": [link], "default": {}} if rest else link

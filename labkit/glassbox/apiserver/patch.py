@@ -24,7 +24,7 @@ from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_namespace
 from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import Resource
-from labkit.glassbox.resources.custom_resource import shown_by_go
+from labkit.glassbox.resources.custom_resource import as_go_prints
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -73,7 +73,7 @@ def patched_body(request: Request, resource: Resource, old: dict) -> dict:
     except Unpatchable:
         raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from None
     # Upstream shows what it could not decode: the patch itself if it merged values, else the JSON that came of it.
-    return _decoded(request, resource, new, shown_by_go(document) if media == STRATEGIC_PATCH else "")
+    return _decoded(request, resource, new, as_go_prints(document) if media == STRATEGIC_PATCH else "")
 
 
 def _decoded(request: Request, resource: Resource, new: dict, shown: str) -> dict:

@@ -21,16 +21,21 @@ def table(resource: Resource, objects: list[dict], list_meta: dict, include_obje
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_meta,
-        "columnDefinitions": column_definitions(resource if resource.columns else stored(resource)),
+        "columnDefinitions": column_definitions(shown_through(resource)),
         "rows": [row(resource, obj, include_object or "Metadata", now) for obj in objects],
     }
 
 
+def shown_through(resource: Resource) -> Resource:
+    """Return the resource whose columns a table has: each version of a custom one has its own."""
+    return resource if resource.custom else stored(resource)
+
+
 def row(resource: Resource, obj: dict, include_object: str, now: float) -> dict:
     """Return one object's row."""
-    whole = obj if resource.columns else to_stored(resource, obj)
-    columns = resource.columns or stored(resource).columns
-    cells = [column.value(whole, now) for column in columns]
+    through = shown_through(resource)
+    whole = obj if through is resource else to_stored(resource, obj)
+    cells = [column.value(whole, now) for column in through.columns]
     conditions = resource.row_conditions(whole)
     return {
         "cells": cells,

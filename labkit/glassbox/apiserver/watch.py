@@ -221,4 +221,8 @@ EMPTY_PARTS: dict[str, dict] = {
     "ReplicaSet": {"spec": {"selector": None}, "status": {"replicas": 0}},
     "Service": {"spec": {}, "status": {"loadBalancer": {}}},
     "Lease": {"spec": {}},
+    "CustomResourceDefinition": {
+        "spec": {"group": "", "names": {"plural": "", "kind": ""}, "scope": "", "versions": None},
+        "status": {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": None},
+    },
 }

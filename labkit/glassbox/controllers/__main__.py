@@ -19,6 +19,7 @@ from labkit.glassbox.controller import Controller
 from labkit.glassbox.controllers.accounts import Accounts
 from labkit.glassbox.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from labkit.glassbox.controllers.cronjob import CronJobController
+from labkit.glassbox.controllers.custom_kinds import CustomKinds
 from labkit.glassbox.controllers.daemonset import DaemonSetController
 from labkit.glassbox.controllers.deployment import DeploymentController
 from labkit.glassbox.controllers.disruption import DisruptionController
@@ -90,11 +91,14 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     api = Client.from_kubeconfig(options.kubeconfig, user_agent="kube-controller-manager")
     cache, accounts = inform(api, *collected()), Accounts(api, options.kubeconfig)
+    started: list[Controller] = []
     for name in options.controllers:
         if any(not getattr(options, each) for each in NEEDS.get(CONTROLLERS[name], ())):
             continue  # as upstream: nothing to publish, nothing to sign with
         own = accounts.client(name) if options.use_service_account_credentials else api
-        make(CONTROLLERS[name], own, cache, options).start()
+        started.append(make(CONTROLLERS[name], own, cache, options))
+        started[-1].start()
+    CustomKinds(api, cache, started)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

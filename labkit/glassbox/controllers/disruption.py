@@ -130,7 +130,7 @@ class DisruptionController(Controller):
 
     def scale(self, budget: dict, pod: dict, reference: dict) -> tuple[str, int]:
         """Return the UID and spec.replicas of the owner, of a replica set's the deployment's."""
-        owner = None
+        owner = kind = None
         for owner in self.owners(pod, reference):
             kind = REGISTRY.for_kind(owner["apiVersion"], owner["kind"])
             if kind and "scale" not in kind.subresources:
@@ -139,12 +139,15 @@ class DisruptionController(Controller):
             message = f'found no controllers for pod "{objects.name(pod)}"'
             self.recorder.event(budget, "Warning", "NoControllers", message)
             raise Uncountable(message)
+        if kind and kind.custom:
+            return objects.uid(owner), objects.dig(owner, kind.custom.scale["specReplicasPath"][1:], 0)
         return objects.uid(owner), replicas(owner)
 
     def owners(self, pod: dict, reference: dict | None) -> Iterator[dict]:
         """Yield the pod's controller, then that one's controller if it is a deployment."""
         while reference and (kind := REGISTRY.for_kind(reference["apiVersion"], reference["kind"])):
-            found = self.cache[kind.plural].get(f"{objects.namespace(pod)}/{reference['name']}")
+            copy = self.cache.get(kind.called)
+            found = copy.get(f"{objects.namespace(pod)}/{reference['name']}") if copy else None
             if found is None or objects.uid(found) != reference["uid"]:
                 return
             yield found

@@ -11,6 +11,7 @@ Upstream: pkg/controller/garbagecollector/garbagecollector.go, graph_builder.go
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from labkit.glassbox import objects
@@ -19,13 +20,14 @@ from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources import REGISTRY
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+REMEMBERED = 500  # owners
 IGNORED = ("events",)  # they name what they are about, but nobody owns them
 
 
 def collected() -> list[str]:
     """Return the kinds that may own or be owned."""
-    every = [each for each in REGISTRY.all() if each.stored_as is None and "delete" in each.verbs]
-    return [each.plural for each in every if each.plural not in IGNORED]
+    every = [each for each in REGISTRY.all() if each.is_primary and "delete" in each.verbs]
+    return [each.called for each in every if each.called not in IGNORED]
 
 
 class GarbageCollector(Controller):
@@ -33,6 +35,11 @@ class GarbageCollector(Controller):
 
     name = "garbage-collector-controller"
     workers = 5
+
+    def __init__(self, *arguments) -> None:
+        # Owners that are known to have gone: of one whose kind is no longer served, nobody could be asked.
+        self.absent: deque[str] = deque(maxlen=REMEMBERED)
+        super().__init__(*arguments)
 
     @property
     def watches(self):
@@ -44,7 +51,11 @@ class GarbageCollector(Controller):
         def keys(obj: dict) -> Iterator[str]:
             if objects.owners(obj) or is_waiting(obj, FOREGROUND) or is_waiting(obj, ORPHAN):
                 yield f"{resource} {objects.key(obj)}"
-            if self.cache[resource].get(objects.key(obj)) is None or is_waiting(obj, FOREGROUND):
+            copy = self.cache.get(resource)
+            is_gone = copy is None or copy.get(objects.key(obj)) is None
+            if is_gone:
+                self.absent.append(objects.uid(obj))
+            if is_gone or is_waiting(obj, FOREGROUND):
                 yield from (f"{kind} {objects.key(each)}" for kind, each in self.dependents(obj))
             yield from (f"{kind} {key}" for kind, key in self.waiting_owners(obj))
 
@@ -53,7 +64,8 @@ class GarbageCollector(Controller):
     def dependents(self, owner: dict) -> list[tuple[str, dict]]:
         """Return (resource, object) of all that name this owner."""
         uid = objects.uid(owner)
-        return [(resource, obj) for resource in collected() for obj in self.cache[resource].owned_by(uid)]
+        copies = [(resource, self.cache.get(resource)) for resource in collected()]
+        return [(resource, obj) for resource, copy in copies if copy is not None for obj in copy.owned_by(uid)]
 
     def waiting_owners(self, obj: dict) -> Iterator[tuple[str, str]]:
         for reference in objects.owners(obj):
@@ -64,19 +76,21 @@ class GarbageCollector(Controller):
 
     def cached_owner(self, obj: dict, reference: dict) -> tuple[str, dict] | None:
         kind = REGISTRY.for_kind(reference["apiVersion"], reference["kind"])
-        if kind is None or kind.plural not in self.cache:
+        copy = self.cache.get(kind.called) if kind else None
+        if kind is None or copy is None:
             return None
         key = f"{objects.namespace(obj)}/{reference['name']}" if kind.namespaced else reference["name"]
-        owner = self.cache[kind.plural].get(key)
-        return (kind.plural, owner) if owner and objects.uid(owner) == reference["uid"] else None
+        owner = copy.get(key)
+        return (kind.called, owner) if owner and objects.uid(owner) == reference["uid"] else None
 
     # -- one object
 
     def reconcile(self, key: str) -> None:
         resource, _, name = key.partition(" ")
-        obj = self.cache[resource].get(name)
+        copy = self.cache.get(resource)
+        obj = copy.get(name) if copy else None
         if obj is None:
-            return
+            return  # also when its kind is no longer served
         if is_waiting(obj, ORPHAN):
             self.orphan(resource, obj)
         elif is_waiting(obj, FOREGROUND):
@@ -100,6 +114,8 @@ class GarbageCollector(Controller):
 
     def state(self, obj: dict, reference: dict) -> str:
         """Return what an owner is: solid, waiting (for its dependents), absent or unknown."""
+        if reference["uid"] in self.absent:
+            return "absent"
         found = self.cached_owner(obj, reference)
         owner = found[1] if found else self.live_owner(obj, reference)
         if owner is None:

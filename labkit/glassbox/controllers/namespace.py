@@ -28,8 +28,8 @@ class NamespaceController(Controller):
 
     @property
     def watches(self):
-        inside = [each for each in namespaced() if each.plural in self.cache]  # of events there is no copy
-        return {"namespaces": itself} | {each.plural: self._concerned_by(each) for each in inside}
+        inside = [each for each in namespaced() if each.called in self.cache]  # of events there is no copy
+        return {"namespaces": itself} | {each.called: self._concerned_by(each) for each in inside}
 
     def _concerned_by(self, resource: Resource):
         """What has gone concerns its namespace, if that waits for it."""
@@ -38,7 +38,7 @@ class NamespaceController(Controller):
             namespace = self.cache["namespaces"].get(objects.namespace(obj))
             if namespace is None or not objects.is_deleting(namespace):
                 return []
-            still_there = self.cache[resource.plural].get(objects.key(obj)) is not None
+            still_there = self.cache[resource.called].get(objects.key(obj)) is not None
             return [] if still_there else [objects.name(namespace)]
 
         return keys
@@ -76,7 +76,7 @@ class NamespaceController(Controller):
 
 def namespaced() -> list[Resource]:
     """Return every kind that lives in namespaces, each once."""
-    return [each for each in REGISTRY.all() if each.namespaced and each.stored_as is None and "delete" in each.verbs]
+    return [each for each in REGISTRY.all() if each.namespaced and each.is_primary and "delete" in each.verbs]
 
 
 def emptied(api: Client, resource: str, namespace: str) -> list[dict]:

@@ -89,14 +89,14 @@ def replica_faults(obj: dict, path: str) -> Iterator[Cause]:
     value: Any = obj
     for part in path[1:].split("."):
         if not isinstance(value, dict):
-            told = f"{path} accessor error: {shown_by_go(value)} is of the type {GO_TYPES.get(type(value), 'int64')}"
+            told = f"{path} accessor error: {as_go_prints(value)} is of the type {GO_TYPES.get(type(value), 'int64')}"
             yield invalid(path, 0, f"{told}, expected map[string]interface{{}}")
             return
         if part not in value:
             return
         value = value[part]
     if isinstance(value, bool) or not isinstance(value, int):
-        told = f"{path} accessor error: {shown_by_go(value)} is of the type {GO_TYPES.get(type(value), 'float64')}"
+        told = f"{path} accessor error: {as_go_prints(value)} is of the type {GO_TYPES.get(type(value), 'float64')}"
         yield invalid(path, 0, f"{told}, expected int64")
     elif value < 0:
         yield invalid(path, value, "should be a non-negative integer")
@@ -104,12 +104,12 @@ def replica_faults(obj: dict, path: str) -> Iterator[Cause]:
         yield invalid(path, value, f"should be less than or equal to {MOST_REPLICAS}")
 
 
-def shown_by_go(value: Any) -> str:
+def as_go_prints(value: Any) -> str:
     """Return a JSON value as Go's %v prints it."""
     if isinstance(value, dict):
-        return "map[" + " ".join(f"{name}:{shown_by_go(value[name])}" for name in sorted(value)) + "]"
+        return "map[" + " ".join(f"{name}:{as_go_prints(value[name])}" for name in sorted(value)) + "]"
     if isinstance(value, list):
-        return "[" + " ".join(map(shown_by_go, value)) + "]"
+        return "[" + " ".join(map(as_go_prints, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "<nil>", True: "true", False: "false"}[value]
     return str(value)
@@ -145,7 +145,7 @@ def _resource(crd: dict, version: dict, since: int) -> Resource:
     parts = version.get("subresources") or {}
     scale, has_status = parts.get("scale") or {}, "status" in parts
     columns = [column(each) for each in version.get("additionalPrinterColumns") or ()]
-    custom = Custom(schema, scale, since, is_terminating=objects.is_deleting(crd))
+    custom = Custom(schema, scale, since)
     made = Resource(
         group=spec["group"],
         version=version["name"],
@@ -228,7 +228,7 @@ def cell(found: list[Any], kind: str, now: float) -> Any:
         return None
     value = found[0]
     if kind == "string":
-        return json.dumps(value, separators=(",", ":")) if isinstance(value, dict | list) else shown_by_go(value)
+        return json.dumps(value, separators=(",", ":")) if isinstance(value, dict | list) else as_go_prints(value)
     if kind == "boolean":
         return value if isinstance(value, bool) else None
     if kind == "date":
