@@ -69,7 +69,11 @@ def of_class(folder: Path, number: str) -> list[str]:
     over.
     """
     notebooks = sorted(path for path in folder.rglob("*.ipynb") if not path.name.startswith("."))
-    lasts = [answers[-1] for path in notebooks if (answers := list(_answers(path, number)))]
+    return spelled_alike([answers[-1] for path in notebooks if (answers := list(_answers(path, number)))])
+
+
+def spelled_alike(lasts: list[str]) -> list[str]:
+    """Return the answers, those that differ in case, spaces or a full stop spelled as most spell them."""
     spellings = Counter(lasts)
     usual: dict[str, str] = {}
     for answer, _ in spellings.most_common():

@@ -14,12 +14,14 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_output
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.iorw import load_notebook_node
@@ -30,17 +32,20 @@ from labkit.notebook import tags
 CLEANUP_SECONDS = 120
 INTERRUPT_SECONDS = 10
 INTERRUPTED = 130
+CUT = "\n… cut here: a cell may show {} KiB\n"
 FINAL = ("the run's time is over", "the kernel died", "interrupted")  # no later cell can run
 
 
 class LessonClient(PapermillNotebookClient):
     """Executes the cells of a lesson; `failure` says afterwards why it stopped, "" when it did not."""
 
-    def __init__(self, nb_man: Any, *, run_seconds: float, keep: bool, go_on: bool = False, **kw: Any) -> None:
+    def __init__(self, nb_man: Any, *, run_seconds: float, keep: bool, go_on: bool = False, output_bytes: int = 0,
+                 **kw: Any) -> None:  # fmt: skip
         self.cell_seconds = kw.pop("timeout")
         super().__init__(nb_man, timeout=math.ceil(self.cell_seconds), interrupt_on_timeout=False, **kw)
         self.deadline, self.keep, self.go_on = time.monotonic() + run_seconds, keep, go_on
         self.failure, self.failed_cell = "", -1
+        self.output_bytes, self.shown = output_bytes, Counter[int]()
 
     def papermill_execute_cells(self) -> None:
         """Execute in order; on failure go on with the cleanup cells alone."""
@@ -54,6 +59,17 @@ class LessonClient(PapermillNotebookClient):
                 break
         if self.failure and not self.keep:
             self._clean_up(self.failed_cell + 1)
+
+    def output(self, outs: Any, msg: dict[str, Any], display_id: Any, cell_index: int) -> Any:
+        """Store an output; what goes beyond the cell's limit, if there is one, is cut and said."""
+        size, before = len(json.dumps(msg["content"], default=str)), self.shown[cell_index]
+        self.shown[cell_index] += size
+        if not self.output_bytes or self.shown[cell_index] <= self.output_bytes:
+            return super().output(outs, msg, display_id, cell_index)
+        if before <= self.output_bytes:
+            text = str(msg["content"].get("text", ""))[: self.output_bytes - before]
+            outs.append(new_output("stream", name="stdout", text=text + CUT.format(self.output_bytes >> 10)))
+        return None
 
     def _run(self, cell: Any, index: int) -> str:
         """Execute one cell; return why it failed, "" when it did not."""
@@ -104,7 +120,7 @@ class LessonEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, start_timeout: int = 60, **kw: Any) -> Any:
         """Run all cells with the limits of the job."""
-        options = {name: kw[name] for name in ("timeout", "run_seconds", "keep", "go_on")}
+        options = {name: kw[name] for name in ("timeout", "run_seconds", "keep", "go_on", "output_bytes")}
         client = LessonClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, **options)
         try:
             client.execute()
@@ -126,7 +142,7 @@ def execute(job: dict[str, Any]) -> dict[str, Any]:
         notebook = papermill_engines.execute_notebook_with_engine(
             "labkit", notebook, kernel_name="python3", output_path=job["out"], progress_bar=False,
             timeout=job["cell_seconds"], run_seconds=job["run_seconds"], keep=job["keep"],
-            go_on=job.get("go_on", False), outcome=outcome,
+            go_on=job.get("go_on", False), output_bytes=job.get("output_bytes", 0), outcome=outcome,
         )  # fmt: skip
     except KeyboardInterrupt:
         outcome["failure"] = outcome["failure"] or "interrupted"

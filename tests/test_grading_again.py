@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -101,6 +102,12 @@ class TestRecheck:
         assert "only another run can tell, with --resume: 03.1 asked" in folder.run(capsys, "--recheck", inbox=False)[1]
         assert folder.row()["03.1 asked"] == ""
         assert "[1 of 1" in folder.run(capsys, "--resume")[1]
+
+
+def test_results_are_as_the_published_schema_says(folder, capsys):
+    folder.graded(capsys).run(capsys, "--recheck", "--import", folder.marks("ana,03.1 style,1,"), inbox=False)
+    schema = json.loads((ROOT / "docs" / "results.schema.json").read_text())
+    jsonschema.validate(json.loads((folder.out / "results.json").read_text()), schema)
 
 
 class TestMarksByHand:

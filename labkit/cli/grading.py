@@ -70,10 +70,9 @@ def _run(found: list[Any], planned: "Batch", jobs: int) -> None:
 
 def _tell(planned: "Batch", marked: list[dict[str, Any]]) -> None:
     """Write all files, and say what is there and what is left to do."""
-    from labkit import rubric
     from labkit.grading import again, results
 
-    shown = again.write(planned.out, rubric.load(planned.rubric), marked)
+    shown = again.write(planned, marked)
     waiting = [r["student"] for r in shown if results.total(r) is None]
     typer.echo(f"  {len(shown)} hand-ins, {len(waiting)} of them for a person to look at")
     if lacking := sorted({image for r in marked for image in r.get("lacks", [])}):

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from labkit import rubric
+from labkit import notebook, rubric
 from labkit.errors import ClusterError, LabError
-from labkit.grading import judge, kept, marks, pages
+from labkit.grading import cells, judge, kept, marks, pages, similar
 from labkit.grading import results as files
 from labkit.grading.batch import FOLDER, MADE, Batch, made, results
 from labkit.grading.batch import prepare as prepare_batch
@@ -72,9 +72,11 @@ def waiting(of: Iterable[Result]) -> list[str]:
     return sorted({name for r in of for name, item in marks.items_of(r) if item["found"] == judge.RERUN})
 
 
-def write(out: Path, marked: rubric.Rubric, of: list[Result]) -> list[Result]:
+def write(batch: Batch, of: list[Result]) -> list[Result]:
     """Put the marks given by hand over the results, write all files and pages, and return what they show."""
-    shown = marks.over(of, marks.load(out))
-    files.write(out, marked, shown)
-    pages.write(out, marked, shown)
+    marked, reference = rubric.load(batch.rubric), notebook.read(batch.reference)
+    shown = marks.over(of, marks.load(batch.out))
+    alike = similar.pairs(shown, cells.work(reference, reference))
+    files.write(batch.out, marked, shown, alike)
+    pages.write(batch.out, marked, shown, alike)
     return shown

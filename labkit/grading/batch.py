@@ -13,20 +13,20 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from labkit import __version__, notebook, release, rubric
 from labkit.errors import LabError
-from labkit.grading import borrowed, cells, handins, judge, warm
+from labkit.grading import borrowed, cells, handins, judge, shown, similar, warm
 from labkit.grading.handins import HandIn
 from labkit.grading.worker import main, write_whole
 
 LIMITS: dict[str, Any] = {
     "seconds": 600.0, "cell_seconds": 120.0, "memory": 3 << 30, "processes": 256, "files": 1024,
-    "disk": 256 << 20, "file": 64 << 20,
+    "disk": 256 << 20, "file": 64 << 20, "output": 1 << 20,
 }  # fmt: skip
 SECOND = re.compile(r"""\.make_namespace\(["']([a-z0-9-]+)["']\)""")
 EMBEDDED = "glassbox"
@@ -210,7 +210,7 @@ def one(batch: Batch, hand_in: HandIn, workers: Workers) -> dict[str, Any]:
         write_whole(place, json.dumps(result, indent=1))
         return result
     facts["flags"] += flags
-    facts["work"] = cells.work(nb, reference)
+    facts["work"] = work(batch, hand_in, nb, reference)
     said = run_worker(
         order(batch, hand_in, nb, facts, place, workers.gate), batch.limits["seconds"] + LAST_SECONDS, place, workers
     )
@@ -226,6 +226,16 @@ def one(batch: Batch, hand_in: HandIn, workers: Workers) -> dict[str, Any]:
         }
         write_whole(place, json.dumps(lost, indent=1))
     return dict(json.loads(place.read_text()))
+
+
+def work(batch: Batch, hand_in: HandIn, nb: Any, reference: Any) -> dict[str, str]:
+    """Return what the student wrote: in the exercises' cells and in files beside, without what all were given."""
+    starter = release.for_students(reference, batch.reference.name)
+    course = [content for _, content in files(batch, replace(hand_in, beside=()))]
+    given = similar.lines_given([*(cell.source for cell in starter.cells), *course])
+    beside = {f.path: f.content.decode(errors="replace") for f in hand_in.beside}
+    wrote = cells.work(nb, reference) | beside
+    return {name: text for name, source in wrote.items() if (text := similar.own(source, given)).strip()}
 
 
 def run_worker(order: dict[str, Any], seconds: float, place: Path, workers: Workers) -> str:
@@ -255,6 +265,8 @@ def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: 
         "limits": batch.limits,
         "nodes": batch.nodes,
         "parameters": {n: p.default for n, p in declared.items() if n not in ("cluster", "namespace")},
+        "shown": shown.recorded(nb),
+        "claims": shown.claims(nb),
         "notebook": name,
         "files": dict(files(batch, hand_in)) | {name: runnable(nb)},
     }

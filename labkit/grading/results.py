@@ -17,10 +17,10 @@ from labkit.rubric import Rubric
 Result = dict[str, Any]
 
 
-def write(out: Path, rubric: Rubric, results: list[Result]) -> None:
+def write(out: Path, rubric: Rubric, results: list[Result], alike: list[Result]) -> None:
     """Write both files."""
     write_whole(out / "grades.csv", table(rubric, results))
-    whole = {"version": 1, "kit": __version__, "lesson": rubric.lesson, "results": results}
+    whole = {"version": 1, "kit": __version__, "lesson": rubric.lesson, "results": results, "similar": alike}
     write_whole(out / "results.json", json.dumps(whole, indent=1))
 
 

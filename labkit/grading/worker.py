@@ -30,7 +30,7 @@ from labkit.api import Api
 from labkit.errors import LabError
 from labkit.glassbox import syscalls, user_namespace
 from labkit.glassbox.netlink import Netlink
-from labkit.grading import access, borrowed, judge, kept
+from labkit.grading import access, borrowed, judge, kept, shown
 from labkit.grading.sandbox import WORK, Box
 from labkit.lab import ANSWERS
 
@@ -90,8 +90,13 @@ def grade(order: dict[str, Any], box: Box) -> dict[str, Any]:
             keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
         keep_file(home / "box" / "executed", Path(order["executed"]))
         kept.write(Path(order["objects"]), held)
-    lacks = judge.images_lacking(kept.Kept(held), order["namespace"])
-    return {"run": run, "answers": answers, "exercises": marks, "lacks": lacks, "trouble": ""}
+        ran = shown.executed(home / "box" / "executed")
+    order["facts"]["flags"] += shown.unfounded(order["claims"], marks)
+    return {
+        "run": run, "answers": answers, "exercises": marks, "trouble": "",
+        "lacks": judge.images_lacking(kept.Kept(held), order["namespace"]),
+        "differs": shown.differing(order["shown"], ran), "predictions": shown.predictions(ran),
+    }  # fmt: skip
 
 
 @contextmanager
@@ -134,6 +139,7 @@ def lay_out(order: dict[str, Any], work: Path, kubeconfig: dict[str, Any]) -> No
         "notebook": f"{WORK}/{order['notebook']}", "out": f"{WORK}/out/executed.ipynb", "keep": True, "go_on": True,
         "parameters": {**order["parameters"], "cluster": f"{WORK}/kubeconfig", "namespace": order["namespace"]},
         "cell_seconds": order["limits"]["cell_seconds"], "run_seconds": order["limits"]["seconds"],
+        "output_bytes": order["limits"]["output"],
     }  # fmt: skip
     (work / "job.json").write_text(json.dumps(job))
 

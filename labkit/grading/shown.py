@@ -1,0 +1,82 @@
+"""What a hand-in shows, beside what its run shows: flagged, never judged.
+
+An output is a claim. Of a cell's recorded output those lines are told that the new run has not, after the rules that
+make runs alike; what the kit itself says is left out. A check's recorded verdict is held against the judge's.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from labkit import normalise, notebook, predict
+from labkit.differences import text_of
+from labkit.errors import LabError
+from labkit.grading import cells
+
+MOST_CELLS, MOST_LINES, MOST_TEXT = 30, 20, 2000
+KIT = re.compile(r"^\s*[•✓✗◐○↯?✎…⚠]|^\s*(expected|found|look|hint:)\s")
+NAMESPACE = re.compile(r"\blab-\d\d(-[a-z0-9-]+)?")
+RIGHT = re.compile(r"^✓ (\d\d\.\d+) .*: right\b", re.MULTILINE)
+Shown = dict[str, dict[str, Any]]  # by cell: source, lines
+
+
+def recorded(nb: Any) -> Shown:
+    """Return what the code cells of a notebook show, by cell."""
+    found = {}
+    for cell in nb.cells:
+        if cell.cell_type == "code" and cell.get("outputs") and not cells.CHECK.search(cell.source):
+            found[cells.key(cell)] = {"source": cell.source[:MOST_TEXT], "lines": lines_of(cell)}
+    return {name: each for name, each in found.items() if each["lines"]}
+
+
+def lines_of(cell: Any) -> list[str]:
+    """Return the lines of a cell's outputs that two runs share."""
+    text = normalise.text(NAMESPACE.sub("lab", text_of(cell)))
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip() and not KIT.match(line)]
+
+
+def claims(nb: Any) -> list[str]:
+    """Return the exercises that a notebook's outputs show as right."""
+    texts = [text_of(cell) for cell in nb.cells if cell.cell_type == "code" and cell.get("outputs")]
+    return sorted({number for text in texts for number in RIGHT.findall(text)})
+
+
+def unfounded(claimed: list[str], exercises: list[dict[str, Any]]) -> list[str]:
+    """Say which exercises were shown as right and are not."""
+    states = {e["number"]: e["state"] for e in exercises}
+    return [
+        f"the notebook shows {number} as right; judged, it is: {states[number]}"
+        for number in claimed
+        if states.get(number) not in (None, "right", "could not check")
+    ]
+
+
+def executed(path: Path) -> Any:
+    """Return the executed notebook, None where the run has left none that can be read."""
+    try:
+        return notebook.read(path) if path.exists() and path.stat().st_size else None
+    except LabError:
+        return None
+
+
+def differing(shown: Shown, ran: Any) -> list[dict[str, Any]]:
+    """Return the cells that show what their run does not: only cells that ran are compared."""
+    again = {
+        cells.key(cell): lines_of(cell)
+        for cell in (ran.cells if ran else [])
+        if cell.cell_type == "code" and (cell.metadata.get("papermill") or {}).get("duration") is not None
+    }
+    found: list[dict[str, Any]] = []
+    for name, each in shown.items():
+        if name in again and (missing := [line for line in each["lines"] if line not in again[name]]):
+            told = [line[:200] for line in missing[:MOST_LINES]]
+            text = "\n".join(again[name])[:MOST_TEXT]
+            found.append({"cell": name, "source": each["source"], "shown": told, "again": text})
+    return found[:MOST_CELLS]
+
+
+def predictions(ran: Any) -> dict[str, str]:
+    """Return the last prediction of each number that the run wrote down."""
+    said = re.compile(predict.SAID.format(number=r"(\d\d\.\w+)", answer="(.*)"))
+    texts = [output.get("text", "") for cell in (ran.cells if ran else []) for output in cell.get("outputs", [])]
+    return {number: answer.strip()[:200] for text in texts for number, answer in said.findall(str(text))}
