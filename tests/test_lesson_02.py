@@ -58,7 +58,7 @@ class TestFromPetToCattle:
         assert clerk.check("02.1").state is State.RIGHT
 
     def test_a_replica_set_that_adopts_the_pet_is_right_too(self, clerk):
-        herd = yaml.safe_load((manifests(LESSON) / "by-set.yaml").read_text())
+        herd = yaml.safe_load((manifests(LESSON) / "zoo/by-set.yaml").read_text())
         herd["metadata"]["name"] = "clerks"
         herd["spec"]["selector"] = {"matchLabels": {"app": "clerk"}}
         herd["spec"]["template"]["metadata"]["labels"] = {"app": "clerk"}

@@ -30,7 +30,7 @@ def test_the_api_refuses_a_services_name_with_a_dot(lab):
 @pytest.fixture
 def orders(lab):
     """The exercise's pods and its service with two faults."""
-    kubectl("apply -f orders.yaml -f orders-service.yaml")
+    kubectl("apply -f orders")
     lab.wait("deployment/orders", "Available")
     return lab
 
@@ -109,7 +109,7 @@ class TestCaptain:
 @pytest.fixture
 def web(lab):
     """The lesson's three pods."""
-    kubectl("apply -f web.yaml")
+    kubectl("apply -f start")
     lab.wait("deployment/web", "Available")
     return lab
 

@@ -1,0 +1,83 @@
+"""What a cell shows is missing when the cluster does not behave so: each break of tests/shows/ on a cluster of its own.
+
+The lesson is cut down to the cells in question and those that they need. On a whole cluster these show all that they
+promise, so it is the break, and nothing that was cut away, for which they do not on a broken one.
+"""
+
+import re
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+from labkit import kernel, normalise
+from tests.embedded import EmbeddedCluster
+from tests.lessons import NOTEBOOKS
+from tests.shows import MODULES, SHOWN
+from tests.shows.breaking import BREAKS
+from tests.test_shows import printed
+
+IMPATIENT = "from functools import partial\nlab.wait = partial(lab.wait, timeout={seconds})"
+CELL_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def environment():
+    with kernel.prepared() as prepared:
+        yield prepared
+
+
+def cut_down(broken, seconds):
+    """Return the lesson's notebook with its first cells, those that the break names, and the last."""
+    (path,) = [each for each in NOTEBOOKS if each.stem.startswith(broken.lesson)]
+    cells = [each for each in nbformat.read(path, as_version=4).cells if each.cell_type == "code"]
+    wanted, tags = ("lab", *broken.after), {f"shows:{each}" for each in broken.shown}
+    chosen = [each for each in cells if each.id.split("-", 2)[2] in wanted or tags & {*each.metadata.get("tags", [])}]
+    assert len(chosen) >= len(wanted) + 1, f"no such cells: {wanted}"
+    patience = new_code_cell(IMPATIENT.format(seconds=seconds))
+    return new_notebook(cells=[cells[0], chosen[0], patience, *chosen[1:], cells[-1]])
+
+
+def run(notebook, cluster, environment):
+    """Run all cells, failing ones too; return the id of each thing shown → what was printed, and which cells failed."""
+    notebook.cells[0].source += f"\ncluster = 'glassbox:{cluster.name}'"
+    client = NotebookClient(
+        notebook, timeout=CELL_SECONDS, interrupt_on_timeout=True, allow_errors=True, kernel_name=kernel.NAME,
+        resources={"metadata": {"path": str(NOTEBOOKS[0].parent)}},
+    )  # fmt: skip
+    client.execute(env={**environment, "LABKIT_HOME": str(cluster.home)})
+    said = {}
+    for cell in normalise.notebook(notebook).cells:
+        for tag in cell.metadata.get("tags", []):
+            said.setdefault(tag.removeprefix("shows:"), []).append(printed(cell))
+    failed = {each.id for each in notebook.cells for output in each.outputs if output.output_type == "error"}
+    return {name: "\n".join(texts) for name, texts in said.items()}, failed
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", BREAKS)
+def test_on_a_broken_cluster_it_is_not_shown(name, cluster, environment, tmp_path, monkeypatch):
+    broken = BREAKS[name]
+    monkeypatch.setenv("JUPYTER_PATH", environment["JUPYTER_PATH"])
+    whole, _ = run(cut_down(broken, seconds=60), cluster, environment)
+    assert [each for each in broken.shown if not re.search(SHOWN[each], whole[each], re.MULTILINE)] == [], whole
+    own = EmbeddedCluster(tmp_path, "broken")
+    own.environment |= broken.environment()
+    students = {**environment}
+    if broken.at_the_students:
+        broken.act(tmp_path, students)
+    with own:
+        said, failed = run(cut_down(broken, seconds=8), own, students)
+    assert {each for each in failed if each.split("-", 2)[-1] in broken.after} == set(), said
+    assert [each for each in broken.shown if re.search(SHOWN[each], said[each], re.MULTILINE)] == [], said
+
+
+def test_each_thing_that_is_shown_can_be_broken():
+    lessons = {each.lesson for each in BREAKS.values()}
+    broken = {name for each in BREAKS.values() for name in each.shown}
+    assert {name for name in SHOWN if name.split(".")[0] in lessons} - broken == set()
+    assert broken <= set(SHOWN)
+    assert lessons <= set(MODULES)
