@@ -204,7 +204,7 @@ class TestReadyWhenItAnswers:
 
     def test_a_rollout_under_way_is_still_converging(self, slow):
         give_probe("readinessProbe", {"tcpSocket": {"port": 8080}, "periodSeconds": 1})
-        slow.wait("deployment/slow", ".status.unavailableReplicas=1")
+        slow.wait("deployment/slow", ".status.unavailableReplicas=2")
         verdict = slow.check("02.3")
         assert verdict.state is State.CONVERGING
         assert 0 < max(finding.left for finding in verdict.findings) <= 30
@@ -217,7 +217,7 @@ class TestReadyWhenItAnswers:
 
     def test_a_wrong_port_is_wrong_after_a_while_and_the_hint_names_the_right_one(self, slow):
         give_probe("readinessProbe", {"tcpSocket": {"port": 80}, "periodSeconds": 1})
-        slow.wait("deployment/slow", ".status.unavailableReplicas=1")
+        slow.wait("deployment/slow", ".status.unavailableReplicas=2")
         slow.check("02.3")
         slow._grader.clock = lambda: time.time() + 60
         verdict = slow.check("02.3")
