@@ -8,7 +8,8 @@ Upstream: pkg/kubelet/container/helpers.go, pkg/api/v1/pod/util.go
 
 from collections.abc import Iterator
 
-from labkit.glassbox.kubelet import security, volumes
+from labkit.glassbox import nftables
+from labkit.glassbox.kubelet import host_ports, security, volumes
 
 DEFAULT_GRACE = 30  # seconds
 
@@ -106,5 +107,5 @@ def _unimplemented(pod: dict) -> Iterator[str]:
         yield from security.unimplemented(pod, container)
         actions = [rule.get("action") for rule in container.get("restartPolicyRules") or []]
         yield from (f"restartPolicyRules: {action}" for action in actions if action != "Restart")
-        if not spec.get("hostNetwork"):
-            yield from ("hostPort" for port in container.get("ports") or [] if port.get("hostPort"))
+    if not spec.get("hostNetwork") and host_ports.wanted(pod) and not nftables.binary():
+        yield "hostPort (there is no nft on this machine)"

@@ -26,6 +26,7 @@ from typing import Protocol
 
 from labkit.glassbox import network, syscalls
 from labkit.glassbox.kubelet import shim
+from labkit.glassbox.kubelet.host_ports import HostPorts, Ports
 from labkit.glassbox.kubelet.limits import Limits
 from labkit.glassbox.kubelet.security import Security
 from labkit.glassbox.kubelet.shim import connect
@@ -53,6 +54,7 @@ class Sandbox:
     ready: bool = False  # its pause process lives
     detached: bool = False  # its link is gone, and its address may be another pod's by now
     sysctls: dict[str, str] = field(default_factory=dict)
+    ports: Ports = field(default_factory=list)  # of the node, that lead here
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class LinuxRuntime:
         self.root = run_dir / "rootfs"  # an empty directory: each container mounts its own root over it
         self.zygote = zygote
         self._forking = threading.Lock()
-        self._watches = Watches()
+        self._watches, self._host_ports = Watches(), HostPorts()
         for directory in (self.pods, self.root):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -178,6 +180,7 @@ class LinuxRuntime:
         made = Sandbox(**asdict(sandbox) | {"id": new_id(), "pid": pid, "created_at": time.time(), "ready": True})
         _replace(directory / "sandbox.json", asdict(made))
         self._watches.add(sandbox.uid, directory / SOCKET)
+        self._lead_ports(made)
         return made
 
     def start_container(self, uid: str, config: ContainerConfig) -> None:
@@ -209,6 +212,7 @@ class LinuxRuntime:
         if sandbox and not sandbox.host_network and not sandbox.detached:
             network.detach_pod(link_name(sandbox.address))
             _replace(self.pods / uid / "sandbox.json", asdict(replace(sandbox, detached=True)))
+            self._lead_ports(sandbox)
 
     def remove(self, uid: str) -> None:
         """Forget a pod that was stopped."""
@@ -248,6 +252,16 @@ class LinuxRuntime:
     def begin(self, uid: str, request: dict, files: Sequence[int]) -> socket.socket:
         """Send an exec or attach of shim.py to a pod; return the connection that lasts as long. Raises OSError."""
         return shim.begin(self.pods / uid / SOCKET, request, files)
+
+    def _lead_ports(self, changed: Sandbox) -> None:
+        """Let the node's ports lead to the pods that are there, when one that has such ports came or went."""
+        if changed.ports:
+            self._host_ports.become(self._ports)
+
+    def _ports(self) -> Iterator[tuple[str, Ports]]:
+        for stored in (_read(self.pods / uid / "sandbox.json") for uid in self.list()):
+            if stored.get("ports") and not stored["detached"]:
+                yield stored["address"], stored["ports"]
 
     def _forget_attempts(self, directory: Path, before: int) -> None:
         """Remove what older attempts left: of a container in a crash loop only the last one's log is ever shown."""

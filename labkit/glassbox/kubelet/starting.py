@@ -11,7 +11,18 @@ from functools import partial
 from pathlib import Path
 
 from labkit.glassbox import objects, quantity
-from labkit.glassbox.kubelet import env, fs_group, limits, naming, pods, rootfs, security, service_links, volumes
+from labkit.glassbox.kubelet import (
+    env,
+    fs_group,
+    host_ports,
+    limits,
+    naming,
+    pods,
+    rootfs,
+    security,
+    service_links,
+    volumes,
+)
 from labkit.glassbox.kubelet.actions import Actions, Start
 from labkit.glassbox.kubelet.addresses import Addresses, NoAddress
 from labkit.glassbox.kubelet.env import ConfigError
@@ -23,6 +34,7 @@ from labkit.glassbox.kubelet.runtime import Actual, ContainerConfig, Sandbox
 from labkit.glassbox.kubelet.status import Waiting
 from labkit.glassbox.kubelet.surroundings import RETRY, Surroundings
 from labkit.glassbox.kubelet.zygote import SandboxError
+from labkit.glassbox.nftables import NftError
 from labkit.glassbox.user_namespace import has_one_id
 
 
@@ -81,9 +93,10 @@ class Starter:
             hostname = naming.hostname(pod, node.cluster_domain, node.name)
             address = node.address if on_node else self.addresses.take(uid)
             wanted = Sandbox(uid, objects.namespace(pod), objects.name(pod), hostname, address, attempt)
-            wanted = replace(wanted, host_network=on_node, sysctls=security.sysctls(pod))
+            ports = [] if on_node else host_ports.wanted(pod)
+            wanted = replace(wanted, host_network=on_node, sysctls=security.sysctls(pod), ports=ports)
             return Actual(self.around.runtime.run_sandbox(wanted), actual.containers)
-        except (SandboxError, NoAddress, HostnameError, OSError) as error:
+        except (SandboxError, NoAddress, HostnameError, NftError, OSError) as error:
             self.around.warn(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             return Actual(None, actual.containers)
 
