@@ -1,16 +1,18 @@
 """exec, attach, cp, port-forward and proxy on a running cluster, through kubectl and the Python client."""
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pexpect
 import pytest
+import websocket
 from kubernetes import client, config
 from kubernetes.stream import portforward, stream
 
@@ -253,6 +255,22 @@ def test_the_python_client_forwards_a_port(api, namespace):
     connection.setblocking(True)
     connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
     assert b"".join(iter(lambda: connection.recv(65536), b"")).endswith(b"hello from box\n")
+
+
+def test_a_client_that_offers_no_protocol_forwards_a_port_by_channels(cluster, namespace):
+    settings = json.loads(cluster.kubeconfig.read_text())
+    url = settings["clusters"][0]["cluster"]["server"].replace("https", "wss")
+    header = {"Authorization": f"Bearer {settings['users'][0]['user']['token']}"}
+    options = {"header": header, "sslopt": {"ca_certs": cluster.root / "pki" / "ca.crt"}, "timeout": 20}
+    url += f"/api/v1/namespaces/{namespace}/pods/box/portforward?ports=8080"
+
+    def heard():
+        with closing(websocket.create_connection(url, **options)) as socket:
+            assert [socket.recv() for _ in range(2)] == [b"\0\x90\x1f", b"\1\x90\x1f"]
+            socket.send_binary(b"\0GET /index.html HTTP/1.0\r\n\r\n")
+            return socket.recv().startswith(b"\0HTTP/1.0 200")
+
+    eventually(heard)
 
 
 def test_a_port_that_nobody_listens_on(cluster, namespace, tmp_path):

@@ -252,7 +252,7 @@ def _legacy(resource: Resource) -> list[dict]:
         "categories": list(resource.categories),
         "storageVersionHash": resource.storage_version_hash,
     }
-    entries = [{name: value for name, value in main.items() if value not in ([], "")}]
+    entries = [{name: value for name, value in main.items() if value not in ([], "") or name == "singularName"}]
     for name in _subresources(resource):
         sub = SUBRESOURCES[name]
         home = {"group": sub.group, "version": sub.version} if sub.group else {}

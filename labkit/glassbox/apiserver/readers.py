@@ -222,13 +222,13 @@ def base64_text(value: Any, path: str, told: str, notes: Notes) -> str:
     if not isinstance(value, str):
         raise Mismatch(told, kind_of(value), "[]uint8")
     try:
-        return base64.b64encode(base64.b64decode(value, validate=True)).decode()
+        return base64.b64encode(base64.b64decode(value.translate(LINE_ENDS), validate=True)).decode()
     except (binascii.Error, ValueError):
         raise ValueError(f"illegal base64 data at input byte {_first_illegal(value)}") from None
 
 
 def _first_illegal(text: str) -> int:
-    legal = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    legal = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/\r\n"
     return next((index for index, letter in enumerate(text) if letter not in legal), len(text))
 
 
@@ -270,6 +270,7 @@ def micro_time(value: Any, path: str, told: str, notes: Notes) -> str | None:
     return times.micro_time(value)
 
 
+LINE_ENDS = dict.fromkeys(map(ord, "\r\n"))  # base64 may be broken into lines
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 SCHEMA_PROPS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 SPECIAL: dict[str, Reader] = {

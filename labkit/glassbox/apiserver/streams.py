@@ -24,7 +24,7 @@ from labkit.glassbox.apiserver.request import Api, KubeletAccess, Request
 PROTOCOLS = {
     "exec": ("v5.channel.k8s.io", "v4.channel.k8s.io"),
     "attach": ("v5.channel.k8s.io", "v4.channel.k8s.io"),
-    "portforward": ("SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"),
+    "portforward": ("SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io", ""),  # "": none was offered, which means v4
 }
 STATUS_CHANNEL = b"\x03"
 GOING_AWAY = aiohttp.WSCloseCode.GOING_AWAY  # the end of a stream of which nobody knows how it would have ended
@@ -41,7 +41,7 @@ def check_upgrade(headers: Mapping[str, str], subresource: str) -> None:
         raise errors.bad_request(f"unable to upgrade: {upgrade} is not implemented here, use a WebSocket")
     offered = [each.strip() for each in headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if not set(offered) & set(PROTOCOLS[subresource]):
-        known = ", ".join(PROTOCOLS[subresource])
+        known = ", ".join(filter(None, PROTOCOLS[subresource]))
         raise errors.bad_request(f"unable to upgrade: protocols [{' '.join(offered)}], expected one of: {known}")
 
 
