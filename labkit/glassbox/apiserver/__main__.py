@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from labkit.glassbox.apiserver import auth, housekeeping
+from labkit.glassbox.apiserver import auth, housekeeping, upkeep
 from labkit.glassbox.apiserver.authorization import Authorizer, bootstrap
 from labkit.glassbox.apiserver.custom_resources import CustomResources
 from labkit.glassbox.apiserver.encryption import UNENCRYPTED
@@ -99,7 +99,8 @@ async def serve(options: argparse.Namespace) -> None:
         log.info("serving on %s:%s", *listening.getsockname()[:2])
     gc.freeze()  # what was imported will not become garbage
     custom.settle_all()
-    chores = [asyncio.create_task(each) for each in (housekeeping.keep_house(api), encryption.follow(store))]
+    work = (housekeeping.keep_house(api), upkeep.keep_up(api), encryption.follow(store))
+    chores = [asyncio.create_task(each) for each in work]
     await _told_to_stop()
     log.info("stopping")
     for chore in chores:

@@ -19,9 +19,17 @@ from labkit.glassbox.resources import Resource, hpa_v1
 CORE, APPS, EVENTS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1.", "io.k8s.api.events.v1."
 BATCH, SCALING, SCALING_V1 = "io.k8s.api.batch.v1.", "io.k8s.api.autoscaling.v2.", "io.k8s.api.autoscaling.v1."
 DISCOVERY, NETWORKING = "io.k8s.api.discovery.v1.", "io.k8s.api.networking.v1."
-RBAC = "io.k8s.api.rbac.v1."
+RBAC, STORAGE, FLOW = "io.k8s.api.rbac.v1.", "io.k8s.api.storage.v1.", "io.k8s.api.flowcontrol.v1."
+HOOKS = "io.k8s.api.admissionregistration.v1."
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 READABLE = 0o644
+WEBHOOK: dict[str, Any] = {
+    "failurePolicy": "Fail",
+    "matchPolicy": "Equivalent",
+    "namespaceSelector": {},
+    "objectSelector": {},
+    "timeoutSeconds": 10,
+}
 
 TABLE: dict[str, dict[str, Any]] = {
     CORE + "PodSpec": {
@@ -98,8 +106,25 @@ TABLE: dict[str, dict[str, Any]] = {
     DISCOVERY + "EndpointPort": {"name": "", "protocol": "TCP"},
     NETWORKING + "NetworkPolicyPort": {"protocol": "TCP"},
     NETWORKING + "IngressClassParametersReference": {"scope": "Cluster"},
-    "io.k8s.api.storage.v1.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
+    STORAGE + "StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
     "io.k8s.api.scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
+    STORAGE + "CSIDriverSpec": {
+        "attachRequired": True,
+        "podInfoOnMount": False,
+        "volumeLifecycleModes": ["Persistent"],
+        "storageCapacity": False,
+        "fsGroupPolicy": "ReadWriteOnceWithFSType",
+        "requiresRepublish": False,
+        "seLinuxMount": False,
+    },
+    FLOW + "FlowSchemaSpec": {"matchingPrecedence": 1000},
+    FLOW + "LimitedPriorityLevelConfiguration": {"nominalConcurrencyShares": 30, "lendablePercent": 0},
+    FLOW + "ExemptPriorityLevelConfiguration": {"nominalConcurrencyShares": 0, "lendablePercent": 0},
+    FLOW + "QueuingConfiguration": {"queues": 64, "handSize": 8, "queueLengthLimit": 50},
+    HOOKS + "RuleWithOperations": {"scope": "*"},
+    HOOKS + "ServiceReference": {"port": 443},
+    HOOKS + "ValidatingWebhook": WEBHOOK,
+    HOOKS + "MutatingWebhook": {**WEBHOOK, "reinvocationPolicy": "Never"},
 }
 
 # What Go writes even where nobody has set it: times that are held by value become null, texts without omitempty "".
@@ -156,6 +181,11 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
     RBAC + "Subject": {"kind": "", "name": ""},
     DISCOVERY + "EndpointSlice": {"endpoints": None, "ports": None},
     DISCOVERY + "Endpoint": {"conditions": {}},
+    STORAGE + "VolumeAttachmentStatus": {"attached": False},
+    "io.k8s.api.certificates.v1.CertificateSigningRequestCondition": {
+        "lastUpdateTime": None,
+        "lastTransitionTime": None,
+    },
     META + "Condition": {"lastTransitionTime": None, "reason": "", "message": ""},
 }
 TABLE |= WRITTEN_UNSET

@@ -16,12 +16,11 @@ import sqlite3
 import orjson
 
 from labkit.glassbox.apiserver.admission import SYSTEM_NAMESPACES
-from labkit.glassbox.apiserver.auth import ITSELF
-from labkit.glassbox.apiserver.handlers import handle
+from labkit.glassbox.apiserver.handlers import handle_itself
 from labkit.glassbox.apiserver.objects_at_rest import key
-from labkit.glassbox.apiserver.request import Api, Request
-from labkit.glassbox.apiserver.routes import parse
+from labkit.glassbox.apiserver.request import Api
 from labkit.glassbox.resources import REGISTRY
+from labkit.glassbox.resources.flow_control import FROM_THE_BEGINNING
 from labkit.glassbox.resources.priority_class import SYSTEM
 
 log = logging.getLogger(__name__)
@@ -32,13 +31,28 @@ API_PORT = 6443
 
 
 def first_objects(api: Api) -> None:
-    """Make the system's namespaces and priority classes where they are missing."""
+    """Make what each cluster has from the beginning where it is missing."""
     for name in SYSTEM_NAMESPACES:
         _make("namespaces", {"metadata": {"name": name}}, api)
     for name, (value, what_for) in SYSTEM.items():
         _make("priorityclasses", {"metadata": {"name": name}, "value": value, "description": what_for}, api)
 
+    for plural, specs in FROM_THE_BEGINNING.items():
+        for name, spec in specs.items():
+            _make(plural, {"metadata": {"name": name}, "spec": spec}, api)
+    for group, versions in REGISTRY.groups.items():
+        for version in versions:
+            _own_api_service(group, version, api)
+    _make("servicecidrs", {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [api.service_range]}}, api)
     own_service(api)
+
+
+def _own_api_service(group: str, version: str, api: Api) -> None:
+    """Note that this server itself answers for a group and version of the API."""
+    managed = {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
+    spec = {"groupPriorityMinimum": 17000, "versionPriority": 15, "version": version}
+    metadata = {"name": f"{version}.{group}", "labels": managed}
+    _make("apiservices", {"metadata": metadata, "spec": {**spec, "group": group}}, api)
 
 
 def own_service(api: Api) -> None:
@@ -65,9 +79,7 @@ def _make(plural: str, obj: dict, api: Api) -> None:
     resource = REGISTRY.find(plural)
     namespace = obj["metadata"].get("namespace", "")
     if api.store.get(key(resource, namespace, obj["metadata"]["name"])) is None:
-        route = parse("POST", resource.path(namespace or None))
-        assert route is not None
-        handle(Request("POST", route, resource, {}, body=orjson.dumps(obj), user=ITSELF), api)
+        handle_itself("POST", resource.path(namespace or None), obj, api)
 
 
 def expire(api: Api) -> None:

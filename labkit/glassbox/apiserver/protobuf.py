@@ -27,6 +27,7 @@ META = "k8s.io.apimachinery.pkg.apis.meta.v1"
 PACKAGES = {  # the group's package, where it is not the group's own first word
     "": "k8s.io.api.core",
     "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
+    "apiregistration.k8s.io": "k8s.io.kube_aggregator.pkg.apis.apiregistration",
 }
 # Structs that Go embeds: in JSON their fields are those of the struct around them.
 INLINED = frozenset(
@@ -36,6 +37,7 @@ INLINED = frozenset(
         "ingressRuleValue",
         "localObjectReference",
         "persistentVolumeSource",
+        "rule",
         "volumeSource",
     )
 )
@@ -216,6 +218,7 @@ def _texts(data: bytes) -> list[str]:
 SPECIAL: dict[str, Callable[[bytes], Any]] = {
     "api.authentication.v1.ExtraValue": _texts,
     "api.authorization.v1.ExtraValue": _texts,
+    "api.certificates.v1.ExtraValue": _texts,
     "apimachinery.pkg.apis.meta.v1.Time": _time,
     "apimachinery.pkg.apis.meta.v1.MicroTime": _micro_time,
     "apimachinery.pkg.apis.meta.v1.FieldsV1": _raw_json,

@@ -31,6 +31,7 @@ BY_VALUE = {
     *("nullable", "uniqueItems", "exclusiveMaximum", "exclusiveMinimum", "deprecated", "preserveUnknownFields"),
     *("x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"),
     *("failed", "globalDefault", "generation", "count", "healthCheckNodePort", "signal", "sizeBytes"),
+    *("clusterScope", "insecureSkipTLSVerify"),
 }
 # Optional strings that are pointers, or that Go writes even when they are empty.
 KEPT_EMPTY = frozenset(

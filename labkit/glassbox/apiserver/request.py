@@ -5,6 +5,7 @@ Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/rest.go
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ class Api:
     kubelets: KubeletAccess = field(default_factory=KubeletAccess)
     service_range: str = "10.96.0.0/16"
     advertise_address: str = ""  # at which pods reach this server; "" for nowhere
+    watchers: Counter[str] = field(default_factory=Counter)  # user → how many watches are open
 
 
 @dataclass

@@ -164,7 +164,12 @@ class Server:
             if lines:
                 await response.write(lines)
 
-        await self._until_stopping(watch.lines(write))
+        user = watch.request.user.name
+        self.api.watchers[user] += 1
+        try:
+            await self._until_stopping(watch.lines(write))
+        finally:
+            self.api.watchers[user] -= 1
         await response.write_eof()
         return response
 

@@ -22,7 +22,8 @@ from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_version, replace
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources import Resource, Strategy
+from labkit.glassbox.resources import REGISTRY, Resource, Strategy
+from labkit.glassbox.resources.component_status import BINDINGS
 from labkit.glassbox.selectors import OPERATORS
 from labkit.glassbox.store import Row
 
@@ -30,11 +31,6 @@ SCALE = Resource(
     group="autoscaling",
     kind="Scale",
     plural="scale",
-    strategy=Strategy(),
-)
-BINDING = Resource(
-    kind="Binding",
-    plural="bindings",
     strategy=Strategy(),
 )
 
@@ -140,7 +136,7 @@ def _whole(request: Request) -> Request:
 def bind(request: Request, api: Api) -> Answer:
     """Give a pod its node: what a scheduler decides. Raises ApiError 404, 409, 422."""
     request.check_options("CreateOptions")
-    binding = decode(request, BINDING)
+    binding = decode(request, BINDINGS)
     row, pod = _parent(request, api)
     uid = binding["metadata"].get("uid")
     if uid and uid != pod["metadata"]["uid"]:
@@ -161,6 +157,13 @@ def bind(request: Request, api: Api) -> Answer:
     pod.setdefault("status", {})["conditions"] = _scheduled(pod, api.clock.now())
     replace(request, api, row, pod, old)
     return Answer(201, obj={"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+
+
+def bind_named(request: Request, api: Api) -> Answer:
+    """Bind the pod that the body names: the door beside the pods. Raises ApiError as bind does."""
+    pods, name = REGISTRY.find("pods"), decode(request, BINDINGS)["metadata"].get("name", "")
+    route = with_changes(request.route, name=name, plural=pods.plural, subresource="binding", resource=pods)
+    return bind(with_changes(request, route=route, resource=pods), api)
 
 
 def _scheduled(pod: dict, now: float) -> list[dict]:

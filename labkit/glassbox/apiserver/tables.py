@@ -13,6 +13,7 @@ from functools import lru_cache
 from labkit.glassbox.apiserver.definitions import definition, reference, type_of
 from labkit.glassbox.apiserver.objects_at_rest import stored, to_stored
 from labkit.glassbox.resources import Column, Resource
+from labkit.glassbox.resources.columns import PLAIN
 
 
 def table(resource: Resource, objects: list[dict], list_meta: dict, include_object: str, now: float) -> dict:
@@ -22,13 +23,17 @@ def table(resource: Resource, objects: list[dict], list_meta: dict, include_obje
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_meta,
         "columnDefinitions": column_definitions(shown_through(resource)),
-        "rows": [row(resource, obj, include_object or "Metadata", now) for obj in objects],
+        "rows": [row(resource, obj, include_object or "Metadata", now) for obj in objects] or _no_rows(resource),
     }
 
 
 def shown_through(resource: Resource) -> Resource:
     """Return the resource whose columns a table has: each version of a custom one has its own."""
     return resource if resource.custom else stored(resource)
+
+
+def _no_rows(resource: Resource) -> list | None:
+    return None if stored(resource).columns == PLAIN else []  # as the two printers of upstream have it
 
 
 def row(resource: Resource, obj: dict, include_object: str, now: float) -> dict:
@@ -69,7 +74,7 @@ def column_definitions(resource: Resource) -> list[dict]:
 
 def _description(resource: Resource, column: Column) -> str:
     """Return the column's own description, or the published one of the field that it shows."""
-    if column.description:
+    if column.description or not column.describes:
         return column.description
     name, schema = resource.definition, {}
     for part in column.describes.split("."):

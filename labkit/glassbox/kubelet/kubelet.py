@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.glassbox import clock, objects
-from labkit.glassbox.client import Client
+from labkit.glassbox.client import Client, ensure
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.events import EventRecorder
@@ -145,6 +145,7 @@ class Kubelet:
             node = self.api.patch("nodes", name, None, patch, kind="merge")
         self.renew_lease()  # first: who finds it old holds the node for lost, whatever its status says
         self.report_node(node)
+        ensure(self.api, "csinodes", node_status.csi_node_object(node), self.stopping)
 
     def report_node(self, node: dict) -> None:
         """Write the node's status."""

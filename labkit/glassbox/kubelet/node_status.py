@@ -73,6 +73,12 @@ def node_object(name: str, pod_cidr: str, labels: dict[str, str]) -> dict:
     }
 
 
+def csi_node_object(node: dict) -> dict:
+    """Return the CSINode beside a Node, in which volume drivers would enter themselves; it goes with the Node."""
+    metadata = {"name": objects.name(node), "ownerReferences": [objects.owner_reference(node, "Node", "v1", False)]}
+    return {"metadata": metadata, "spec": {"drivers": []}}
+
+
 def status_of(name: str, address: str, host: Host, old: dict, now: float) -> dict:
     """Return the node's status at `now`; `old` is the status it had."""
     resources = allocatable(host)

@@ -100,6 +100,8 @@ NAME = Column("Name", at("metadata.name"), describes="metadata.name", format="na
 AGE = Column(
     "Age", lambda obj, now: since(obj["metadata"].get("creationTimestamp"), now), describes="metadata.creationTimestamp"
 )
+CREATED = Column("Created At", at("metadata.creationTimestamp"), describes="metadata.creationTimestamp", type="date")
+PLAIN = (NAME, CREATED)  # of kinds for which upstream has no printer
 READY = Column(
     "Ready",
     lambda obj, now: f"{dig(obj, 'status.readyReplicas', 0)}/{dig(obj, 'spec.replicas', 0)}",

@@ -5,8 +5,7 @@ Upstream: pkg/registry/core/limitrange/strategy.go, SetDefaults_LimitRangeItem i
 
 from __future__ import annotations
 
-from labkit.glassbox.resources.columns import NAME
-from labkit.glassbox.resources.rbac import CREATED
+from labkit.glassbox.resources.columns import PLAIN
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import limits
@@ -36,6 +35,6 @@ LIMIT_RANGES = Resource(
     plural="limitranges",
     strategy=LimitRangeStrategy(),
     short_names=("limits",),
-    columns=(NAME, CREATED),
+    columns=PLAIN,
     storage_version_hash="EBKMFVe6cwo=",
 )

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.columns import AGE, NAME, at
+from labkit.glassbox.resources.columns import AGE, NAME, PLAIN
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import names, rbac
 from labkit.glassbox.resources.validation.fields import invalid
 
 GROUP = "rbac.authorization.k8s.io"
-CREATED = Column("Created At", at("metadata.creationTimestamp"), describes="metadata.creationTimestamp", type="date")
 
 
 class RoleStrategy(Strategy):
@@ -80,8 +79,8 @@ def _kind(kind: str, version_hash: str, strategy: Strategy, columns: tuple[Colum
     )
 
 
-ROLES = _kind("Role", "7FuwZcIIItM=", RoleStrategy(rbac.role), (NAME, CREATED))
-CLUSTER_ROLES = _kind("ClusterRole", "bYE5ZWDrJ44=", RoleStrategy(rbac.cluster_role), (NAME, CREATED))
+ROLES = _kind("Role", "7FuwZcIIItM=", RoleStrategy(rbac.role), PLAIN)
+CLUSTER_ROLES = _kind("ClusterRole", "bYE5ZWDrJ44=", RoleStrategy(rbac.cluster_role), PLAIN)
 ROLE_BINDINGS = _kind(
     "RoleBinding",
     "eGsCzGH6b1g=",

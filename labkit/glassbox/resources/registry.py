@@ -11,15 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from labkit.glassbox.resources import (
+    api_service,
     authentication,
+    certificate_signing_request,
+    component_status,
     configmap,
     controller_revision,
     cronjob,
+    csi,
     custom_resource_definition,
     daemonset,
     deployment,
     endpoint_slice,
     event,
+    flow_control,
     horizontal_pod_autoscaler,
     ingress,
     job,
@@ -39,11 +44,14 @@ from labkit.glassbox.resources import (
     replicaset,
     replication_controller,
     resource_quota,
+    runtime_class,
     secret,
     service,
     service_account,
+    service_cidr,
     statefulset,
     storage_class,
+    webhook_configuration,
 )
 from labkit.glassbox.resources.resource import Resource
 
@@ -110,6 +118,8 @@ REGISTRY = Registry(
     (
         # v1
         *(
+            component_status.BINDINGS,
+            component_status.COMPONENT_STATUSES,
             configmap.CONFIGMAPS,
             endpoint_slice.ENDPOINTS,
             event.EVENTS,
@@ -125,20 +135,26 @@ REGISTRY = Registry(
             secret.SECRETS,
         ),
         *(service_account.SERVICE_ACCOUNTS, service.SERVICES),
-        # apps/v1
+        # the other groups, in the order in which discovery lists them
+        api_service.API_SERVICES,
         *(controller_revision.CONTROLLER_REVISIONS, daemonset.DAEMONSETS, deployment.DEPLOYMENTS),
         *(replicaset.REPLICASETS, statefulset.STATEFULSETS),
-        # the other groups, as discovery lists them
         event.EVENTS_V1,
         *(authentication.TOKEN_REVIEWS, authentication.SELF_SUBJECT_REVIEWS, *authentication.ACCESS_REVIEWS),
         horizontal_pod_autoscaler.HORIZONTAL_POD_AUTOSCALERS,
         horizontal_pod_autoscaler.HORIZONTAL_POD_AUTOSCALERS_V1,
-        *(cronjob.CRONJOBS, job.JOBS, ingress.INGRESS_CLASSES, ingress.INGRESSES, network_policy.NETWORK_POLICIES),
+        *(cronjob.CRONJOBS, job.JOBS),
+        certificate_signing_request.CERTIFICATE_SIGNING_REQUESTS,
+        *(ingress.INGRESS_CLASSES, ingress.INGRESSES, service_cidr.IP_ADDRESSES, network_policy.NETWORK_POLICIES),
+        service_cidr.SERVICE_CIDRS,
         pod_disruption_budget.POD_DISRUPTION_BUDGETS,
         *(rbac.CLUSTER_ROLE_BINDINGS, rbac.CLUSTER_ROLES, rbac.ROLE_BINDINGS, rbac.ROLES),
-        storage_class.STORAGE_CLASSES,
+        *(csi.CSI_DRIVERS, csi.CSI_NODES, csi.CSI_STORAGE_CAPACITIES, storage_class.STORAGE_CLASSES),
+        *(csi.VOLUME_ATTACHMENTS, csi.VOLUME_ATTRIBUTES_CLASSES),
+        *(webhook_configuration.MUTATING, webhook_configuration.VALIDATING),
         custom_resource_definition.CUSTOM_RESOURCE_DEFINITIONS,
-        *(priority_class.PRIORITY_CLASSES, lease.LEASES, endpoint_slice.ENDPOINT_SLICES),
+        *(priority_class.PRIORITY_CLASSES, lease.LEASES, runtime_class.RUNTIME_CLASSES, endpoint_slice.ENDPOINT_SLICES),
+        *(flow_control.FLOW_SCHEMAS, flow_control.PRIORITY_LEVELS),
         *(metrics.NODE_METRICS, metrics.POD_METRICS),
     )
 )

@@ -63,6 +63,8 @@ SUBRESOURCES = {
     "log": Subresource(("get",)),
     "eviction": Subresource(("create",), "Eviction", "policy", "v1"),
     "ephemeralcontainers": Subresource(_WRITABLE),
+    "resize": Subresource(_WRITABLE),
+    "approval": Subresource(_WRITABLE),
     "exec": Subresource(("create", "get"), "PodExecOptions"),
     "attach": Subresource(("create", "get"), "PodAttachOptions"),
     "proxy": Subresource(("create", "delete", "get", "patch", "update"), "{parent}ProxyOptions"),

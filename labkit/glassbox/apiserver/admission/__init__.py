@@ -4,7 +4,7 @@ Stands for kube-apiserver's admission plugins. Each is a function (request, obje
 raises ApiError 403 or 404; one file a plugin, the small ones here. Those that only refuse see the object once it is
 complete and valid. DefaultTolerationSeconds is a pod's defaulting (resources/pod.py).
 
-Left out: webhooks, runtime classes: later plugins of the same shape.
+Left out: webhooks.
 
 Upstream: pkg/kubeapiserver/options/plugins.go, …/admission/plugin/namespace/lifecycle/admission.go
 """
@@ -16,12 +16,14 @@ from collections.abc import Callable
 import orjson
 
 from labkit.glassbox import errors
+from labkit.glassbox.apiserver.admission.certificates import guard_signers, name_requestor
 from labkit.glassbox.apiserver.admission.escalation import guard_roles
 from labkit.glassbox.apiserver.admission.limit_ranger import check_limits, fill_limits
 from labkit.glassbox.apiserver.admission.node_restriction import restrict_create, restrict_delete, restrict_update
 from labkit.glassbox.apiserver.admission.pod_security import check_pod_security
 from labkit.glassbox.apiserver.admission.priority import priority
 from labkit.glassbox.apiserver.admission.quota import Charge, check_quota
+from labkit.glassbox.apiserver.admission.runtime_class import runtime_class
 from labkit.glassbox.apiserver.admission.service_account import service_account
 from labkit.glassbox.apiserver.admission.storage import (
     default_ingress_class,
@@ -82,11 +84,13 @@ ON_CREATE: tuple[Callable[[Request, dict, Api], None], ...] = (
     guard_roles,
     service_account,
     fill_limits,
+    runtime_class,
     priority,
     default_storage_class,
     default_ingress_class,
     protect_while_in_use,
     taint_new_node,
+    name_requestor,
 )
 
 
@@ -115,6 +119,7 @@ def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Let the plugins that watch over changes see one."""
     restrict_update(request, obj, old, api)
     guard_roles(request, obj, api, old)
+    guard_signers(request, obj, old, api)
     refuse_to_grow(request, obj, old, api)
 
 

@@ -48,6 +48,8 @@ def restrict_create(request: Request, obj: dict, api: Api) -> None:
         if name != node:
             told = "can only access node lease with the same name as the requesting node"
             raise _refused(request, name, told)
+    elif plural == "csinodes" and name != node:
+        raise _refused(request, name, "can only access CSINode with the same name as the requesting node")
 
 
 def restrict_update(request: Request, obj: dict, old: dict, api: Api) -> None:

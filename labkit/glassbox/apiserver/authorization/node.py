@@ -157,6 +157,13 @@ class NodeAuthorizer:
             return Decision(False, "can only access node lease with the same name as the requesting node")
         return YES
 
+    def _csi_node(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb not in LEASE_VERBS:
+            return Decision(False, "can only get, create, update, patch, or delete a CSINode")
+        if asked.verb != "create" and asked.name != node:
+            return Decision(False, "can only access CSINode with the same name as the requesting node")
+        return YES
+
 
 SPECIAL = {
     ("", "secrets"): NodeAuthorizer._read_named,
@@ -167,4 +174,5 @@ SPECIAL = {
     ("", "nodes"): NodeAuthorizer._node,
     ("", "pods"): NodeAuthorizer._pod,
     ("coordination.k8s.io", "leases"): NodeAuthorizer._lease,
+    ("storage.k8s.io", "csinodes"): NodeAuthorizer._csi_node,
 }
