@@ -17,7 +17,7 @@ from labkit.glassbox.resources import REGISTRY
 from tests.recordings import matches
 
 COMMANDS_NOT_SERVED = {
-    "reconcile", "certificate",
+    "reconcile",
     "top", "--server-side", "--force-conflicts", "--show-managed-fields", "--prune",
 }  # fmt: skip
 KINDS = {

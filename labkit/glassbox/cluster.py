@@ -182,6 +182,8 @@ def controller_manager(files: Layout, profile: Profile) -> Component:
     flags: dict[str, object] = {
         "--kubeconfig": files.component_kubeconfig(CONTROLLER_MANAGER),
         "--root-ca-file": files.pki / "ca.crt",
+        "--cluster-signing-cert-file": files.pki / "ca.crt",
+        "--cluster-signing-key-file": files.pki / "ca.key",
         "--service-account-private-key-file": files.pki / pki.ACCOUNTS_KEY,
         "--node-monitor-grace-period": profile.grace,
     }

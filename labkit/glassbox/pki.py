@@ -6,7 +6,7 @@ token file is the list of those who use the API by a token: one line a user, `to
 Invariants: every file is written whole and 0600, in a private directory; a file that is there is complete. The stamp
 `renew-after` is written last, so that a half-made set is made again. `ensure` imports `cryptography` only when
 there is something to make.
-Left out: certificate signing requests, RSA, revocation.
+Left out: RSA, revocation.
 
 Upstream: cmd/kubeadm/app/phases/certs, staging/src/k8s.io/apiserver/plugin/pkg/authenticator/token/tokenfile
 """
@@ -31,6 +31,7 @@ LEAF_LIFETIME = timedelta(days=365)
 CA_LIFETIME = timedelta(days=3650)
 RENEW_BEFORE = timedelta(days=30)
 CLOCK_SKEW = timedelta(hours=1)  # certificates hold already for a client whose clock is behind
+EXTENDED = {"client auth": "CLIENT_AUTH", "server auth": "SERVER_AUTH"}
 STAMP = "renew-after"
 TOKENS = "tokens.csv"
 ACCOUNTS_KEY = "sa.key"  # signs service accounts' tokens
@@ -70,6 +71,31 @@ def ensure(directory: Path, leaves: list[Leaf], users: list[User], now: datetime
         _write_pair(directory, leaf.file, *_issue(authority, leaf, now))
     if renew:
         write_private(directory / STAMP, (now + LEAF_LIFETIME - RENEW_BEFORE).isoformat())
+
+
+def sign(request: bytes, authority: tuple[Path, Path], usages: list[str], lifetime: timedelta) -> bytes:
+    """Return the certificate for a signing request, both PEM; `authority` is its certificate and its key.
+
+    The subject and its other names are those that are asked for: who approved has looked at them.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+    wanted, now = x509.load_pem_x509_csr(request), datetime.now(UTC)
+    issuer = x509.load_pem_x509_certificate(authority[0].read_bytes())
+    key = load_pem_private_key(authority[1].read_bytes(), None)
+    builder = _certificate(wanted.subject, issuer.subject, wanted.public_key(), now, lifetime)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_key_usage(certificates=False, key_encipherment="key encipherment" in usages), True)
+    extended = [getattr(x509.ExtendedKeyUsageOID, name) for usage, name in EXTENDED.items() if usage in usages]
+    builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+    for each in wanted.extensions:
+        if each.oid == x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
+            builder = builder.add_extension(each.value, each.critical)
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+    builder = builder.add_extension(signer, critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)  # type: ignore[arg-type]
 
 
 def tokens(directory: Path) -> dict[str, str]:
@@ -227,7 +253,7 @@ def _general_name(name: str) -> "x509.GeneralName":
         return x509.DNSName(name)
 
 
-def _key_usage(*, certificates: bool) -> "x509.KeyUsage":
+def _key_usage(*, certificates: bool, key_encipherment: bool = False) -> "x509.KeyUsage":
     from cryptography import x509
 
     return x509.KeyUsage(
@@ -235,7 +261,7 @@ def _key_usage(*, certificates: bool) -> "x509.KeyUsage":
         key_cert_sign=certificates,
         crl_sign=certificates,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=key_encipherment,
         data_encipherment=False,
         key_agreement=False,
         encipher_only=False,

@@ -17,6 +17,7 @@ from pathlib import Path
 from labkit.glassbox.client import Client
 from labkit.glassbox.controller import Controller
 from labkit.glassbox.controllers.accounts import Accounts
+from labkit.glassbox.controllers.certificate import CertificateController
 from labkit.glassbox.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from labkit.glassbox.controllers.cronjob import CronJobController
 from labkit.glassbox.controllers.custom_kinds import CustomKinds
@@ -75,12 +76,14 @@ CONTROLLERS: dict[str, type[Controller]] = {
         StorageProtectionController,
         ClusterRoleAggregationController,
         ResourceQuotaController,
+        CertificateController,
     )
 }
 LOOK_EVERY = 0.5  # seconds
 # Options without which a controller is not started.
 NEEDS: dict[type[Controller], tuple[str, ...]] = {
     RootCAPublisher: ("root_ca_file",),
+    CertificateController: ("cluster_signing_cert_file", "cluster_signing_key_file"),
     TokenSecretController: ("root_ca_file", "service_account_private_key_file"),
 }
 
@@ -126,6 +129,9 @@ def make(kind: type[Controller], api: Client, cache, options: argparse.Namespace
     if kind is TokenSecretController:
         key = SigningKey(Path(options.service_account_private_key_file))
         return TokenSecretController(api, cache, recorder, key, Path(options.root_ca_file).read_text())
+    if kind is CertificateController:
+        authority = (options.cluster_signing_cert_file, options.cluster_signing_key_file)
+        return CertificateController(api, cache, recorder, authority)
     return kind(api, cache, recorder)
 
 
@@ -148,6 +154,8 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         "--terminated-pod-gc-threshold", type=int, default=TERMINATED_PODS, help="how many pods that ended are kept"
     )
     parser.add_argument("--service-account-private-key-file", help="the key that signs service accounts' tokens")
+    parser.add_argument("--cluster-signing-cert-file", type=Path, help="in whose name requests are signed")
+    parser.add_argument("--cluster-signing-key-file", type=Path, help="its key")
     parser.add_argument("--root-ca-file", help="the certificate authority to publish into each namespace")
     return parser.parse_args(argv)
 
