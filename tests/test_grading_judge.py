@@ -50,11 +50,17 @@ def test_a_guard_over_no_object_earns_nothing():
     assert sum(i["points"] for i in second["items"]) == 1
 
 
-def test_what_waits_for_an_image_is_no_zero_and_what_needs_none_is_judged():
-    missing = replace(SPEC, name="no such field", path=".spec.nodeName")
-    (exercise,) = judge.judge(holding(pods=[waiting("nobody/has:this")]), NS, of(SPEC, missing, RUNS), {})
-    assert [i["points"] for i in exercise["items"]] == [1, 0, None]
-    assert "lacks the image nobody/has:this" in exercise["items"][2]["found"]
+def test_what_waits_for_an_image_is_no_zero_but_for_what_is_asked_of_the_image():
+    nowhere = replace(SPEC, name="on a node", path=".spec.nodeName")
+    known = replace(SPEC, name="an image of the list", operator="matches", value="python:3")
+    (exercise,) = judge.judge(holding(pods=[waiting("nobody/has:this")]), NS, of(SPEC, nowhere, known, RUNS), {})
+    assert [i["points"] for i in exercise["items"]] == [1, None, 0, None]
+    assert "lacks the image nobody/has:this" in exercise["items"][3]["found"]
+
+
+def test_what_is_worth_nothing_waits_for_nobody():
+    (exercise,) = judge.judge(holding(pods=[waiting("x")]), NS, of(SPEC, replace(RUNS, points=0)), {})
+    assert [i["points"] for i in exercise["items"]] == [1, 0]
 
 
 def test_what_a_person_judges_is_open_and_keeps_nothing_else_from_being_right():

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from labkit.grading import shown, similar
+from labkit.grading import pages, shown, similar
 
 VERDICT = "✓ 03.1 The backup's pods: right · visible checks pass\n  ✓ exactly the right pods"
 
@@ -107,3 +107,16 @@ def test_a_cell_that_shows_too_much_is_cut_and_the_rest_runs(tmp_path):
     assert "cut here: a cell may show 97 KiB" in text
     assert len(text) < 200_000
     assert second.outputs[0]["text"] == "after\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "high", "most", "counts"),
+    [
+        ([0, 1, 9, 10, 10], 10, 10, [1, 1, 0, 0, 0, 0, 0, 0, 0, 3]),
+        ([0.5, 2], 2, 10, [1, 1]),
+        ([7], 0, 4, [1]),
+        ([], 5, 4, []),
+    ],
+)
+def test_a_histogram_counts_every_value_once(values, high, most, counts):
+    assert [count for _, count in pages.steps(values, 0.0, high, most, "{} {}")] == counts

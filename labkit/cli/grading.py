@@ -76,8 +76,8 @@ def _tell(planned: "Batch", marked: list[dict[str, Any]]) -> None:
     waiting = [r["student"] for r in shown if results.total(r) is None]
     typer.echo(f"  {len(shown)} hand-ins, {len(waiting)} of them for a person to look at")
     if lacking := sorted({image for r in marked for image in r.get("lacks", [])}):
-        typer.echo(f"• images that the grading cluster lacks: {', '.join(lacking)}: a typing error, or one for")
-        typer.echo("    --resume --cluster CONTEXT; else fill in grades.csv and --import it")
+        typer.echo(f"• images that the grading cluster lacks: {', '.join(lacking)}. Where they are to be had:")
+        typer.echo("    the same line with --resume --cluster CONTEXT; else fill in grades.csv and --import it")
     if rerun := again.waiting(marked):
         typer.echo(f"• only another run can tell, with --resume: {'; '.join(rerun)}")
     for each in again.orphans(planned.out, shown):

@@ -4,7 +4,8 @@ What still converges is waited for, as long as its item allows. Spec and status 
 before the first trial, since trials change what they try; between the two the cluster's objects are kept.
 
 What the cluster could not be asked, and what waits for an image that this cluster lacks, is "could not check": no
-points yet, and never a zero; a person marks it, or another cluster. A spec item needs no image: it stays as it is.
+points yet, and never a zero; a person marks it, or another cluster. What came after in the notebook may have failed for
+it too, so all that is not right is open; but for an item that judges the image itself.
 """
 
 import hashlib
@@ -119,7 +120,7 @@ def _item(exercise: Exercise, item: Item, finding: Finding, state: State) -> dic
     """Return what is kept of an item; a guard that holds in what was never tried is no merit."""
     earned = finding.state is State.RIGHT and state is not State.NOT_TRIED
     points: float | None = item.points if earned else 0.0
-    if finding.state is State.UNCHECKED:
+    if finding.state is State.UNCHECKED and item.points:
         points = None
     return {
         "name": item.name, "type": item.type, "state": finding.state.value, "points": points, "of": item.points,
@@ -136,7 +137,7 @@ def definition(exercise: Exercise, item: Item) -> str:
 
 
 def _unless_right(finding: Finding, item: Item, lacking: list[str]) -> Finding:
-    if item.type == "spec" or finding.state in (State.RIGHT, State.UNCHECKED):
+    if item.path.endswith(".image") or finding.state in (State.RIGHT, State.UNCHECKED):
         return finding
     said = f"{LACKS} {', '.join(lacking)}: {finding.found}"
     return replace(finding, state=State.UNCHECKED, found=said, left=0.0)

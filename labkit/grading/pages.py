@@ -5,6 +5,7 @@ what only a person should weigh: differing outputs, similar answers. Pictures ar
 """
 
 import base64
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator
@@ -33,7 +34,14 @@ def write(out: Path, rubric: Rubric, results: list[Result], alike: list[dict[str
         loader=PackageLoader("labkit.grading", "."), autoescape=select_autoescape(default=True), trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    pages.globals |= {"mark": mark, "colour": colour, "total": total, "of": worth, "plain": "{:g}".format}
+    pages.globals |= {
+        "mark": mark,
+        "colour": colour,
+        "total": total,
+        "of": worth,
+        "so_far": so_far,
+        "plain": "{:g}".format,
+    }
     one, whole = pages.get_template("feedback.html.j2"), pages.get_template("class.html.j2")
     for result in results:
         shown = cluster(out, result)
@@ -63,12 +71,20 @@ def worth(result: Result, number: str = "") -> tuple[float | None, float]:
     return None if None in points else sum(points), sum(item["of"] for item in items)
 
 
+def so_far(result: Result) -> float:
+    """Return the points that do not wait for anybody."""
+    return float(sum(item["points"] or 0 for e in result["exercises"] for item in e["items"]))
+
+
 def cluster(out: Path, result: Result) -> dict[str, Any]:
     """Return what the hand-in's cluster looked like: pictures and events."""
     try:
         held = kept.read(out / "objects" / f"{result['student']}.json.gz")
         mine = [name for name in namespaces(held) if name.startswith(result["namespace"])]
-        return {"pictures": [image(p) for p in pictures(held, mine)], "events": events(held, mine)}
+        return {
+            "pictures": [image(p) | {"of": name} for name in mine for p in pictures(held, name)],
+            "events": events(held, mine),
+        }
     except ClusterError:
         return {"pictures": [], "events": []}
 
@@ -77,18 +93,17 @@ def namespaces(held: kept.Kept) -> list[str]:
     return [o["metadata"]["name"] for o in held.items("namespaces")]
 
 
-def pictures(held: kept.Kept, names: list[str]) -> Iterator[Picture]:
-    """Draw what there is to be seen: owners, services, volumes, policies."""
-    for name in names:
-        draw = Draw(held, name)  # type: ignore[arg-type]  # reads alone
-        if held.items("pods", name) or held.items("deployments", name):
-            yield draw.owners()
-        if held.items("services", name):
-            yield draw.services()
-        if held.items("persistentvolumeclaims", name):
-            yield draw.volumes()
-        if held.items("networkpolicies", name):
-            yield draw.policies()
+def pictures(held: kept.Kept, name: str) -> Iterator[Picture]:
+    """Draw what there is to be seen in a namespace: owners, services, volumes, policies."""
+    draw = Draw(held, name)  # type: ignore[arg-type]  # reads alone
+    if held.items("pods", name) or held.items("deployments", name):
+        yield draw.owners()
+    if held.items("services", name):
+        yield draw.services()
+    if held.items("persistentvolumeclaims", name):
+        yield draw.volumes()
+    if held.items("networkpolicies", name):
+        yield draw.policies()
 
 
 def image(picture: Picture) -> dict[str, str]:
@@ -124,27 +139,26 @@ def difficulty(results: list[Result]) -> list[dict[str, Any]]:
     return sorted(items, key=lambda i: (i["right"] / i["of"] if i["of"] else 1.0, i["number"], i["name"]))
 
 
-def distribution(results: list[Result], most: int = 10) -> list[tuple[str, int]]:
+def distribution(results: list[Result]) -> list[tuple[str, int]]:
     """Return how many have how many points, in as many as ten steps from none to all."""
     points = [t for t in map(total, results) if t is not None]
-    of = max((worth(r)[1] for r in results), default=0.0)
-    return _steps(points, of, most, "{:g}")
+    return steps(points, 0.0, max((worth(r)[1] for r in results), default=0.0), 10, "{:g} to {:g}")
 
 
-def times(results: list[Result], most: int = 8) -> list[tuple[str, int]]:
+def times(results: list[Result]) -> list[tuple[str, int]]:
     """Return how many hand-ins took how many seconds."""
     seconds = [float(r["seconds"]) for r in results if r["seconds"]]
-    return _steps(seconds, max(seconds, default=0.0), most, "{:.0f} s")
+    return steps(seconds, min(seconds, default=0.0), max(seconds, default=0.0), 8, "{:.0f} to {:.0f} s")
 
 
-def _steps(values: list[float], most: float, count: int, write: str) -> list[tuple[str, int]]:
-    if not values or most <= 0:
+def steps(values: list[float], low: float, high: float, most: int, write: str) -> list[tuple[str, int]]:
+    """Count values in steps of equal width, at least 1; what is at the end counts with the last."""
+    if not values:
         return []
-    width = max(1.0, most / count)
-    last = max(1, round(most / width))
-    places = Counter(min(int(value / width), last - 1) for value in values)
-    ends = [(place * width, min((place + 1) * width, most)) for place in range(last)]
-    return [(f"{write.format(a)} to {write.format(b)}", places[place]) for place, (a, b) in enumerate(ends)]
+    width = max(1.0, (high - low) / most)
+    last = max(1, math.ceil((high - low) / width))
+    places = Counter(min(int((value - low) / width), last - 1) for value in values)
+    return [(write.format(low + n * width, low + (n + 1) * width), places[n]) for n in range(last)]
 
 
 def predictions(results: list[Result]) -> list[dict[str, str]]:
