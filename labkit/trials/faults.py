@@ -2,7 +2,8 @@
 
 Each fault picks pods by a selector, waits until what keeps them is rolled out, does its work through the API as a user
 would, and waits again. `undo` takes all back in the order in which it was done: what starts anew then finds everything
-as it was.
+as it was. What has to be taken back is noted in the cluster before it is done (journal.py), so that a check whose kernel
+is killed leaves it to the next one.
 
 Trouble is what keeps a fault from being done and lies in the service itself, not in the cluster.
 
@@ -11,11 +12,13 @@ Upstream: staging/src/k8s.io/kubectl/pkg/polymorphichelpers/{objectrestarter,rol
 
 import base64
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from labkit.api import Api, Object, Objects
 from labkit.errors import ApiFailure, LabError, WaitTimeout
+from labkit.trials.journal import Journal, Step
 from labkit.wait import Condition, Target, Waiter, describe
 
 RESTARTED = "kubectl.kubernetes.io/restartedAt"  # as `kubectl rollout restart` does it
@@ -37,7 +40,7 @@ class Faults:
 
     def __init__(self, api: Api, namespace: str, within: float) -> None:
         self.api, self.namespace, self.within = api, namespace, within
-        self._undo: list[Callable[[], object]] = []
+        self._journal = Journal(api, namespace)
 
     def kill(self, selector: str) -> None:
         """Delete one pod at once, as a node does that dies, and wait for the one in its place."""
@@ -67,30 +70,29 @@ class Faults:
         for each in owners:
             if each["kind"] not in ROLLS_OUT:
                 raise Trouble(f"{said(each)} cannot roll out a new version: {', '.join(ROLLS_OUT)} can")
-        now, before = datetime.now(UTC).isoformat(), [restarted_at(each) for each in owners]
-        self._undo.append(lambda: self._annotate(owners, before, selector))
-        self._annotate(owners, [now] * len(owners), selector)
+        now = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: datetime.now(UTC).isoformat()}}}}}
+        self._change(owners, now)
+        self._roll_out(owners, selector)
 
     def scale(self, selector: str, to: int) -> None:
         """Scale the pods' owner."""
         owner = self.settled(selector)[1][0]
         if "replicas" not in owner["spec"]:
             raise Trouble(f"{said(owner)} cannot be scaled")
-        self._undo.append(lambda: self._scale(owner, owner["spec"]["replicas"], selector))
-        self._scale(owner, to, selector)
+        self._change([owner], {"spec": {"replicas": to}})
+        self._roll_out([owner], selector)
+        if not to:
+            self._until(Target("pods", selector=selector), Condition("gone", lambda found: not found))
 
     def patch(self, what: str, change: Object) -> None:
         """Merge a change into an object, named as in "secrets/store"."""
         resource, _, name = what.partition("/")
-        obj, change = self._object(resource, name), as_stored(change)
-        self._merge(obj, change)
-        self._undo.append(lambda: self._merge(obj, reverse(change, obj)))
+        self._change([self._object(resource, name)], as_stored(change))
 
     def remake(self, name: str) -> None:
         """Delete a Service and make it again, under the same name and another address, which it keeps."""
         service = self._object("services", name)
-        self._undo.append(lambda: self.api.delete("services", PLACEHOLDER, self.namespace))
-        self._undo.append(lambda: self.api.get("services", name, self.namespace) or self._create(service))
+        self._journal.note({"do": "delete", "name": PLACEHOLDER}, {"do": "create", "object": service})
         self.api.delete("services", name, self.namespace)
         Waiter(self.api, self.namespace).gone("services", name, timeout=self.within)
         if (address := service["spec"].get("clusterIP", "None")) != "None":
@@ -98,14 +100,34 @@ class Faults:
             self._create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": PLACEHOLDER}, "spec": spec})
         self._create(without_address(service))
 
+    def left_over(self) -> bool:
+        """Tell whether there is something to take back, of this trial or of one that was broken off."""
+        return bool(self._journal.steps)
+
     def undo(self) -> None:
         """Take everything back, whatever fails of it; what does not settle again is left to settle by itself."""
-        undo, self._undo = self._undo, []
-        for each in undo:
-            try:
-                each()
-            except (Trouble, LabError):
-                continue
+        changed = []
+        for step in self._journal.steps:
+            with suppress(Trouble, LabError):
+                changed += self._take_back(step)
+        for owner in changed:
+            with suppress(Trouble, LabError):
+                self._roll_out([owner], "")
+        self._journal.close()
+
+    def _take_back(self, step: Step) -> Objects:
+        """Undo one step, unless somebody else has; return the owner that has to roll out because of it."""
+        match step:
+            case {"do": "delete", "name": name}:
+                self.api.delete("services", name, self.namespace)
+            case {"do": "create", "object": service}:
+                if not self.api.get("services", service["metadata"]["name"], self.namespace):
+                    self._create(service)
+            case {"do": "merge", "kind": kind, "name": name, "made": made, "back": back}:
+                if holds(obj := self._object(kind, name), made):
+                    self._merge(obj, back)
+                    return [obj] if kind in ROLLS_OUT or "replicas" in obj.get("spec", {}) else []
+        return []
 
     def settled(self, selector: str) -> tuple[Objects, Objects]:
         """Return the pods and what keeps them, once that is rolled out; raises Trouble where there are none."""
@@ -150,16 +172,11 @@ class Faults:
             return found
         raise Trouble(f"there is no {resource.removesuffix('s')} {name}", nothing=True)
 
-    def _annotate(self, owners: Objects, values: list[str | None], selector: str) -> None:
-        for owner, value in zip(owners, values, strict=True):
-            self._merge(owner, {"spec": {"template": {"metadata": {"annotations": {RESTARTED: value}}}}})
-        self._roll_out(owners, selector)
-
-    def _scale(self, owner: Object, to: int, selector: str) -> None:
-        self._merge(owner, {"spec": {"replicas": to}})
-        self._roll_out([owner], selector)
-        if not to:
-            self._until(Target("pods", selector=selector), Condition("gone", lambda found: not found))
+    def _change(self, objects: Objects, change: Object) -> None:
+        for each in objects:
+            names = {"kind": each["kind"], "name": each["metadata"]["name"]}
+            self._journal.note({"do": "merge", **names, "made": change, "back": reverse(change, each)})
+            self._merge(each, change)
 
     def _merge(self, obj: Object, change: Object) -> None:
         try:
@@ -196,6 +213,14 @@ def reverse(change: Object, obj: Object) -> Object:
     return back
 
 
+def holds(obj: Object, change: Object) -> bool:
+    """Tell whether an object still is as a change has made it."""
+    return all(
+        holds(obj.get(key) or {}, value) if isinstance(value, dict) else obj.get(key) == value
+        for key, value in change.items()
+    )
+
+
 def as_stored(change: Object) -> Object:
     """Return a change to a Secret as the API will show it, so that it can be taken back: stringData is write-only."""
     plain = {key: value for key, value in change.items() if key != "stringData"}
@@ -209,11 +234,6 @@ def without_address(service: Object) -> Object:
         return service
     spec = {key: value for key, value in service["spec"].items() if key not in ("clusterIP", "clusterIPs")}
     return {**service, "spec": spec}
-
-
-def restarted_at(owner: Object) -> str | None:
-    """Return when the owner's pods were last rolled out by hand."""
-    return (owner["spec"]["template"]["metadata"].get("annotations") or {}).get(RESTARTED)
 
 
 def restarts(pod: Object) -> int:

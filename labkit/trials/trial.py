@@ -54,6 +54,9 @@ class Trials:
         self.tell(f"• {trial.about}")
         self._probe = self._probe or Probe(self.api, self.namespace)
         faults = Faults(self.api, self.namespace, trial.within)
+        if faults.left_over():
+            self.tell("• taking back what a check that broke off has left changed (about 5 s)")
+            faults.undo()
         found: Object = {"kind": "Trial", "metadata": {"name": trial.name}}
         try:
             fill = Filler(self.api, self.namespace)
