@@ -24,7 +24,7 @@ def shown_by():
 
 
 def printed(cell):
-    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    texts = [o.get("text") or o.get("evalue") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
     return "\n".join(texts).replace("\r\n", "\n")
 
 

@@ -39,7 +39,7 @@ Trials(Api(Path(sys.argv[1])), sys.argv[2], {"t": Trial("t", "changing", steps)}
 def service(lab):
     """A small service, and what it was like."""
     kubectl("create deployment web --image=busybox:1.36 -- sleep infinity")
-    kubectl("patch deployment web --type=json -p '%s'" % LABELLED)
+    kubectl(f"patch deployment web --type=json -p '{LABELLED}'")
     kubectl("create configmap settings --from-literal=TITLE=mine")
     kubectl("create secret generic store --from-literal=PASSWORD=mine")
     kubectl("create service clusterip store --tcp=80:8080")

@@ -2,8 +2,8 @@
 
 Each fault picks pods by a selector, waits until what keeps them is rolled out, does its work through the API as a user
 would, and waits again. `undo` takes all back in the order in which it was done: what starts anew then finds everything
-as it was. What has to be taken back is noted in the cluster before it is done (journal.py), so that a check whose kernel
-is killed leaves it to the next one.
+as it was. What has to be taken back is noted in the cluster before it is done (journal.py): a check whose kernel is
+killed leaves it to the next one.
 
 Trouble is what keeps a fault from being done and lies in the service itself, not in the cluster.
 

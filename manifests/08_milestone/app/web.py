@@ -5,7 +5,7 @@
                 POST /hang     makes it hang, for a test
     port 8081   GET /alive     200, unless it hangs      GET /ready     200 when it can work
 
-After its start it needs a second and a half before it can work. Until then it answers 503.
+After its start it needs half a second before it can work. Until then it answers 503.
 """
 
 import socket
@@ -19,7 +19,7 @@ from settings import end_when_told, setting
 
 TITLE, VERSION = setting("TITLE").strip(), setting("VERSION").strip()
 STORE_URL, PASSWORD = setting("STORE_URL").strip(), setting("PASSWORD").strip()
-READY_AT = time.monotonic() + 1.5
+READY_AT = time.monotonic() + 0.5
 HANGS = threading.Event()
 
 
