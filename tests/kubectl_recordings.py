@@ -30,7 +30,6 @@ KINDS = {
     "resourcequotas": "resourcequota quota", "limitranges": "limitrange limits", "priorityclasses": "priorityclass pc",
     "customresourcedefinitions": "customresourcedefinition crd", "endpoints": "endpoints ep",
     "endpointslices": "endpointslice", "componentstatuses": "componentstatus cs",
-    "gizmos": "gizmo gz g1 k22",
 }  # fmt: skip
 
 
@@ -107,7 +106,7 @@ def is_served(command: str, folder: Path) -> bool:
     for plural, others in KINDS.items():
         if words & {plural, *others.split()} and not known(plural):
             return False
-    return all(REGISTRY.for_kind(*kind) or kind[1] == "Unknown" for kind in kinds_in(command, folder))
+    return all(REGISTRY.for_kind(*kind) or kind[1] in ("Unknown", "Gizmo") for kind in kinds_in(command, folder))
 
 
 def known(name: str) -> bool:

@@ -23,7 +23,7 @@ from labkit.glassbox.resources import json_path, structural
 from labkit.glassbox.resources.columns import AGE, NAME, since
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import metadata, schema_values
+from labkit.glassbox.resources.validation import metadata, rules, schema_values
 from labkit.glassbox.resources.validation.fields import invalid
 
 # Upstream's own order, which is told.
@@ -81,7 +81,7 @@ class CustomResourceStrategy(Strategy):
         found += schema_values.check_lists(obj, self.schema)
         if self.has_rules and any(each.reason in schema_values.BLOCKING for each in found):
             return [*found, Cause("FieldValueInvalid", f"Invalid value: null: {SOME_UNCHECKED}", schema_values.NOWHERE)]
-        return found
+        return [*found, *rules.broken(obj, self.schema, "", old)] if self.has_rules else found
 
 
 def replica_faults(obj: dict, path: str) -> Iterator[Cause]:

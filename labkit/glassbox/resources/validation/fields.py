@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from labkit.glassbox.errors import Cause
 
+HTML = {"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"}
 IMMUTABLE = "field is immutable"
 NOT_NEGATIVE = "must be greater than or equal to 0"
 
 
 def shown(value: Any) -> str:
-    """Return a value as error texts quote it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Return a value as error texts quote it: Go's encoder escapes HTML within objects and lists."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return re.sub("[<>&]", lambda found: HTML[found[0]], text) if isinstance(value, dict | list) else text
 
 
 def items(given: Iterable[Any] | None, path: str) -> Iterator[tuple[str, Any]]:
