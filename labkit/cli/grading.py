@@ -9,6 +9,7 @@ from labkit.cli.typed import called
 
 if TYPE_CHECKING:
     from labkit.grading.batch import Batch
+    from labkit.grading.crew import Crew
 
 
 def _grade(
@@ -22,6 +23,7 @@ def _grade(
     imported: Annotated[Path | None, typer.Option("--import", help="Take marks given by hand from a CSV.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --import change marks given before.")] = False,
     cluster: Annotated[str, typer.Option(help="A context, or a kubeconfig: a namespace a hand-in there.")] = "",
+    executor: Annotated[str, typer.Option(help="dask://HOST:8786 sends hand-ins to a Dask cluster's workers.")] = "",
     seconds: Annotated[float, typer.Option(min=10, help="Time limit of a hand-in.")] = 600,
     cell_seconds: Annotated[float, typer.Option(min=1, help="Time limit of a cell.")] = 120,
 ) -> None:
@@ -45,10 +47,15 @@ def _grade(
     found = handins.find(submissions)
     owner = borrowed.find(cluster) if cluster else None
     planned = batch.prepare(lesson, out, given=rubric, resume=resume, limits=limits, cluster=cluster, owner=owner)
-    return _run(found, planned, jobs)
+    if not executor:
+        return _run(found, planned, jobs)
+    from labkit.grading.remote import Dask
+
+    crew = Dask(executor)
+    return _run(found, planned, max(jobs, crew.size), crew)
 
 
-def _run(found: list[Any], planned: "Batch", jobs: int) -> None:
+def _run(found: list[Any], planned: "Batch", jobs: int, crew: "Crew | None" = None) -> None:
     from labkit.grading import batch, results
 
     pace = batch.Pace()
@@ -59,7 +66,7 @@ def _run(found: list[Any], planned: "Batch", jobs: int) -> None:
 
     typer.echo(f"• {len(found)} hand-ins of lesson {planned.lesson}, {jobs} at once")
     try:
-        marked = batch.grade(planned, found, jobs=jobs, done=done)
+        marked = batch.grade(planned, found, jobs=jobs, crew=crew, done=done)
     except KeyboardInterrupt:
         typer.echo("  next: the same line with --resume grades the rest", err=True)
         raise

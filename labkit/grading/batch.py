@@ -12,17 +12,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from labkit import __version__, notebook, release, rubric
 from labkit.errors import LabError
-from labkit.grading import borrowed, cells, handins, judge, shown, similar, warm
+from labkit.grading import cells, handins, judge, shown, similar
+from labkit.grading.crew import Crew, Here
 from labkit.grading.handins import HandIn
-from labkit.grading.worker import main, write_whole
+from labkit.grading.worker import write_whole
 
 LIMITS: dict[str, Any] = {
     "seconds": 600.0, "cell_seconds": 120.0, "memory": 3 << 30, "processes": 256, "files": 1024,
@@ -30,7 +29,6 @@ LIMITS: dict[str, Any] = {
 }  # fmt: skip
 SECOND = re.compile(r"""\.make_namespace\(["']([a-z0-9-]+)["']\)""")
 EMBEDDED = "glassbox"
-END_SECONDS = 30.0  # for a worker to end its hand-in and its cluster
 LAST_SECONDS = 300.0  # beyond a hand-in's own limit: for its cluster and its judge
 FOLDER = "results"
 MADE = "batch.json"  # of what the folder's results are
@@ -122,15 +120,13 @@ def made(out: Path) -> dict[str, str]:
         return {}
 
 
-def grade(batch: Batch, found: list[HandIn], *, jobs: int = 1,
+def grade(batch: Batch, found: list[HandIn], *, jobs: int = 1, crew: Crew | None = None,
           done: Callable[[dict[str, Any], int, int], None] = lambda *_: None) -> list[dict[str, Any]]:  # fmt: skip
     """Grade what has no result of its key yet; return all results, by student."""
     before = {r["student"]: r for r in results(batch.out)}
     waiting = [h for h in found if not batch.has(before.get(h.student, {}), h)]
     write_whole(batch.out / MADE, json.dumps(batch.made, indent=1))
-    gate = borrowed.Gate(batch.owner["clusters"][0]["cluster"]["server"]) if batch.owner else nullcontext()
-    with gate as opened, ThreadPoolExecutor(jobs) as pool:
-        workers = Workers(opened.path if opened else Path())
+    with crew or Here(batch.owner) as workers, ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(one, batch, hand_in, workers) for hand_in in waiting]
         try:
             for count, future in enumerate(as_completed(futures), 1):
@@ -148,48 +144,7 @@ def results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted((out / FOLDER).glob("*.json"))]
 
 
-class Workers:
-    """The workers' processes that run now."""
-
-    def __init__(self, gate: Path) -> None:
-        self.gate = gate  # where a worker finds the way to a cluster that is not its own
-        self.running: set[ForkServerProcess] = set()
-        self.ended = False
-
-    def run(self, order: Path, seconds: float) -> str:
-        """Run one; return what it said last, or that its time was over."""
-        worker = warm.process(main, str(order))
-        worker.start()
-        self.running.add(worker)
-        if self.ended:
-            worker.terminate()
-        worker.join(seconds)
-        self.running.discard(worker)
-        if worker.exitcode is None:
-            end(worker)
-            return f"no end after {seconds:.0f} s"
-        errors = Path(f"{order}.errors")
-        said = errors.read_text(errors="replace").strip().splitlines() if errors.exists() else []
-        return (said or [f"it ended with {worker.exitcode}"])[-1]
-
-    def end(self) -> None:
-        """Have all of them end their hand-ins and clusters, and go."""
-        self.ended = True
-        running = list(self.running)
-        for worker in running:
-            worker.terminate()
-        for worker in running:
-            end(worker)
-
-
-def end(worker: ForkServerProcess) -> None:
-    """Have a worker end what it has begun; one that does not is killed."""
-    worker.terminate()
-    worker.join(END_SECONDS)
-    worker.kill()
-
-
-def one(batch: Batch, hand_in: HandIn, workers: Workers) -> dict[str, Any]:
+def one(batch: Batch, hand_in: HandIn, workers: Crew) -> dict[str, Any]:
     """Grade one hand-in; what is no notebook earns nothing, with the reason, and costs no time."""
     reference = notebook.read(batch.reference)
     facts: dict[str, Any] = {
@@ -211,9 +166,8 @@ def one(batch: Batch, hand_in: HandIn, workers: Workers) -> dict[str, Any]:
         return result
     facts["flags"] += flags
     facts["work"] = work(batch, hand_in, nb, reference)
-    said = run_worker(
-        order(batch, hand_in, nb, facts, place, workers.gate), batch.limits["seconds"] + LAST_SECONDS, place, workers
-    )
+    place.unlink(missing_ok=True)
+    said = workers.run(order(batch, hand_in, nb, facts, place), batch.limits["seconds"] + LAST_SECONDS)
     if workers.ended:
         return facts
     if not place.exists():
@@ -238,16 +192,7 @@ def work(batch: Batch, hand_in: HandIn, nb: Any, reference: Any) -> dict[str, st
     return {name: text for name, source in wrote.items() if (text := similar.own(source, given)).strip()}
 
 
-def run_worker(order: dict[str, Any], seconds: float, place: Path, workers: Workers) -> str:
-    """Run the worker, which leaves a result; return what it said otherwise."""
-    with tempfile.TemporaryDirectory(prefix="lk-order-") as folder:
-        file = Path(folder) / "order.json"
-        file.write_text(json.dumps(order))
-        place.unlink(missing_ok=True)
-        return workers.run(file, seconds)
-
-
-def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: Path, gate: Path) -> dict[str, Any]:
+def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: Path) -> dict[str, Any]:
     """Say what a worker is to do, all of it, in plain data."""
     declared = notebook.parameters(notebook.read(batch.reference))
     name = f"notebooks/{batch.reference.name}"
@@ -258,7 +203,6 @@ def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: 
         "executed": str((batch.out / "executed" / f"{hand_in.student}.ipynb").absolute()),
         "objects": str((batch.out / "objects" / f"{hand_in.student}.json.gz").absolute()),
         "owner": batch.owner,
-        "gate": str(gate),
         "namespace": facts["namespace"],
         "others": [f"{facts['namespace']}-{each}" for each in second_namespaces(batch.reference)],
         "rubric": str(batch.rubric.absolute()),
