@@ -102,6 +102,10 @@ def test_code_cells_are_short(notebook):
     assert max(lengths) <= 10
 
 
+def test_no_line_of_code_is_too_wide_for_the_page(notebook):
+    assert [line for c in code(notebook) for line in c.source.splitlines() if len(line) > 100] == []
+
+
 def test_text_cells_are_short_too(notebook):
     lengths = [len(words_of(c)) for c in prose(notebook)]
     assert 25 <= statistics.median(lengths) <= 45

@@ -58,6 +58,13 @@ def stand_in(folder: Path, environment: dict[str, str], program: str, script: st
     environment["PATH"] = os.pathsep.join([str(folder), environment["PATH"]])
 
 
+def kubectl_stand_in(folder: Path, environment: dict[str, str], script: str) -> None:
+    """Put a shell script in the place of kubectl; `$kubectl` in it is the real one."""
+    from labkit import kubectl  # here, as a machine's first process needs none of it
+
+    stand_in(folder, environment, "kubectl", f"kubectl={kubectl.find()}\n{script}")
+
+
 def break_this_machine() -> None:
     """Do in a machine's first process what the environment asks for; nothing in any other process."""
     wanted = os.environ.get(VARIABLE)

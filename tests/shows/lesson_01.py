@@ -2,7 +2,7 @@
 
 import shutil
 
-from tests.shows.breaking import breaks, stand_in
+from tests.shows.breaking import breaks, kubectl_stand_in, stand_in
 
 SHOWN = {
     "machine": r"microk8s enable dns\n- microk8s enable hostpath-storage\n- microk8s enable dashboard",
@@ -19,11 +19,6 @@ SHOWN = {
     "kubeconfig": r"clusters:[\s\S]+contexts:[\s\S]+current-context: \S+[\s\S]+users:[\s\S]+token: REDACTED",
     "contexts": r"^labkit[\s\S]+system:authenticated",
 }
-
-
-def kubectl_stand_in(folder, environment, script):
-    """Put a script in the place of kubectl; `$kubectl` in it is the real one."""
-    stand_in(folder, environment, "kubectl", f"kubectl={shutil.which('kubectl', path=environment['PATH'])}\n{script}")
 
 
 @breaks("machine", at_the_students=True)

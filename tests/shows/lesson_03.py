@@ -1,9 +1,8 @@
 """What lesson 03 promises to show: labels, selectors, annotations, names, namespaces."""
 
-import shutil
 import uuid
 
-from tests.shows.breaking import breaks, stand_in
+from tests.shows.breaking import breaks, kubectl_stand_in, stand_in
 
 SHOWN = {
     "many-to-many": r"shop-web +1/1 +Running .*shop +frontend +production[\s\S]+blog-web +● +· +●[\s\S]+shop-web +· +●",
@@ -80,7 +79,7 @@ def kubectl_joins_what_a_comma_ends(folder, environment):
     joined = (
         'case "$*" in *"production, tier=frontend"*) set -- get pods -l environment=production,tier=frontend;; esac'
     )
-    stand_in(folder, environment, "kubectl", f'{joined}\nexec {shutil.which("kubectl", path=environment["PATH"])} "$@"')
+    kubectl_stand_in(folder, environment, f'{joined}\nexec $kubectl "$@"')
 
 
 @breaks("quotes", at_the_students=True)
