@@ -47,7 +47,7 @@ class ApiServer:
         command += ["--service-account-signing-key-file", str(self.pki / pki.ACCOUNTS_KEY)]
         self.log = (self.directory / "apiserver.log").open("ab")
         self.process = subprocess.Popen(command, stderr=self.log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 assert self.request("GET", "/readyz")[0] == 200

@@ -6,6 +6,7 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer, …/apiserver/
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -18,6 +19,8 @@ from labkit.glassbox.resources import REGISTRY, Resource
 
 TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 GO_TYPES = {list: "array", str: "string", int: "number", float: "number", bool: "bool"}
+DEEPEST = 1000  # levels that the parser goes down; Go's goes down 10,000
+MOST_NODES = 2_000_000  # of a YAML document; three mebibytes without aliases hold fewer
 SCHEME = 'scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
@@ -29,7 +32,7 @@ def body_object(request: Request, kind: str) -> Any:
     try:
         if media == PROTOBUF:
             return protobuf.decode(request.body)
-        return _yaml(request.body) if media == YAML else loads(request.body)
+        return as_object(_yaml(request.body)) if media == YAML else loads(request.body)
     except ValueError as error:
         shown = excerpt(request.body, as_text=media == JSON and request.body[:1] == b"{")
         raise unrecognized(kind, f"{error} ({shown})") from None
@@ -54,8 +57,14 @@ def loads(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise ValueError(f"couldn't get version/kind; json parse error: {json_fault(body)}") from None
+    return as_object(value)
+
+
+def as_object(value: Any) -> Any:
+    """Return a value that may be an object. Raises ValueError as Go's parser words it."""
     if value is not None and not isinstance(value, dict):
-        fault = f"json: cannot unmarshal {GO_TYPES[type(value)]} into Go value of type {TYPE_META}"
+        given = GO_TYPES.get(type(value), "string")
+        fault = f"json: cannot unmarshal {given} into Go value of type {TYPE_META}"
         raise ValueError(f"couldn't get version/kind; json parse error: {fault}")
     return value
 
@@ -77,7 +86,9 @@ def json_fault(body: bytes) -> str:
         elif "Extra data" in error.msg:
             where = "after top-level value"
         return f"invalid character {_quoted(rest[0])} {where}"
-    return "invalid JSON"
+    except RecursionError:
+        return "exceeded max depth"
+    return "exceeded max depth" if text.count("{") + text.count("[") > DEEPEST else "invalid JSON"
 
 
 def _quoted(character: str) -> str:
@@ -89,13 +100,41 @@ def _yaml(body: bytes) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(body)
+        if sum(map(body.count, (b"[", b"{", b"-", b"?"))) > DEEPEST:
+            _check_depth(yaml.parse(body, yaml.CSafeLoader))
+        value = yaml.load(body, yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = error.problem or ""
-        if "expected the node content" in problem:
-            problem = "did not find expected node content"
-        raise ValueError(f"yaml: line {line}: {problem}") from None
+        raise ValueError(f"yaml: line {line}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"yaml: {getattr(error, 'reason', error)}") from None
+    if _written_out(value, {}) > MOST_NODES:
+        raise ValueError("yaml: document contains excessive aliasing")
+    return value
+
+
+def _check_depth(events: Iterable) -> None:
+    """Refuse what would be nested too deep, before it is: the parser is C, which knows no bottom."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > DEEPEST:
+            raise ValueError(f"yaml: exceeded max depth of {DEEPEST}")
+
+
+def _written_out(value: Any, known: dict[int, int]) -> int:
+    """Return how many nodes a YAML value has when what anchors and aliases share is written out."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = MOST_NODES  # should it hold itself
+        known[id(value)] = 1 + sum(_written_out(each, known) for each in _children(value))
+    return known[id(value)]
+
+
+def _children(value: dict | list) -> Iterable:
+    return value.values() if isinstance(value, dict) else value
 
 
 def decode(request: Request, resource: Resource) -> dict:

@@ -90,6 +90,7 @@ def _decoded(request: Request, resource: Resource, new: dict, shown: str) -> dic
             "", "", "", [Cause("FieldValueInvalid", f"Invalid value: {value}: {message}", "patch")]
         ) from None
     request.warnings.extend(warnings)
+    obj.setdefault("metadata", {})
     return obj
 
 

@@ -42,6 +42,8 @@ INLINED = frozenset(
     )
 )
 Field = tuple[str, str]  # name, type
+WIRES = {"bool": 0, "int32": 0, "int64": 0, "double": 1}
+PACKED = ("[]int32", "[]int64")
 
 
 @lru_cache(maxsize=1)
@@ -118,14 +120,19 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def read_message(message: str, data: bytes) -> Any:
     """Return the JSON value of a message."""
-    if special := SPECIAL.get(message.removeprefix("k8s.io.")):
-        return special(data)
+    special = SPECIAL.get(message.removeprefix("k8s.io."))
+    return special(_struct(message, data)) if special else _struct(message, data)
+
+
+def _struct(message: str, data: bytes) -> dict[str, Any]:
     table, package = messages()[message], message.rpartition(".")[0]
     found: dict[str, Any] = {}
     for number, wire, value in fields_of(data):
         if number not in table:
             raise ValueError(f"proto: unknown field {number} of {message}")
         name, kind = table[number]
+        if wire != wire_of(kind) and not (wire == 2 and kind in PACKED):
+            raise ValueError(f"proto: wrong wireType = {wire} for field {name[0].upper()}{name[1:]}")
         if kind.startswith("[]"):
             found.setdefault(name, []).extend(_repeated(kind[2:], wire, value, package))
         elif kind.startswith("map "):
@@ -138,8 +145,13 @@ def read_message(message: str, data: bytes) -> Any:
     return found
 
 
+def wire_of(kind: str) -> int:
+    """Return how a field of that type is written: 0 a number, 1 eight bytes, 2 as many as it says."""
+    return WIRES.get(kind.removeprefix("[]"), 2)
+
+
 def _repeated(kind: str, wire: int, value: Any, package: str) -> list:
-    if wire == 2 and kind in ("int32", "int64"):  # packed
+    if wire == 2 and kind in ("int32", "int64"):
         numbers, at = [], 0
         while at < len(value):
             number, at = _varint(value, at)
@@ -150,7 +162,9 @@ def _repeated(kind: str, wire: int, value: Any, package: str) -> list:
 
 def _map_entry(kind: str, data: bytes, package: str) -> tuple[str, Any]:
     key, entry = "", _scalar(kind, b"", package)
-    for number, _, value in fields_of(data):
+    for number, wire, value in fields_of(data):
+        if wire != 2:
+            raise ValueError(f"proto: wrong wireType = {wire} for a map's entry")
         if number == 1:
             key = value.decode()
         else:
@@ -180,49 +194,39 @@ def _signed(number: int) -> int:
 # --- messages whose JSON is not an object
 
 
-def _plain(message: str, data: bytes) -> dict[str, Any]:
-    table = messages()[message]
-    return {table[number][0]: value for number, _, value in fields_of(data)}
-
-
-def _time(data: bytes) -> str | None:
-    fields = _plain(f"{META}.Time", data)
-    return clock.rfc3339(_signed(fields["seconds"])) if fields.get("seconds") else None
-
-
-def _micro_time(data: bytes) -> str | None:
-    fields = _plain(f"{META}.Time", data)
+def _time(fields: dict, written: Callable[[float], str] = clock.rfc3339) -> str | None:
     if not fields.get("seconds"):
         return None
-    return clock.rfc3339_micro(_signed(fields["seconds"]) + fields.get("nanos", 0) / 1e9)
+    try:
+        return written(fields["seconds"] + fields.get("nanos", 0) / 1e9)
+    except OverflowError:
+        raise ValueError(f"Time.MarshalJSON: year outside of range [0,9999]: {fields['seconds']} seconds") from None
 
 
-def _quantity(data: bytes) -> str:
-    return next((value.decode() for _, _, value in fields_of(data)), "0")
+def _micro_time(fields: dict) -> str | None:
+    return _time(fields, clock.rfc3339_micro)
 
 
-def _int_or_string(data: bytes) -> int | str:
-    fields = {number: value for number, _, value in fields_of(data)}
-    return fields.get(3, b"").decode() if fields.get(1) else _signed(fields.get(2, 0))
+def _int_or_string(fields: dict) -> int | str:
+    return fields.get("strVal", "") if fields.get("type") else fields.get("intVal", 0)
 
 
-def _raw_json(data: bytes) -> Any:
-    raw = next((value for _, _, value in fields_of(data)), b"null")
-    return orjson.loads(raw)
+def _raw_json(fields: dict) -> Any:
+    return orjson.loads(base64.b64decode(next(iter(fields.values()), "")) or b"null")
 
 
-def _texts(data: bytes) -> list[str]:
-    return [value.decode() for _, _, value in fields_of(data)]
+def _texts(fields: dict) -> list[str]:
+    return fields.get("items", [])
 
 
-SPECIAL: dict[str, Callable[[bytes], Any]] = {
+SPECIAL: dict[str, Callable[[dict], Any]] = {
     "api.authentication.v1.ExtraValue": _texts,
     "api.authorization.v1.ExtraValue": _texts,
     "api.certificates.v1.ExtraValue": _texts,
     "apimachinery.pkg.apis.meta.v1.Time": _time,
     "apimachinery.pkg.apis.meta.v1.MicroTime": _micro_time,
     "apimachinery.pkg.apis.meta.v1.FieldsV1": _raw_json,
-    "apimachinery.pkg.api.resource.Quantity": _quantity,
+    "apimachinery.pkg.api.resource.Quantity": lambda fields: fields.get("string", "0"),
     "apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
     "apimachinery.pkg.runtime.RawExtension": _raw_json,
 }

@@ -115,7 +115,7 @@ def _repeated_yaml(raw: bytes) -> list[str]:
             for item in node.value:
                 yield from walk(item)
 
-    found = list(walk(yaml.compose(raw, Loader=yaml.SafeLoader)))
+    found = list(walk(yaml.compose(raw, Loader=yaml.CSafeLoader)))
     return ["yaml: unmarshal errors:\n" + "\n".join(found)] if found else []
 
 

@@ -14,6 +14,7 @@ import logging
 import ssl
 from collections.abc import Iterable, Mapping
 
+import orjson
 from aiohttp import web
 
 from labkit.glassbox import errors
@@ -59,6 +60,8 @@ class Server:
             return self._refusal(http, error)
         except Unreadable as error:
             return self._refusal(http, errors.internal(str(error)))
+        except (RecursionError, orjson.JSONEncodeError) as error:  # hardly an object: it cannot be written as JSON
+            return self._refusal(http, errors.bad_request(f"the object is nested too deep or is no JSON: {error}"))
         except (ConnectionResetError, asyncio.CancelledError):
             raise
         except Exception:
