@@ -16,6 +16,7 @@ import orjson
 
 from labkit.glassbox import clock, errors
 from labkit.glassbox.apiserver import admission, protobuf
+from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.decoding import loads
 from labkit.glassbox.apiserver.negotiation import PROTOBUF
 from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, prefix, stored, to_stored
@@ -54,6 +55,7 @@ def delete(request: Request, api: Api) -> Answer:
     route, resource = request.route, request.resource
     admission.admit_delete(request, route.name, api)
     row = read(api.store, resource, route.namespace, route.name)
+    webhooks.review(request, "DELETE", None, as_served(resource, orjson.loads(row.value)), api)
     if resource.strategy.orphaning_warning and options.policy is None and options.orphan is None:
         request.warnings.append(resource.strategy.orphaning_warning)
     return delete_row(resource, row, options, api)
@@ -67,6 +69,9 @@ def delete_collection(request: Request, api: Api) -> Answer:
     rows, _ = select(api.store, within, Page(), choice(request))
     meta = {"resourceVersion": str(api.store.revision)}
     answer = Answer(raw=list_body(resource, meta, rows), is_list=True)
+    if api.hooks.are_there:
+        for row in rows:  # all are asked about before the first goes
+            webhooks.review(request, "DELETE", None, as_served(resource, orjson.loads(row.value)), api)
     for row in rows:
         delete_row(resource, row, options, api)
     return answer

@@ -16,6 +16,7 @@ from dataclasses import replace as with_changes
 import orjson
 
 from labkit.glassbox import clock, errors, objects
+from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.admission.node_restriction import restrict_eviction
 from labkit.glassbox.apiserver.decoding import decode
 from labkit.glassbox.apiserver.deletion import Options, check_preconditions, delete_row, options_of
@@ -48,6 +49,7 @@ def evict(request: Request, api: Api) -> Answer:
     row = read(api.store, request.resource, request.route.namespace, request.route.name)
     pod = orjson.loads(row.value)
     restrict_eviction(request, pod)
+    webhooks.review(request, "CREATE", sent, None, api)
     if not goes_freely(pod):
         found = list(budgets_of(pod, api))
         if len(found) > 1:

@@ -31,6 +31,7 @@ NOT_PASSED_ON = {
     "authorization", "connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding",
     "upgrade", "proxy-authorization",
 }  # fmt: skip
+SERVICES = REGISTRY.find("services")
 CHUNK = 64 * 1024  # bytes
 
 
@@ -103,14 +104,20 @@ def _pod(request: Request, api: Api) -> Target:
 
 def _service(request: Request, api: Api) -> Target:
     scheme, name, port = split_name(request.route.name)
-    service = _object(request, api, name)
+    return service_target(api, request.route.namespace, name, port, scheme)
+
+
+def service_target(api: Api, namespace: str, name: str, port: str, scheme: str) -> Target:
+    """Return what is behind a service's port, given by number or name. Raises ApiError 404 or 503."""
+    row = api.store.get(key(SERVICES, namespace, name))
+    if row is None:
+        raise errors.not_found("services", name)
+    ports = orjson.loads(row.value)["spec"].get("ports") or []
     if port.isdigit():
-        port = next(
-            (each.get("name", "") for each in service["spec"].get("ports") or [] if each["port"] == int(port)), port
-        )
+        port = next((each.get("name", "") for each in ports if each["port"] == int(port)), port)
         if port.isdigit():
             raise _unavailable(f'no service port {port} found for service "{name}"')
-    row = api.store.get(key(REGISTRY.find("endpoints"), request.route.namespace, name))
+    row = api.store.get(key(REGISTRY.find("endpoints"), namespace, name))
     for subset in (orjson.loads(row.value).get("subsets") or []) if row else []:
         for each in subset.get("ports") or []:
             if each.get("name", "") == port and subset.get("addresses"):

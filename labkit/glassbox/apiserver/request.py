@@ -15,6 +15,7 @@ import orjson
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.auth import ANONYMOUS, User
+from labkit.glassbox.apiserver.configured_hooks import ConfiguredHooks
 from labkit.glassbox.apiserver.routes import Route
 from labkit.glassbox.clock import Clock
 from labkit.glassbox.resources import Resource
@@ -46,6 +47,10 @@ class Api:
     service_range: str = "10.96.0.0/16"
     advertise_address: str = ""  # at which pods reach this server; "" for nowhere
     watchers: Counter[str] = field(default_factory=Counter)  # user → how many watches are open
+    hooks: ConfiguredHooks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hooks = ConfiguredHooks(self.store)
 
 
 @dataclass
@@ -62,6 +67,9 @@ class Request:
     user: User = ANONYMOUS
     user_agent: str = ""
     warnings: list[str] = field(default_factory=list)
+    said: dict[tuple, Any] = field(default_factory=dict)  # what webhooks have said of this request so far
+    drawn: dict[str, str] = field(default_factory=dict)  # by lot, for whenever it is handled anew
+    reviewed: bool = True  # False: its webhooks have been asked about it in another form
 
     @property
     def dry_run(self) -> bool:

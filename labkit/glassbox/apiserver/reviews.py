@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import orjson
 
 from labkit.glassbox import clock, errors, objects, tokens
+from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.admission.node_restriction import restrict_token
 from labkit.glassbox.apiserver.auth import User
 from labkit.glassbox.apiserver.decoding import decode
@@ -68,6 +69,7 @@ def token_request(request: Request, api: Api) -> Answer:
     if causes := list(_faults(wanted, request)):
         raise errors.invalid("TokenRequest", "authentication.k8s.io", "", causes)
     restrict_token(request, spec, api)
+    webhooks.review(request, "CREATE", wanted, None, api)
     account = orjson.loads(read(api.store, request.resource, route.namespace, route.name).value)
     seconds, audiences = spec.get("expirationSeconds", HOUR), spec.get("audiences") or [tokens.ISSUER]
     bound = _bound_to(spec.get("boundObjectRef"), account, api)

@@ -28,7 +28,9 @@ from labkit.glassbox.apiserver import (
     proxy,
     routes,
     streams,
+    webhook_calls,
 )
+from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.authorization.attributes import attributes_of
 from labkit.glassbox.apiserver.metrics import Metrics
 from labkit.glassbox.apiserver.request import Answer, Api, Request
@@ -107,11 +109,13 @@ class Server:
             return await self._log(http, request)
         if route.group == GROUP:
             return self._respond(request, await self.metrics.answer(request))
+        if route.subresource in webhooks.CONNECTIONS:
+            await webhook_calls.handled(request, self.api, webhooks.connect)
         if route.subresource == "proxy":
             return await proxy.pass_on(http, request, self.api)
         if route.subresource in streams.PROTOCOLS:
             return await self._stream(http, request)
-        return self._respond(request, handlers.handle(request, self.api))
+        return self._respond(request, await webhook_calls.handled(request, self.api, handlers.handle))
 
     def _authenticate(self, http: web.BaseRequest) -> auth.User:
         authorization = http.headers.get("Authorization", "")

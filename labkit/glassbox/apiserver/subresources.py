@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from labkit.glassbox import clock, errors, objects
+from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.decoding import body_object, check_kind, decode
 from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.apiserver.patch import patch_type, patched_body
@@ -123,6 +124,8 @@ def _set_scale(request: Request, api: Api, scale: dict) -> Answer:
         cause = Cause("FieldValueInvalid", message, "spec.replicas")
         raise errors.invalid("Scale", "autoscaling", request.route.name, [cause])
     paths = scale_paths(request)
+    webhooks.review(request, "UPDATE", scale, scale_of(obj, paths), api)
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
     set_replicas(obj, paths["specReplicasPath"] if paths else ".spec.replicas", replicas)
     changed = apply_update(_whole(request), api, row, obj)
     return Answer(obj=scale_of(orjson.loads(changed.raw or b""), paths))
@@ -130,7 +133,7 @@ def _set_scale(request: Request, api: Api, scale: dict) -> Answer:
 
 def _whole(request: Request) -> Request:
     """Return the request as one to the parent itself."""
-    return with_changes(request, route=with_changes(request.route, subresource=""), warnings=[])
+    return with_changes(request, route=with_changes(request.route, subresource=""), warnings=[], reviewed=False)
 
 
 def bind(request: Request, api: Api) -> Answer:
@@ -138,6 +141,7 @@ def bind(request: Request, api: Api) -> Answer:
     request.check_options("CreateOptions")
     binding = decode(request, BINDINGS)
     row, pod = _parent(request, api)
+    webhooks.review(request, "CREATE", binding, None, api)
     uid = binding["metadata"].get("uid")
     if uid and uid != pod["metadata"]["uid"]:
         told = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata']['uid']}"
@@ -178,6 +182,7 @@ def finalize(request: Request, api: Api) -> Answer:
     check_name(obj, request.route.name)
     row, old = _parent(request, api)
     check_version(request.resource, row, obj["metadata"])
+    webhooks.review(request, "UPDATE", obj, old, api)
     new = orjson.loads(row.value)
     new["spec"] = {"finalizers": (obj.get("spec") or {}).get("finalizers") or []}
     if not new["spec"]["finalizers"]:

@@ -19,6 +19,7 @@ import orjson
 
 from labkit.glassbox import clock, errors
 from labkit.glassbox.apiserver import admission, allocation, schema
+from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.admission.quota import charge
 from labkit.glassbox.apiserver.admission.service_account import SUFFIX_LETTERS
 from labkit.glassbox.apiserver.decoding import decode
@@ -62,6 +63,9 @@ def create_object(request: Request, obj: dict, api: Api) -> Answer:
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
     admission.admit_create(request, obj, api)
+    if webhooks.mutate(request, "CREATE", obj, None, api):
+        admission.admit_create(request, obj, api)  # a webhook's object is held to the same rules
+        meta = obj["metadata"]
     fill_metadata(request, meta, api)
     resource.strategy.prepare_for_create(obj)
     allocation.on_create(request, obj, api)
@@ -108,8 +112,9 @@ def fill_metadata(request: Request, meta: dict, api: Api) -> None:
     if request.route.namespace:
         meta["namespace"] = request.route.namespace
     if meta.get("generateName") and not meta.get("name"):
-        meta["name"] = meta["generateName"][:58] + "".join(random.choices(SUFFIX_LETTERS, k=5))
-    meta["uid"] = str(uuid.uuid4())
+        suffix = request.drawn.setdefault("suffix", "".join(random.choices(SUFFIX_LETTERS, k=5)))
+        meta["name"] = meta["generateName"][:58] + suffix
+    meta["uid"] = request.drawn.setdefault("uid", str(uuid.uuid4()))
     meta["creationTimestamp"] = clock.rfc3339(api.clock.now())
 
 
@@ -198,6 +203,9 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict) -> Answer:
     resource.strategy.default(obj)
     allocation.on_update(request, obj, old, api)
     admission.admit_update(request, obj, old, api)
+    if webhooks.mutate(request, "UPDATE", obj, old, api):
+        keep_system_metadata(obj["metadata"], old["metadata"])
+        admission.admit_update(request, obj, old, api)
     causes = _prepare_and_check(resource, request.route.subresource, obj, old)
     refuse(resource, obj["metadata"]["name"], causes)
     request.warnings.extend(resource.strategy.warnings(obj))

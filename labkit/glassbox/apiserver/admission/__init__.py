@@ -4,8 +4,6 @@ Stands for kube-apiserver's admission plugins. Each is a function (request, obje
 raises ApiError 403 or 404; one file a plugin, the small ones here. Those that only refuse see the object once it is
 complete and valid. DefaultTolerationSeconds is a pod's defaulting (resources/pod.py).
 
-Left out: webhooks.
-
 Upstream: pkg/kubeapiserver/options/plugins.go, …/admission/plugin/namespace/lifecycle/admission.go
 """
 
@@ -16,6 +14,7 @@ from collections.abc import Callable
 import orjson
 
 from labkit.glassbox import errors
+from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.admission.certificates import guard_signers, name_requestor
 from labkit.glassbox.apiserver.admission.escalation import guard_roles
 from labkit.glassbox.apiserver.admission.limit_ranger import check_limits, fill_limits
@@ -104,6 +103,7 @@ def validate_create(request: Request, obj: dict, api: Api) -> list[Charge]:
     """Let the plugins that only refuse see a new object; return to which quotas it is to be charged."""
     check_limits(request, obj, api)
     check_pod_security(request, obj, api)
+    webhooks.validate(request, "CREATE", obj, None, api)
     return check_quota(request, obj, api)
 
 
@@ -112,6 +112,7 @@ def validate_update(request: Request, obj: dict, old: dict, api: Api) -> list[Ch
     if request.resource.called == "persistentvolumeclaims" and not request.route.subresource:
         check_limits(request, obj, api)
     check_pod_security(request, obj, api, old)
+    webhooks.validate(request, "UPDATE", obj, old, api)
     return check_quota(request, obj, api, old)
 
 
