@@ -110,6 +110,39 @@ def test_results_are_as_the_published_schema_says(folder, capsys):
     jsonschema.validate(json.loads((folder.out / "results.json").read_text()), schema)
 
 
+class TestPages:
+    evil = "<script>alert(1)</script>"
+
+    def shown(self, folder, capsys):
+        """Write the pages of ana, and of bea who wrote the same; return both of ana's and the class's."""
+        place = folder.graded(capsys).out / "results" / "ana.json"
+        own = "for each in ('cart', 'db', 'web'):\n    print(label(each, 'backup=tonight'))"
+        differs = [{"cell": "c", "source": f"!kubectl {self.evil}", "shown": [self.evil], "again": ""}]
+        more = {"work": {"c": own + self.evil}, "differs": differs, "predictions": {"03.a": f"yes {self.evil}"}}
+        result = json.loads(place.read_text()) | more
+        result["flags"] = [self.evil]
+        place.write_text(json.dumps(result))
+        place.with_name("bea.json").write_text(json.dumps(result | {"student": "bea"}))
+        folder.run(capsys, "--recheck", inbox=False)
+        return [(folder.out / name).read_text() for name in ("feedback/ana.html", "index.html")]
+
+    def test_what_a_hand_in_holds_is_text_on_every_page(self, folder, capsys):
+        for page in self.shown(folder, capsys):
+            assert self.evil not in page
+            assert "&lt;script&gt;alert(1)" in page
+
+    def test_a_student_sees_no_other_student(self, folder, capsys):
+        student, whole = self.shown(folder, capsys)
+        assert "bea" not in student
+        assert "feedback/bea.html" in whole
+
+    def test_the_class_page_shows_who_wrote_alike_and_what_was_expected(self, folder, capsys):
+        _, whole = self.shown(folder, capsys)
+        assert "Similar answers" in whole
+        assert "what was expected in 03.a" in whole
+        assert json.loads((folder.out / "results.json").read_text())["similar"][0]["students"] == ["ana", "bea"]
+
+
 class TestMarksByHand:
     def test_what_a_person_judges_is_open_until_a_mark_is_imported(self, folder, capsys):
         folder.graded(capsys).run(capsys, "--recheck", inbox=False)

@@ -32,21 +32,26 @@ CELLS = [
 ]
 
 
+def hand_in(folder, *sources):
+    folder.mkdir()
+    cells = ['cluster = "glassbox"\nnamespace = ""\nstudent = ""\nseed = 0', *sources]
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells]), folder / "ana.ipynb")
+
+
+def grade(place, folder, *options):
+    return subprocess.run(
+        [sys.executable, "-m", "labkit", "grade", str(folder), "--lesson", "03", "--out", str(place / "out"), *options],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "LABKIT_HOME": str(place)},
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def graded(cluster, tmp_path_factory):
     """Grade one hand-in on the session's cluster; a server of the host's must stay out of its reach."""
     place = tmp_path_factory.mktemp("borrowed")
-    (place / "in").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as other:
-        look = LOOK.replace("OTHER", str(other.getsockname()[1]))
-        sources = ['cluster = "glassbox"\nnamespace = ""\nstudent = ""\nseed = 0', *CELLS, look]
-        nb = new_notebook(cells=[new_code_cell(source) for source in sources])
-        nbformat.write(nb, place / "in" / "ana.ipynb")
-        run = subprocess.run(
-            [sys.executable, "-m", "labkit", "grade", str(place / "in"), "--lesson", "03", "--out", str(place / "out"),
-             "--cluster", str(cluster.kubeconfig)],
-            cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "LABKIT_HOME": str(place)},
-        )  # fmt: skip
+        hand_in(place / "in", *CELLS, LOOK.replace("OTHER", str(other.getsockname()[1])))
+        run = grade(place, place / "in", "--cluster", str(cluster.kubeconfig))
     assert run.returncode == 0, run.stdout + run.stderr
     return place / "out"
 
@@ -103,3 +108,26 @@ def test_a_certificate_is_looked_at_for_the_name_that_it_was_made_for(tmp_path):
     (cluster,) = told["clusters"]
     assert cluster["cluster"]["tls-server-name"] == "192.0.2.1"
     assert cluster["cluster"]["server"].startswith("https://127.0.0.1:")
+
+
+QUARANTINE = "!kubectl create deployment api --image=example.com/api:1 --replicas=2"
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.timeout(580)
+def test_an_image_that_another_cluster_has_is_waited_for_and_then_judged_there(throwaway, tmp_path):
+    images = tmp_path / "images.yaml"
+    images.write_text("images:\n  example.com/api: {base: tools, command: [sleep, 1h]}\n")
+    assert throwaway.up("--images", str(images)).returncode == 0
+    hand_in(tmp_path / "in", *CELLS[:3], QUARANTINE)
+    done = grade(tmp_path, tmp_path / "in")
+    assert "images that the grading cluster lacks: example.com/api:1" in done.stdout, done.stdout + done.stderr
+    first = json.loads((tmp_path / "out" / "results" / "ana.json").read_text())
+    assert [i["points"] for i in first["exercises"][1]["items"]][:2] == [None, None]
+
+    done = grade(tmp_path, tmp_path / "in", "--resume", "--cluster", str(throwaway.kubeconfig))
+    assert "[1 of 1" in done.stdout, done.stdout + done.stderr
+    then = json.loads((tmp_path / "out" / "results" / "ana.json").read_text())
+    assert [i["points"] for i in then["exercises"][1]["items"]][:2] == [1, 0]
+    assert "[1 of 1" not in grade(tmp_path, tmp_path / "in", "--resume", "--cluster", str(throwaway.kubeconfig)).stdout
