@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit.errors import ClusterError
 from labkit.grading import borrowed
+from tests.embedded import eventually
 from tests.lessons import ROOT
 
 LOOK = """
@@ -108,6 +110,22 @@ def test_a_certificate_is_looked_at_for_the_name_that_it_was_made_for(tmp_path):
     (cluster,) = told["clusters"]
     assert cluster["cluster"]["tls-server-name"] == "192.0.2.1"
     assert cluster["cluster"]["server"].startswith("https://127.0.0.1:")
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_ctrl_c_leaves_nothing_on_the_cluster(cluster, tmp_path):
+    hand_in(tmp_path / "in", CELLS[0], "!kubectl create configmap begun", "while True: pass")
+    command = [sys.executable, "-m", "labkit", "grade", str(tmp_path / "in"), "--lesson", "03", "--out"]
+    command += [str(tmp_path / "out"), "--cluster", str(cluster.kubeconfig)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        begun = ["get", "configmaps", "-A", "--field-selector=metadata.name=begun", "-o", "name"]
+        eventually(lambda: cluster.kubectl(*begun), within=200)
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=90)
+    assert running.returncode == 130, said
+    assert "lab-03-" not in cluster.kubectl("get", "namespaces,clusterroles,clusterrolebindings", "-o", "name")
 
 
 QUARANTINE = "!kubectl create deployment api --image=example.com/api:1 --replicas=2"
