@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labkit.glassbox import pki
-from labkit.glassbox.apiserver.admission.webhooks import Question, is_ruled
+from labkit.glassbox.apiserver.admission.matching import Question, is_ruled
 from labkit.glassbox.apiserver.request import Request
 from labkit.glassbox.apiserver.routes import parse
 from labkit.glassbox.resources import REGISTRY

@@ -26,7 +26,8 @@ from yarl import URL
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import schema
-from labkit.glassbox.apiserver.admission.webhooks import Question, Said, Unanswered, in_form, review_of
+from labkit.glassbox.apiserver.admission.matching import Question, in_form, review_of
+from labkit.glassbox.apiserver.admission.webhooks import Said, Unanswered
 from labkit.glassbox.apiserver.patch import Unpatchable, json_patch
 from labkit.glassbox.apiserver.proxy import Target, service_target
 from labkit.glassbox.apiserver.request import Answer, Api, Request

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any
 
@@ -42,6 +42,10 @@ EVALUATED = (
 )
 # Numbers of different types may be compared in Kubernetes, and the library does it; its checker does not know.
 COMPARISON = re.compile(r"found no matching overload for '_[<>]=?_' applied to '\((u?int|double), (u?int|double)\)'")
+UNDECLARED = re.compile(
+    r"<input>:(?P<line>\d+):\d+: undeclared reference to '(?P<name>\w+)\.[\w.]+' \(in container ''\)"
+    r"\n \| (?P<text>.*)\n \| \.*\^"
+)
 UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 WELL_KNOWN = {
     "date-time": "google.protobuf.Timestamp",
@@ -121,7 +125,15 @@ def check(expression: str, variables: dict[str, Any], types: Types | None = None
         if all(COMPARISON.fullmatch(each) for each in faults) and faults:
             return program(expression, tuple(variables)).return_type().name()
         told = re.sub(r"^INVALID_ARGUMENT: | \[INVALID_ARGUMENT\]$", "", str(error))
-        raise BadExpression(in_go_words(told, COMPILED)) from None
+        raise BadExpression(UNDECLARED.sub(_at_its_beginning, in_go_words(told, COMPILED))) from None
+
+
+def _at_its_beginning(found: re.Match) -> str:
+    """Tell of an undeclared name where it begins, not where a field of it is selected."""
+    name, text = found["name"], found["text"]
+    column = text.find(name) + 1
+    told = f"<input>:{found['line']}:{column}: undeclared reference to '{name}'"
+    return f"{told} (in container '')\n | {text}\n | {'.' * (column - 1)}^"
 
 
 class Types:
@@ -198,6 +210,7 @@ def is_map(schema: dict | None) -> bool:
 # -- values
 
 META = {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}}
+ANY = {"x-kubernetes-int-or-string": True}  # of any type
 EVERYWHERE = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": META}
 
 
@@ -232,6 +245,26 @@ def value(given: Any, schema: dict, is_root: bool = False) -> Any:
     if schema.get("type") == "integer" and isinstance(given, float):
         return int(given)
     return moment(given, schema["format"]) if isinstance(given, str) and schema.get("format") else given
+
+
+def again(value: Any) -> Any:
+    """Return what an expression came to in a form in which another can be given it."""
+    from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    if isinstance(value, dict):
+        return {name: again(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [again(item) for item in value]
+    if isinstance(value, datetime):
+        stamp = Timestamp()
+        stamp.FromDatetime(value)
+        return stamp
+    if isinstance(value, timedelta):
+        span = Duration()
+        span.FromTimedelta(value)
+        return span
+    return value
 
 
 def moment(text: str, form: str) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from labkit.glassbox.resources import (
+    admission_policy,
     api_service,
     authentication,
     certificate_signing_request,
@@ -153,6 +154,7 @@ REGISTRY = Registry(
         *(csi.VOLUME_ATTACHMENTS, csi.VOLUME_ATTRIBUTES_CLASSES),
         *(webhook_configuration.MUTATING, webhook_configuration.VALIDATING),
         custom_resource_definition.CUSTOM_RESOURCE_DEFINITIONS,
+        *(admission_policy.POLICIES, admission_policy.BINDINGS),
         *(priority_class.PRIORITY_CLASSES, lease.LEASES, runtime_class.RUNTIME_CLASSES, endpoint_slice.ENDPOINT_SLICES),
         *(flow_control.FLOW_SCHEMAS, flow_control.PRIORITY_LEVELS),
         *(metrics.NODE_METRICS, metrics.POD_METRICS),

@@ -42,7 +42,7 @@ def configuration(obj: dict) -> Iterator[Cause]:
 
 def _webhook(hook: dict, path: str) -> Iterator[Cause]:
     yield from _qualified(hook.get("name", ""), f"{path}.name")
-    yield from every(_rule, hook.get("rules"), f"{path}.rules")
+    yield from every(rule, hook.get("rules"), f"{path}.rules")
     yield from one_of(f"{path}.failurePolicy", hook.get("failurePolicy"), ("Fail", "Ignore"))
     yield from one_of(f"{path}.matchPolicy", hook.get("matchPolicy"), ("Equivalent", "Exact"))
     if "sideEffects" not in hook:
@@ -69,7 +69,7 @@ def _qualified(name: str, path: str) -> Iterator[Cause]:
         yield invalid(path, name, "should be a domain with at least three segments separated by dots")
 
 
-def _rule(rule: dict, path: str) -> Iterator[Cause]:
+def rule(rule: dict, path: str) -> Iterator[Cause]:
     yield from _some(rule, "operations", path, "operations")
     for at, each in items(rule.get("operations"), f"{path}.operations"):
         if each not in OPERATIONS:
