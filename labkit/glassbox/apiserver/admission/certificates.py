@@ -19,7 +19,7 @@ CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 def name_requestor(request: Request, obj: dict, api: Api) -> None:
     """Write into a request who it is from. Raises ApiError 403 for one that would make its bearer almighty."""
-    if request.resource.plural != REQUESTS:
+    if request.resource.called != REQUESTS:
         return
     spec, user = obj.setdefault("spec", {}), request.user
     told = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": dict(user.extra)}
@@ -44,7 +44,7 @@ def organizations(encoded: str) -> list:
 
 def guard_signers(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Let a request be approved, or signed, by those alone who may for its signer. Raises ApiError 403."""
-    if request.resource.plural != REQUESTS or not request.route.subresource:
+    if request.resource.called != REQUESTS or not request.route.subresource:
         return
     before, after = (each.get("status") or {} for each in (old, obj))
     if request.route.subresource == "approval":

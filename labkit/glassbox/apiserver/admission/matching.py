@@ -54,7 +54,7 @@ def concerns(hook: dict, question: Question, api: Api) -> Resource | None:
 def is_ruled(rule: dict, form: Resource, question: Question) -> bool:
     """Tell whether a rule means that operation on that resource."""
     route = question.request.route
-    namespaced = bool(route.namespace) and form.plural != "namespaces"
+    namespaced = bool(route.namespace) and form.called != "namespaces"
     scope = rule.get("scope", "*")
     return (
         _is_in(question.operation, rule["operations"])
@@ -89,7 +89,7 @@ def _is_selected(hook: dict, question: Question, api: Api) -> bool:
 def _namespace_labels(question: Question, api: Api) -> dict[str, str] | None:
     """Return the labels of the namespace that is written, or written to; None where there is none."""
     request = question.request
-    if request.resource.plural == "namespaces":
+    if request.resource.called == "namespaces":
         return objects.labels(question.obj or question.old or {"metadata": {}})
     if not request.route.namespace:
         return None

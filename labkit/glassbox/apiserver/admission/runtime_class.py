@@ -16,7 +16,7 @@ from labkit.glassbox.resources import REGISTRY
 
 def runtime_class(request: Request, obj: dict, api: Api) -> None:
     """Resolve a pod's class. Raises ApiError 403."""
-    if request.resource.plural != "pods":
+    if request.resource.called != "pods":
         return
     spec, found = obj.setdefault("spec", {}), {}
     if name := spec.get("runtimeClassName"):
