@@ -20,6 +20,7 @@ from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources import REGISTRY
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+LOOK_AGAIN = 1.0  # seconds
 REMEMBERED = 500  # owners
 IGNORED = ("events",)  # they name what they are about, but nobody owns them
 
@@ -101,6 +102,9 @@ class GarbageCollector(Controller):
     def judge(self, resource: str, obj: dict) -> None:
         """Delete the object if no owner is left to keep it, else drop its references to those that are gone."""
         owners = [(reference, self.state(obj, reference)) for reference in objects.owners(obj)]
+        if any(state == "solid" and not self.cached_owner(obj, reference) for reference, state in owners):
+            # The copy is behind, or has just been begun: who goes before it is complete is never told of.
+            self.queue.add_after(f"{resource} {objects.key(obj)}", LOOK_AGAIN)
         if any(state == "unknown" for _, state in owners):
             return  # better one object too many than one lost
         if not any(state == "solid" for _, state in owners):
@@ -125,12 +129,15 @@ class GarbageCollector(Controller):
         return "waiting" if is_waiting(owner, FOREGROUND) else "solid"
 
     def live_owner(self, obj: dict, reference: dict) -> dict | None:
-        """Ask the API: None when it is gone, {} when nobody can tell.
+        """Ask the API: None when it is gone, {} when nobody can tell: a namespaced owner of what has no namespace.
 
-        That is so of a kind that is not served here, and of a namespaced owner of an object that has no namespace.
+        Raises ApiError 404 for a kind that is not served: a custom one may be by and by, so the key comes back.
         """
         kind = REGISTRY.for_kind(reference["apiVersion"], reference["kind"])
-        if kind is None or (kind.namespaced and not objects.namespace(obj)):
+        if kind is None:
+            told = f'no matches for kind "{reference["kind"]}" in version "{reference["apiVersion"]}"'
+            raise ApiError(404, "NotFound", told)
+        if kind.namespaced and not objects.namespace(obj):
             return {}
         namespace = objects.namespace(obj) if kind.namespaced else None
         try:
