@@ -66,7 +66,7 @@ def test_on_a_broken_cluster_it_is_not_shown(name, cluster, environment, tmp_pat
     assert [each for each in broken.shown if not re.search(SHOWN[each], whole[each], re.MULTILINE)] == [], whole
     own = EmbeddedCluster(tmp_path, "broken")
     own.environment |= broken.environment()
-    students = {**environment}
+    students = {**environment, **broken.environment()}  # a lesson may start a cluster of its own
     if broken.at_the_students:
         broken.act(tmp_path, students)
     with own:
