@@ -9,6 +9,6 @@ What it finds is a plain object, and a rubric's items of type `traffic` and `per
     journal.py   what is still to be undone, kept in the cluster
     trial.py     the steps in their order
 
-Whatever a trial does, it takes back before it ends, or the next one does; asks that add something use a mark of their own
-(`{nonce}`).
+Whatever a trial does, it takes back before it ends, or the next one does. Asks that add something use a mark of their
+own (`{nonce}`).
 """

@@ -10,7 +10,7 @@ SHOWN = {
     r" +replica set controller +creates 2 Pods\n +scheduler +gives 2 Pods a node\n +kubelet +runs 2 Pods",
     "no-scheduler": r"scheduler is stopped[\s\S]+lost +0/1 +Pending[\s\S]+No resources found",
     "by-hand": r"by-hand +gives Pod by-hand a node\n +kubelet +runs Pod by-hand",
-    "no-controller-manager": r"controller-manager is stopped[\s\S]+web +2/2[\s\S]+0 of 2 ready[\s\S]+2 × Pod",
+    "no-controller-manager": r"controller-manager is stopped[\s\S]+web +2/2[\s\S]+\(2 objects, ~ 2 changed, - 2 gone\)",
     "reconcile": r"missing, surplus = plan\(rs, pods\)[\s\S]+def plan[\s\S]+\(3, \[\]\)",
     "api-server": r"api-server is stopped[\s\S]+gets no answer[\s\S]+api-server is running[\s\S]+^0 failures",
     "no-kubelet": r"kubelet@node2 is stopped[\s\S]+node2 +Ready[\s\S]+node2 +NotReady[\s\S]+^0 failures",
