@@ -56,7 +56,7 @@ def a_deployment_makes_no_sets():
     DeploymentController.reconcile = lambda self, key: None
 
 
-@breaks("no-scheduler")
+@breaks("no-scheduler", after=("1-status",))
 def there_is_a_second_scheduler():
     stays("scheduler")
 
@@ -76,7 +76,7 @@ def nobody_but_a_scheduler_gives_a_pod_its_node():
     subresources.HANDLERS["binding", "create"] = refuse
 
 
-@breaks("no-controller-manager", after=("2-service", "2-timeline", "4-before"))
+@breaks("no-controller-manager", after=("1-status", "2-service", "2-timeline", "4-before"))
 def somebody_else_counts_the_pods():
     stays("controller-manager")
 
@@ -93,22 +93,22 @@ def a_set_makes_one_pod_at_a_time(folder, environment):
     )
 
 
-@breaks("api-server", after=("2-service", "2-timeline", "5-visitor"))
+@breaks("api-server", after=("1-status", "2-service", "2-timeline", "5-visitor"))
 def there_is_a_second_api_server():
     stays("api-server")
 
 
-@breaks("no-kubelet", "evicted", after=("2-service", "2-timeline", "5-visitor"))
+@breaks("no-kubelet", "evicted", after=("1-status", "2-service", "2-timeline", "5-visitor"))
 def somebody_else_speaks_for_a_node():
     stays("kubelet@node2")
 
 
-@breaks("no-kube-proxy", after=("2-service", "2-timeline", "5-visitor", "7-stop"))
+@breaks("no-kube-proxy", after=("1-status", "2-service", "2-timeline", "5-visitor", "7-stop"))
 def somebody_else_keeps_the_rules():
     stays("kube-proxy@node1", "kube-proxy@node2")
 
 
-@breaks("no-dns", after=("2-service", "2-timeline", "5-visitor", "7-ask"))
+@breaks("no-dns", after=("1-status", "2-service", "2-timeline", "5-visitor", "7-ask"))
 def somebody_else_knows_the_names():
     stays("dns")
 
