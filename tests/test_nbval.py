@@ -112,6 +112,7 @@ def test_nbval_applies_the_rules_on_both_sides(tmp_path):
         ("pod/web-8b2xk created", "pod/web-zq6vn created"),
         ("10.244.1.7    node1   <none>", "10.244.2.113   node1   <none>"),
         ("AGE   IP            NODE", "AGE   IP             NODE"),
+        ("ROLES    AGE     VERSION", "ROLES    AGE   VERSION"),
         ('"resourceVersion": "812"', '"resourceVersion": "90210"'),
         ("creationTimestamp: 2026-11-24T10:00:00Z", "creationTimestamp: 2027-01-02T03:04:05Z"),
         ("Start Time:  Tue, 24 Nov 2026 10:00:00 +0000", "Start Time:  Mon, 04 Jan 2027 23:59:59 +0000"),
