@@ -101,7 +101,7 @@ def a_cut_cable_carries_on():
     supervisor.NODE_VERBS["cut"] = lambda node: None
 
 
-@breaks("service", after=("4-apply",))
+@breaks("service", "open", after=("4-apply",))
 def services_are_nobodys_work():
     from labkit.glassbox.kube_proxy import services
 
@@ -109,22 +109,12 @@ def services_are_nobodys_work():
     services.ports_of = lambda service, slices: [] if service["metadata"]["name"] == "db" else honest(service, slices)
 
 
-@breaks("open", after=("4-apply",))
-def pods_are_closed_until_a_policy_opens_them():
-    from labkit.glassbox.network_policy import rules
-
-    honest = rules._types
-    closed = {"metadata": {"name": "closed", "namespace": "lab-06"}, "spec": {"podSelector": {}}}
-    rules._types = lambda policy: ["Ingress"] if policy is closed else honest(policy)
-    every_policy(lambda policies: [*policies, closed])
-
-
 def every_policy(change):
     """Change which policies the nodes enforce."""
-    from labkit.glassbox.network_policy import rules
+    from labkit.glassbox.network_policy import agent
 
-    honest = rules.ruleset
-    rules.ruleset = lambda policies, *rest: honest(change([*policies]), *rest)
+    honest = agent.ruleset
+    agent.ruleset = lambda policies, *rest: honest(change([*policies]), *rest)
 
 
 @breaks("deny-ingress", "allow-ingress", after=("4-apply", "5-probe"))
