@@ -15,7 +15,7 @@ SHOWN = {
     "api-server": r"api-server is stopped[\s\S]+gets no answer[\s\S]+api-server is running[\s\S]+^0 failures",
     "no-kubelet": r"kubelet@node2 is stopped[\s\S]+node2 +Ready[\s\S]+node2 +NotReady[\s\S]+^0 failures",
     "evicted": r"\+ └─ Pod web-\S+ · Running\n~ Node node2 · NotReady\n~ └─ Pod web-\S+ · Terminating",
-    "no-kube-proxy": r"pod: answers \| service: wget: download timed out",
+    "no-kube-proxy": r"pod: answers \| service: no answer",
     "no-dns": r"name: wget: bad address 'web' \| address: answers",
     "quota": r"forbidden: exceeded quota: small, requested: requests\.cpu=200m, used: requests\.cpu=200m, limited",
 }
