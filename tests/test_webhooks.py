@@ -232,12 +232,27 @@ def test_nobody_locks_himself_out_of_the_configurations(configure, api_server):
     api_server.request("DELETE", f"{GROUP}/validatingwebhookconfigurations/free")
 
 
-def test_match_conditions_are_refused_by_their_name(api_server):
+def test_a_webhook_is_asked_on_its_conditions_alone(configure, write):
+    configure("validating", "/deny", matchConditions=[{"name": "x", "expression": "object.metadata.name == 'asked'"}])
+    assert write("free", bad="yes")[0] == 201
+    assert write("asked", bad="yes")[0] == 403
+
+
+def test_a_condition_that_fails_counts_as_the_failure_of_its_webhook(configure, write):
+    missing = [{"name": "x", "expression": "object.data.missing == ''"}]
+    configure("validating", "/deny", matchConditions=missing, failurePolicy="Ignore")
+    assert write("ignored", bad="yes")[0] == 201
+    configure("validating", "/deny", matchConditions=missing)
+    code, refusal = write("refused")
+    assert (code, "resulted in error: no such key: missing" in refusal["message"]) == (403, True)
+
+
+def test_a_condition_that_does_not_compile_is_refused(api_server):
     hook = {"name": "a.example.com", "clientConfig": {"url": "https://x"}, "rules": [RULE], "sideEffects": "None"}
-    hook |= {"admissionReviewVersions": ["v1"], "matchConditions": [{"name": "x", "expression": "true"}]}
+    hook |= {"admissionReviewVersions": ["v1"], "matchConditions": [{"name": "x", "expression": "params.x"}]}
     where = f"{GROUP}/validatingwebhookconfigurations"
     code, refusal = api_server.request("POST", where, {"metadata": {"name": "m"}, "webhooks": [hook]})
-    assert (code, refusal["details"]["causes"][0]["field"]) == (422, "webhooks[0].matchConditions")
+    assert (code, refusal["details"]["causes"][0]["field"]) == (422, "webhooks[0].matchConditions[0].expression")
 
 
 @pytest.mark.parametrize(

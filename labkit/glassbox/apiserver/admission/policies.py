@@ -145,15 +145,12 @@ def _params(kind: dict | None, reference: dict | None, question: Question, api: 
 
 def _broken(policy: dict, values: dict[str, Any], is_strict: bool) -> Iterator[Violation]:
     declared = {each["name"]: each["expression"] for each in policy.get("variables") or ()}
-    failed: list[Violation] = []
-    for each in policy.get("matchConditions") or ():
-        try:
-            if not evaluate(each["expression"], values, {}):
-                return
-        except cel.Failed as failure:
-            failed.append(_failure(each, failure, is_misconfigured=True))
-    if failed:
-        yield from failed[:1] if is_strict else ()
+    try:
+        if not holds(policy.get("matchConditions"), values):
+            return
+    except cel.Failed as failure:
+        if is_strict:
+            yield Violation(str(failure), is_misconfigured=True)
         return
     for each in policy.get("validations") or ():
         try:
@@ -161,12 +158,38 @@ def _broken(policy: dict, values: dict[str, Any], is_strict: bool) -> Iterator[V
                 yield Violation(_message(each, values, declared), each.get("reason") or "Invalid")
         except cel.Failed as failure:
             if is_strict:
-                yield _failure(each, failure)
+                yield Violation(_failure(each, failure), each.get("reason") or "Invalid")
 
 
-def _failure(asked: dict, failure: cel.Failed, is_misconfigured: bool = False) -> Violation:
-    told = f"expression '{asked['expression']}' resulted in error: {failure}"
-    return Violation(told, asked.get("reason") or "Invalid", is_misconfigured)
+def _failure(asked: dict, failure: cel.Failed) -> str:
+    return f"expression '{asked['expression']}' resulted in error: {failure}"
+
+
+def holds(conditions: list[dict] | None, values: dict[str, Any]) -> bool:
+    """Tell whether all conditions hold: one that does not outweighs one that fails. Raises cel.Failed."""
+    failed = ""
+    for each in conditions or ():
+        try:
+            if not evaluate(each["expression"], values, {}):
+                return False
+        except cel.Failed as failure:
+            failed = failed or _failure(each, failure)
+    if failed:
+        raise cel.Failed(failed)
+    return True
+
+
+def is_wanted(hook: dict, question: Question, form: Resource, api: Api) -> bool:
+    """Tell whether a webhook's conditions let it be asked. Raises ApiError 403 if that cannot be told."""
+    if not hook.get("matchConditions"):
+        return True
+    try:
+        return holds(hook["matchConditions"], _values(question, form, api))
+    except cel.Failed as failure:
+        if hook.get("failurePolicy", "Fail") == "Ignore":
+            return False
+        resource = question.request.resource
+        raise errors.forbidden(resource.plural, question.name, str(failure), resource.group) from None
 
 
 def _message(validation: dict, values: dict[str, Any], declared: dict[str, str]) -> str:

@@ -5,7 +5,7 @@ has to be asked, `review` raises Unanswered; the server asks (webhook_calls.py),
 request anew. What was said counts for what it was said about: if the stored object has changed meanwhile, it is asked
 again.
 
-Left out: matchConditions (validation refuses them); the server's own writes are not reviewed; a Service's number that
+Left out: the server's own writes are not reviewed; a Service's number that
 is drawn by lot may be another one than a validating webhook was shown.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook/{generic,predicates}
@@ -90,7 +90,8 @@ def _said(
     shown = old or obj or {"metadata": {}}
     name = request.route.name or shown["metadata"].get("name", "")
     question = Question(operation, request, obj, old, name)
-    asked = [(hook, form) for hook in hooks if (form := concerns(hook, question, api))]
+    meant = [(hook, form) for hook in hooks if (form := concerns(hook, question, api))]
+    asked = [(hook, form) for hook, form in meant if policies.is_wanted(hook, question, form, api)]
     if not asked:
         return None
     revision = (old or {}).get("metadata", {}).get("resourceVersion", "")

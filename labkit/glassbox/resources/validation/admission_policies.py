@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import cel
 from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.expressions import ALWAYS, conditions, expression
 from labkit.glassbox.resources.validation.fields import duplicate, every, invalid, items, one_of, required, unsupported
 from labkit.glassbox.resources.validation.metadata import label_selector
 from labkit.glassbox.resources.validation.webhooks import rule as resource_rule
@@ -22,7 +23,6 @@ TWICE = (
     "must not contain both Deny and Warn (repeating the same validation failure information in the API response and "
     "headers serves no purpose)"
 )
-ALWAYS = ("object", "oldObject", "request", "namespaceObject")
 
 
 def policy(obj: dict) -> Iterator[Cause]:
@@ -34,8 +34,8 @@ def policy(obj: dict) -> Iterator[Cause]:
         yield required("spec.matchConstraints")
     else:
         yield from _match(spec["matchConstraints"], "spec.matchConstraints", needs_rules=True)
-    given: dict = dict.fromkeys((*ALWAYS, *(("params",) if kind else ())))
-    yield from _conditions(spec.get("matchConditions"), given, "spec.matchConditions")
+    given: dict = dict.fromkeys((*ALWAYS, "namespaceObject", *(("params",) if kind else ())))
+    yield from conditions(spec.get("matchConditions"), given, "spec.matchConditions")
     known: list[str] = []
     for at, each in items(spec.get("variables"), "spec.variables"):
         yield from _variable(each, at, given, known)
@@ -87,16 +87,6 @@ def _match(match: dict, path: str, needs_rules: bool = False) -> Iterator[Cause]
         yield required(f"{path}.resourceRules")
 
 
-def _conditions(given: list[dict] | None, variables: dict, path: str) -> Iterator[Cause]:
-    seen: set[str] = set()
-    for at, each in items(given, path):
-        yield from expression(each.get("expression", ""), f"{at}.expression", variables, [])
-        yield from names.needed(names.qualified_name, f"{at}.name", each.get("name", ""))
-        if each.get("name") in seen:
-            yield duplicate(f"{at}.name", each["name"])
-        seen.add(each.get("name", ""))
-
-
 def _variable(given: dict, at: str, variables: dict, known: list[str]) -> Iterator[Cause]:
     name = given.get("name", "")
     if not name:
@@ -106,22 +96,3 @@ def _variable(given: dict, at: str, variables: dict, known: list[str]) -> Iterat
     elif name in known:
         yield duplicate(f"{at}.name", name)
     yield from expression(given.get("expression", ""), f"{at}.expression", variables, known, "")
-
-
-def expression(text: str, path: str, variables: dict, known: list[str], wanted: str = "BOOL") -> Iterator[Cause]:
-    """Check an expression that may speak of these variables; "" for one of any type."""
-    if not text.strip():
-        yield required(path, "expression is not specified" if path.endswith(".expression") else "")
-        return
-    types = cel.Types()
-    dynamic = cel.library().Type.DYN
-    given = dict.fromkeys(variables, dynamic)
-    if known:
-        given["variables"] = types.of({"type": "object", "properties": dict.fromkeys(known, cel.ANY)})
-    try:
-        found = cel.check(text, given, types)
-    except cel.BadExpression as error:
-        yield invalid(path, text, f"compilation failed: {error}")
-        return
-    if wanted and found not in (wanted, "DYN"):
-        yield invalid(path, text, f"must evaluate to {wanted.lower()}")

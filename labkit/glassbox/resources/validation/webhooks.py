@@ -1,7 +1,5 @@
 """What webhook configurations must satisfy: what is asked about, whom, and how an answer is waited for.
 
-Left out: matchConditions, which are refused by name: there is nothing here that evaluates CEL for them.
-
 Upstream: pkg/apis/admissionregistration/validation/validation.go, …/apiserver/pkg/util/webhook/validation.go
 """
 
@@ -12,10 +10,10 @@ from urllib.parse import urlsplit
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.expressions import ALWAYS, conditions
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
     every,
-    forbidden,
     invalid,
     items,
     one_of,
@@ -27,7 +25,6 @@ from labkit.glassbox.resources.validation.metadata import label_selector
 OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 SIDE_EFFECTS, REVIEWS = ("None", "NoneOnDryRun"), ("v1", "v1beta1")
 FORM = "; desired format: https://host[/path]"
-NO_CEL = "match conditions are CEL, which is not evaluated for webhooks here; select by rules and selectors instead"
 
 
 def configuration(obj: dict) -> Iterator[Cause]:
@@ -55,8 +52,7 @@ def _webhook(hook: dict, path: str) -> Iterator[Cause]:
         yield from label_selector(hook.get(selector) or {}, f"{path}.{selector}")
     yield from one_of(f"{path}.reinvocationPolicy", hook.get("reinvocationPolicy"), ("IfNeeded", "Never"))
     yield from _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
-    if hook.get("matchConditions"):
-        yield forbidden(f"{path}.matchConditions", NO_CEL)
+    yield from conditions(hook.get("matchConditions"), ALWAYS, f"{path}.matchConditions")
     yield from _versions(hook.get("admissionReviewVersions") or [], f"{path}.admissionReviewVersions")
 
 

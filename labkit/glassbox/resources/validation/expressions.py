@@ -1,0 +1,47 @@
+"""Expressions in CEL about what is written: of admission policies, and of webhooks that are asked on a condition.
+
+Upstream: pkg/apis/admissionregistration/validation/validation.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources import cel
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import duplicate, invalid, items, required
+
+ALWAYS = ("object", "oldObject", "request")
+
+
+def conditions(given: list[dict] | None, variables: Iterable[str], path: str) -> Iterator[Cause]:
+    """Check the conditions on which somebody is asked at all."""
+    seen: set[str] = set()
+    for at, each in items(given, path):
+        yield from expression(each.get("expression", ""), f"{at}.expression", variables, [])
+        yield from names.needed(names.qualified_name, f"{at}.name", each.get("name", ""))
+        if each.get("name") in seen:
+            yield duplicate(f"{at}.name", each["name"])
+        seen.add(each.get("name", ""))
+
+
+def expression(
+    text: str, path: str, variables: Iterable[str], known: list[str], wanted: str = "BOOL"
+) -> Iterator[Cause]:
+    """Check an expression that may speak of these variables; "" for one of any type."""
+    if not text.strip():
+        yield required(path, "expression is not specified" if path.endswith(".expression") else "")
+        return
+    types = cel.Types()
+    dynamic = cel.library().Type.DYN
+    given = dict.fromkeys(variables, dynamic)
+    if known:
+        given["variables"] = types.of({"type": "object", "properties": dict.fromkeys(known, cel.ANY)})
+    try:
+        found = cel.check(text, given, types)
+    except cel.BadExpression as error:
+        yield invalid(path, text, f"compilation failed: {error}")
+        return
+    if wanted and found not in (wanted, "DYN"):
+        yield invalid(path, text, f"must evaluate to {wanted.lower()}")
