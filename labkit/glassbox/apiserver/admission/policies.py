@@ -158,7 +158,7 @@ def _broken(policy: dict, values: dict[str, Any], is_strict: bool) -> Iterator[V
                 yield Violation(_message(each, values, declared), each.get("reason") or "Invalid")
         except cel.Failed as failure:
             if is_strict:
-                yield Violation(_failure(each, failure), each.get("reason") or "Invalid")
+                yield Violation(_failure(each, failure))
 
 
 def _failure(asked: dict, failure: cel.Failed) -> str:
