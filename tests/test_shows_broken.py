@@ -20,6 +20,10 @@ from tests.test_shows import printed
 
 IMPATIENT = "from functools import partial\nlab.wait = partial(lab.wait, timeout={seconds})"
 CELL_SECONDS = 60
+QUICK = (
+    "02.a_set_makes_its_pods_once_and_never_again",
+    "03.the_shell_takes_parentheses_without_quotes",
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +32,24 @@ def environment():
         yield prepared
 
 
-def cut_down(broken, seconds):
-    """Return the lesson's notebook with its first cells, those that the break names, and the last."""
+def cut_down(broken, patience):
+    """Return the lesson's notebook with its first cells, those that the break names, and the last.
+
+    `patience` is for how many seconds the cells that are to show something wait at most.
+    """
     (path,) = [each for each in NOTEBOOKS if each.stem.startswith(broken.lesson)]
     cells = [each for each in nbformat.read(path, as_version=4).cells if each.cell_type == "code"]
-    wanted, tags = ("lab", *broken.after), {f"shows:{each}" for each in broken.shown}
-    chosen = [each for each in cells if each.id.split("-", 2)[2] in wanted or tags & {*each.metadata.get("tags", [])}]
-    assert len(chosen) >= len(wanted) + 1, f"no such cells: {wanted}"
-    patience = new_code_cell(IMPATIENT.format(seconds=seconds))
-    return new_notebook(cells=[cells[0], chosen[0], patience, *chosen[1:], cells[-1]])
+    tags, before = {f"shows:{each}" for each in broken.shown}, ("parameters", "lab", *broken.after, "cleanup")
+    shown = [each for each in cells if tags & {*each.metadata.get("tags", [])}]
+    chosen = [each for each in cells if each in shown or named(each.id) in before]
+    assert len(chosen) == len(shown) + len(before), f"cells of {path.name}: {before}"
+    chosen.insert(chosen.index(shown[0]), new_code_cell(IMPATIENT.format(seconds=patience)))
+    return new_notebook(cells=chosen)
+
+
+def named(id):
+    """Return a cell's id without the lesson's name before it."""
+    return id.split("-", 2)[-1]
 
 
 def run(notebook, cluster, environment):
@@ -55,24 +68,30 @@ def run(notebook, cluster, environment):
     return {name: "\n".join(texts) for name, texts in said.items()}, failed
 
 
-@pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", BREAKS)
-def test_on_a_broken_cluster_it_is_not_shown(name, cluster, environment, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=[] if each in QUICK else pytest.mark.slow) for each in BREAKS]
+)
+def test_where_it_does_not_hold_it_is_not_shown(name, cluster, environment, tmp_path, monkeypatch):
     broken = BREAKS[name]
     monkeypatch.setenv("JUPYTER_PATH", environment["JUPYTER_PATH"])
-    whole, _ = run(cut_down(broken, seconds=60), cluster, environment)
+    whole, _ = run(cut_down(broken, patience=60), cluster, environment)
     assert [each for each in broken.shown if not re.search(SHOWN[each], whole[each], re.MULTILINE)] == [], whole
-    own = EmbeddedCluster(tmp_path, "broken")
-    own.environment |= broken.environment()
-    students = {**environment, **broken.environment()}  # a lesson may start a cluster of its own
-    if broken.at_the_students:
-        broken.act(tmp_path, students)
-    with own:
-        said, failed = run(cut_down(broken, seconds=8), own, students)
-    assert {each for each in failed if each.split("-", 2)[-1] in broken.after} == set(), said
+    said, failed = run_broken(broken, cluster, environment, tmp_path)
+    assert {each for each in failed if named(each) in broken.after} == set(), said
     assert [each for each in broken.shown if re.search(SHOWN[each], said[each], re.MULTILINE)] == [], said
+
+
+def run_broken(broken, cluster, environment, folder):
+    notebook, changed = cut_down(broken, patience=8), {**environment, **broken.environment()}  # a lesson may start its own
+    if broken.at_the_students:
+        broken.act(folder, changed)
+        return run(notebook, cluster, changed)
+    own = EmbeddedCluster(folder, "broken")
+    own.environment |= broken.environment()
+    with own:
+        return run(notebook, own, changed)
 
 
 def test_each_thing_that_is_shown_can_be_broken():

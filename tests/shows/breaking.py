@@ -62,7 +62,7 @@ def kubectl_stand_in(folder: Path, environment: dict[str, str], script: str) -> 
     """Put a shell script in the place of kubectl; `$kubectl` in it is the real one."""
     from labkit import kubectl  # here, as a machine's first process needs none of it
 
-    stand_in(folder, environment, "kubectl", f"kubectl={kubectl.find()}\n{script}")
+    stand_in(folder, environment, "kubectl", f"kubectl={kubectl.wheel_binary()}\n{script}")
 
 
 def break_this_machine() -> None:
