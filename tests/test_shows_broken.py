@@ -15,10 +15,14 @@ from labkit import kernel, normalise
 from tests.embedded import EmbeddedCluster
 from tests.lessons import NOTEBOOKS
 from tests.shows import MODULES, SHOWN
-from tests.shows.breaking import BREAKS
+from tests.shows.breaking import BREAKS, FIRST
 from tests.test_shows import printed
 
-IMPATIENT = "from functools import partial\nlab.wait = partial(lab.wait, timeout={seconds})"
+BEFORE = """import os
+from functools import partial
+
+lab.wait = partial(lab.wait, timeout={seconds})
+os.environ["PATH"] = os.pathsep.join([os.environ.get("{first}", ""), os.environ["PATH"]]).strip(os.pathsep)"""
 CELL_SECONDS = 60
 QUICK = (
     "02.a_set_makes_its_pods_once_and_never_again",
@@ -43,7 +47,7 @@ def cut_down(broken, patience):
     shown = [each for each in cells if tags & {*each.metadata.get("tags", [])}]
     chosen = [each for each in cells if each in shown or named(each.id) in before]
     assert len(chosen) == len(shown) + len(before), f"cells of {path.name}: {before}"
-    chosen.insert(chosen.index(shown[0]), new_code_cell(IMPATIENT.format(seconds=patience)))
+    chosen.insert(chosen.index(shown[0]), new_code_cell(BEFORE.format(seconds=patience, first=FIRST)))
     return new_notebook(cells=chosen)
 
 

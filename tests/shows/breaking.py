@@ -14,6 +14,7 @@ from pathlib import Path
 
 INSIDE = Path(__file__).parent / "inside"  # its sitecustomize.py runs in every interpreter of a broken cluster
 VARIABLE = "LABKIT_TEST_BREAK"
+FIRST = "LABKIT_TEST_FIRST"  # names a folder to be looked in first; a kernel puts its interpreter's before PATH
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def stand_in(folder: Path, environment: dict[str, str], program: str, script: st
     path = folder / program
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
-    environment["PATH"] = os.pathsep.join([str(folder), environment["PATH"]])
+    environment[FIRST] = str(folder)
 
 
 def kubectl_stand_in(folder: Path, environment: dict[str, str], script: str) -> None:

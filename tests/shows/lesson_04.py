@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from tests.shows.breaking import breaks
-from tests.shows.lesson_02 import a_rollout_may_take_all_pods_away_at_once as all_at_once
 from tests.shows.lesson_03 import the_api_server_validates_nothing as validate_nothing
 
 WAY = r" +from a pod: True +from this machine: "
@@ -40,7 +39,7 @@ def a_service_finds_no_pods():
     endpoints.members = lambda service, pods: []
 
 
-@breaks("vip", "rules", after=("1-apply", "1-service-applied"))
+@breaks("vip", "rules", after=START)
 def kube_proxy_writes_no_rules():
     from labkit.glassbox.kube_proxy.nftables_proxier import NftablesProxier
 
@@ -48,8 +47,11 @@ def kube_proxy_writes_no_rules():
 
 
 @breaks("churn", after=START)
-def a_rollout_takes_all_pods_away_at_once():
-    all_at_once()
+def a_slice_is_written_once_and_never_again():
+    from labkit.glassbox.controllers import endpointslice
+
+    honest = endpointslice.plan
+    endpointslice.plan = lambda service, pods, slices, zones: [] if slices else honest(service, pods, slices, zones)
 
 
 @breaks("readiness", after=START)
