@@ -88,7 +88,8 @@ def test_where_it_does_not_hold_it_is_not_shown(name, cluster, environment, tmp_
 
 
 def run_broken(broken, cluster, environment, folder):
-    notebook, changed = cut_down(broken, patience=8), {**environment, **broken.environment()}  # a lesson may start its own
+    notebook = cut_down(broken, patience=8)
+    changed = {**environment, **broken.environment()}  # a lesson may start a cluster of its own
     if broken.at_the_students:
         broken.act(folder, changed)
         return run(notebook, cluster, changed)
