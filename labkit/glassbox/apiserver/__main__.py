@@ -27,7 +27,7 @@ from labkit.glassbox.apiserver.custom_resources import CustomResources
 from labkit.glassbox.apiserver.encryption import UNENCRYPTED
 from labkit.glassbox.apiserver.encryption_config import ConfigurationError, Watched
 from labkit.glassbox.apiserver.request import Api, KubeletAccess
-from labkit.glassbox.apiserver.server import Server, request_of, tls_context
+from labkit.glassbox.apiserver.server import Connections, Server, request_of, tls_context
 from labkit.glassbox.apiserver.token_authenticator import TokenAuthenticator
 from labkit.glassbox.apiserver.usage import LastUse
 from labkit.glassbox.clock import SystemClock
@@ -91,7 +91,7 @@ async def serve(options: argparse.Namespace) -> None:
     housekeeping.first_objects(api)
     custom = CustomResources(api)
     server = Server(api, LastUse(options.data_dir, api.clock))
-    runner = web.ServerRunner(web.Server(server, **HTTP))
+    runner = web.ServerRunner(Connections(server, **HTTP))
     await runner.setup()
     context = tls_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
     for listening in sockets_of(options):

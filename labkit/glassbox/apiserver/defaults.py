@@ -272,6 +272,8 @@ def volume(obj: dict) -> None:
 
 
 def pod_spec(obj: dict) -> None:
+    if account := obj.get("serviceAccountName") or obj.get("serviceAccount"):  # the old name is kept beside the new one
+        obj["serviceAccountName"] = obj["serviceAccount"] = account
     if obj.get("hostNetwork"):
         for each in [*obj.get("containers", ()), *obj.get("initContainers", ())]:
             for port in each.get("ports", ()):

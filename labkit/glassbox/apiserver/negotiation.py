@@ -16,6 +16,7 @@ from labkit.glassbox import errors
 from labkit.glassbox.apiserver import tables
 from labkit.glassbox.apiserver.request import Answer, Request
 from labkit.glassbox.resources import Resource
+from labkit.glassbox.resources.scale import SCALE
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 SUPPORTED = [JSON, YAML, PROTOBUF]
@@ -152,7 +153,7 @@ def as_table(request: Request, obj: dict, is_list: bool, now: float, version: st
     if include not in ("Metadata", "Object", "None"):
         fault = f"includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
         raise errors.bad_request(f"Unable to convert to Table as requested: {fault}")
-    resource = request.resource
+    resource = SCALE if obj.get("kind") == SCALE.kind and not is_list else request.resource
     if not resource.columns and not resource.stored_as:
         raise _misfit(f"only the following media types are accepted: {', '.join(SUPPORTED)}")
     items = obj["items"] if is_list else [obj]

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod
+from aiohttp.web_protocol import RequestHandler
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import (
@@ -33,6 +35,7 @@ from labkit.glassbox.apiserver import (
 from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.authorization.attributes import attributes_of
 from labkit.glassbox.apiserver.metrics import Metrics
+from labkit.glassbox.apiserver.negotiation import JSON
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.usage import LastUse
 from labkit.glassbox.apiserver.watch import Watch
@@ -220,6 +223,26 @@ def _warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
     for warning in dict.fromkeys(warnings):
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{quoted}"')
+
+
+class Connection(RequestHandler):
+    """aiohttp's, but for what it answers to a method that HTTP does not know."""
+
+    def handle_error(self, request, status=500, exc=None, message=None) -> web.StreamResponse:
+        if not isinstance(exc, BadHttpMethod):
+            return super().handle_error(request, status, exc, message)
+        error = errors.method_not_allowed()
+        response = web.Response(status=error.code, body=negotiation.encode(error.status(), JSON), headers=NO_CACHE)
+        response.content_type = JSON
+        response.force_close()
+        return response
+
+
+class Connections(web.Server):
+    """Makes one for each client."""
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
 
 
 def request_of(message, payload, protocol, writer, task) -> web.BaseRequest:

@@ -23,17 +23,11 @@ from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_version, replace
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources import REGISTRY, Resource, Strategy
+from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.resources.component_status import BINDINGS
+from labkit.glassbox.resources.scale import SCALE
 from labkit.glassbox.selectors import OPERATORS
 from labkit.glassbox.store import Row
-
-SCALE = Resource(
-    group="autoscaling",
-    kind="Scale",
-    plural="scale",
-    strategy=Strategy(),
-)
 
 
 def scale_of(obj: dict, paths: dict | None = None) -> dict:

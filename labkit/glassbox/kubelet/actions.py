@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labkit.glassbox.kubelet import pods
+from labkit.glassbox.kubelet.resizing import must_restart
 from labkit.glassbox.kubelet.runtime import Actual, Container
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 10.0, 300.0  # seconds
@@ -36,6 +37,7 @@ class Observed:
     hooked: frozenset[str] = frozenset()  # their postStart hook has not ended, or not well
     unhooked: frozenset[str] = frozenset()  # it has failed
     renewed: frozenset[str] = frozenset()  # stopped to start again, whatever the policy
+    pending: tuple[str, str] | None = None  # why the node does not give the pod what it wants: reason, message
 
     def of(self, container: Container | None) -> Health:
         """Return the health of a container's last attempt."""
@@ -131,8 +133,10 @@ def next_backoff(container: Container) -> float:
 
 
 def is_changed(spec: dict, container: Container | None) -> bool:
-    """Tell whether a container was started from another image than its spec has now, all that may change of it."""
-    return container is not None and bool(container.asked_image) and container.asked_image != spec["image"]
+    """Tell whether a container was started from another image than its spec has, or takes a restart to be resized."""
+    if container is None:
+        return False
+    return bool(container.asked_image) and container.asked_image != spec["image"] or must_restart(spec, container)
 
 
 def _current(actual: Actual, name: str) -> Container | None:

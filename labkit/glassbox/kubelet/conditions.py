@@ -8,13 +8,25 @@ Upstream: pkg/kubelet/status/generate.go
 
 from labkit.glassbox import objects
 from labkit.glassbox.kubelet import pods
+from labkit.glassbox.kubelet.resizing import PENDING
 from labkit.glassbox.kubelet.runtime import Actual
 
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWN_CONDITIONS = (PENDING, "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
-def conditions_of(pod: dict, actual: Actual, statuses: list[dict], phase: str, started: bool, now: float) -> list[dict]:
-    """Return the pod's conditions at `now`, ours first; `statuses` are of all containers, init containers first."""
+def conditions_of(
+    pod: dict,
+    actual: Actual,
+    statuses: list[dict],
+    phase: str,
+    started: bool,
+    now: float,
+    pending: tuple[str, str] | None = None,
+) -> list[dict]:
+    """Return the pod's conditions at `now`, ours first; `statuses` are of all containers, init containers first.
+
+    `pending` is why a resize waits: its condition is there only as long as it does.
+    """
     sandbox = actual.sandbox is not None and actual.sandbox.ready
     ended = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase, "")
     all_ready = (False, ended, "") if ended else _containers_ready(pod, statuses)
@@ -26,9 +38,14 @@ def conditions_of(pod: dict, actual: Actual, statuses: list[dict], phase: str, s
         "PodScheduled": (True, "", ""),
     }
     generation = pod["metadata"].get("generation", 1)
-    conditions = list((pod.get("status") or {}).get("conditions") or [])
+    conditions = [each for each in (pod.get("status") or {}).get("conditions") or [] if each["type"] != PENDING]
     for kind, values in found.items():
         conditions = objects.set_condition(conditions, _condition(kind, *values, generation), now)
+    if pending:
+        told = {"type": PENDING, "observedGeneration": generation, "status": "True", "lastProbeTime": None}
+        since = objects.condition(pod, PENDING) or {}
+        why = {"reason": pending[0], "message": pending[1]}
+        conditions = objects.set_condition([*conditions, *([since] if since else [])], {**told, **why}, now)
     order = [*found, *(each["type"] for each in conditions)]
     return sorted(conditions, key=lambda each: order.index(each["type"]))
 

@@ -114,6 +114,13 @@ class Enforcer:
         if limits.cpu or limits.memory:
             self.watched[key] = Watched(pid, limits, Account(limits.cpu or float(os.cpu_count() or 1), 0, now), now)
 
+    def change(self, key: Key, limits: Limits, pid: int, now: float) -> None:
+        """Hold a container to other limits from now on; one that is stopped goes on with the next look."""
+        stopped = key in self.watched and self.watched.pop(key).stopped
+        self.add(key, pid, limits, now)
+        if key in self.watched:
+            self.watched[key].stopped = stopped
+
     def remove(self, key: Key) -> None:
         """Forget a container that has ended."""
         self.watched.pop(key, None)

@@ -15,15 +15,16 @@ from dataclasses import replace
 
 from labkit.glassbox import clock, node_selector, objects
 from labkit.glassbox.errors import ApiError
-from labkit.glassbox.kubelet import pods, volumes
+from labkit.glassbox.kubelet import limits, pods, volumes
 from labkit.glassbox.kubelet.actions import Observed, Stop, compute_actions, running
 from labkit.glassbox.kubelet.addresses import Addresses
 from labkit.glassbox.kubelet.hooks import Hooks
 from labkit.glassbox.kubelet.image_pulls import ImagePulls
-from labkit.glassbox.kubelet.predicates import rejection
+from labkit.glassbox.kubelet.predicates import rejection, withheld
 from labkit.glassbox.kubelet.probes import Probes
 from labkit.glassbox.kubelet.recall import recall
 from labkit.glassbox.kubelet.reporting import Reporter
+from labkit.glassbox.kubelet.resizing import AGAIN_AFTER, in_place, is_resized, with_amounts_of
 from labkit.glassbox.kubelet.runtime import Actual
 from labkit.glassbox.kubelet.starting import Starter
 from labkit.glassbox.kubelet.status import Verdict, Waiting
@@ -67,18 +68,42 @@ class PodWorker:
             return self.refuse(pod, missing)
         if verdict := self.verdict(pod):
             return self.end(pod, actual, verdict)
-        observed = self.observe(pod, actual)
+        pod, pending = self.resized(pod)
+        observed = replace(self.observe(pod, actual), pending=pending)
         todo = compute_actions(pod, actual, self.around.clock.now(), observed)
         if todo.stop_sandbox:
             self.reporter.report(pod, actual)
             return self.stop(pod, actual)
         self.stopper.stop(pod, actual, todo.stop, pods.grace_seconds(pod))
         waiting = self.starter.start(pod, actual, todo)
+        self.limit(pod, self.inspect(pod))
         actual = self.inspect(pod)
-        self.reporter.report(pod, actual, waiting, self.observe(pod, actual))
+        self.reporter.report(pod, actual, waiting, replace(self.observe(pod, actual), pending=pending))
         if refresh := volumes.refresh_after(pod):
             self.around.again(uid, refresh)
         return None
+
+    def resized(self, pod: dict) -> tuple[dict, tuple[str, str] | None]:
+        """Return the pod with the amounts that the node gives it, and why those are not what it wants."""
+        uid = objects.uid(pod)
+        node = {"metadata": {"name": self.around.node.name}, "status": {"allocatable": self.around.node.allocatable}}
+        with self._taking:
+            held = self._taken.get(uid)
+            if held is None or not is_resized(pod, held):
+                return pod, None
+            if (why := withheld(pod, node, (each for other, each in self._taken.items() if other != uid))) is None:
+                self._taken[uid] = pod
+                return pod, None
+        self.around.again(uid, AGAIN_AFTER)
+        return with_amounts_of(pod, held), why
+
+    def limit(self, pod: dict, actual: Actual) -> None:
+        """Hold the containers that were resized to their new limits."""
+        for container, spec in in_place(pod, actual):
+            fresh = limits.plan(pod, spec, 0, ()).as_dict()
+            fresh = {field: fresh[field] for field in ("cpu", "memory")}
+            name, held = container.name, spec.get("resources") or {}
+            self.around.runtime.limit_container(objects.uid(pod), name, container.attempt, held, fresh)
 
     def inspect(self, pod: dict) -> Actual:
         """Return what runs and what ran in a pod, as far as anybody remembers it."""

@@ -28,6 +28,14 @@ def rejection(pod: dict, node: dict, others: Iterable[dict]) -> Verdict | None:
     return None
 
 
+def withheld(pod: dict, node: dict, others: Iterable[dict]) -> tuple[str, str] | None:
+    """Return (reason, message) why the node does not give a resized pod what it wants now, None if it does."""
+    if never := _no_room(pod, node, []):
+        return "Infeasible", never.message
+    now = _no_room(pod, node, list(others))
+    return ("Deferred", now.message) if now else None
+
+
 def _no_room(pod: dict, node: dict, others: list[dict]) -> Verdict | None:
     there = (node.get("status") or {}).get("allocatable") or {}
     used: Counter = Counter(pods=len(others))

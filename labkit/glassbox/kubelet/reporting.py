@@ -13,6 +13,7 @@ from labkit.glassbox.errors import ApiError
 from labkit.glassbox.kubelet import pods
 from labkit.glassbox.kubelet.actions import Observed
 from labkit.glassbox.kubelet.conditions import OWN_CONDITIONS
+from labkit.glassbox.kubelet.resizing import PENDING
 from labkit.glassbox.kubelet.runtime import Actual
 from labkit.glassbox.kubelet.status import Verdict, Waiting, status_of
 from labkit.glassbox.kubelet.surroundings import Surroundings
@@ -40,7 +41,7 @@ class Reporter:
         status = status_of(seen, actual, waiting or {}, address, now, observed or Observed(), verdict)
         if status == known or (known is None and status == pod.get("status")):
             return
-        patch = {"metadata": {"uid": uid}, "status": as_patch(status)}
+        patch = {"metadata": {"uid": uid}, "status": as_patch(status, seen)}
         name, namespace = objects.name(pod), objects.namespace(pod)
         try:
             self.around.api.patch("pods", name, namespace, patch, kind="strategic", subresource="status")
@@ -54,12 +55,14 @@ class Reporter:
         self._reported.pop(uid, None)
 
 
-def as_patch(status: dict) -> dict:
+def as_patch(status: dict, pod: dict | None = None) -> dict:
     """Return the strategic patch that makes a pod's status this one, and leaves others' conditions alone."""
     own = [each for each in status.get("conditions") or [] if each["type"] in OWN_CONDITIONS]
+    over = pod and objects.condition(pod, PENDING) and not any(each["type"] == PENDING for each in own)
+    gone = [{"type": PENDING, "$patch": "delete"}] if over else []
     patch = {
         **status,
-        "conditions": [{"reason": None, "message": None, **each} for each in own],
+        "conditions": [*({"reason": None, "message": None, **each} for each in own), *gone],
         "$setElementOrder/conditions": [{"type": each["type"]} for each in own],
     }
     for field in ("podIPs", "hostIPs"):

@@ -34,7 +34,17 @@ from labkit.glassbox.kubelet.zygote import SOCKET, Zygote
 
 # A pod's own file systems, so that its containers fill nobody else's: /dev/shm, and what they say of their end.
 TMPFS = {"shm": "mode=1777,size=64m", "messages": "mode=700,size=1m"}
-KEPT = ("name", "attempt", "id", "image", "image_id", "log", "backoff", "asked_image")  # of a container's configuration
+KEPT = (
+    "name",
+    "attempt",
+    "id",
+    "image",
+    "image_id",
+    "log",
+    "backoff",
+    "asked_image",
+    "resources",
+)  # of a container's configuration
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ class ContainerConfig:
     termination_log: str = "/dev/termination-log"  # the container's path
     backoff: float = 0.0  # seconds to wait, after this one ends, before the next attempt
     asked_image: str = ""  # as the pod's spec had it
+    resources: dict = field(default_factory=dict)  # likewise
     id: str = ""
     target: str = ""  # the container whose processes it is to see
     share_processes: bool = False  # it sees those of all that do
@@ -105,6 +116,7 @@ class Container:
     message: str = ""
     pid: int = 0
     asked_image: str = ""
+    resources: dict = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -132,6 +144,8 @@ class Runtime(Protocol):
     def start_container(self, uid: str, config: ContainerConfig) -> None: ...
 
     def signal_container(self, uid: str, name: str, attempt: int, signum: int) -> None: ...
+
+    def limit_container(self, uid: str, name: str, attempt: int, resources: dict, limits: dict) -> None: ...
 
     def exec(self, uid: str, name: str, attempt: int, args: Sequence[str], *, timeout: float) -> shim.ExecResult: ...
 
@@ -201,6 +215,14 @@ class LinuxRuntime:
         with suppress(OSError):
             request = {"do": "signal", "container": name, "attempt": attempt, "signal": signum}
             shim.ask(self.pods / uid / SOCKET, request)
+
+    def limit_container(self, uid: str, name: str, attempt: int, resources: dict, limits: dict) -> None:
+        """Hold a container that runs to other limits, which are noted as those of its resources."""
+        path = self.pods / uid / "containers" / name / str(attempt) / "config.json"
+        config = _read(path)
+        _replace(path, config | {"resources": resources, "limits": config["limits"] | limits})
+        with suppress(OSError):
+            shim.ask(self.pods / uid / SOCKET, {"do": "limit", "container": name, "attempt": attempt})
 
     def stop_sandbox(self, uid: str) -> None:
         """End all that runs in the pod and take its link away; returns when the kernel has ended it."""
@@ -291,7 +313,7 @@ class LinuxRuntime:
             if state.get("exit_code") is None and not alive:  # ended with its sandbox, by the kernel
                 state = state | {"exit_code": 137, "reason": "Error", "finished_at": time.time()}
                 _replace(directory / str(attempt) / "state.json", state)
-            known = {key: config[key] for key in KEPT}
+            known = {key: config[key] for key in KEPT if key in config}
             yield Container(**known, **state)
 
 

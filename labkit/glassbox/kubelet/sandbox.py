@@ -142,6 +142,14 @@ class Pause:
                 os.kill(pid, request["signal"])
         return {}
 
+    def limit(self, connection: socket.socket, request: dict) -> dict:
+        """Hold a container that runs to the limits that its configuration has by now."""
+        key = request["container"], request["attempt"]
+        config = json.loads((self._directory(key) / "config.json").read_text())
+        if key in self.alive.values():
+            self.limits.change(key, limits.Limits(**config["limits"]), self.states[key]["pid"], time.monotonic())
+        return {}
+
     def exec(self, connection: socket.socket, request: dict) -> None:
         """Start a process in a running container; the answer waits for its end. Raises StartError."""
         key = request["container"], request["attempt"]
@@ -198,8 +206,8 @@ class Pause:
         """End, and with it, by the kernel, all that runs in the pod."""
         os._exit(0)
 
-    requests: dict[str, Callable] = {"start": start, "signal": signal, "exec": exec, "attach": attach, "watch": watch,
-                                     "follow": follow, "exit": exit}  # fmt: skip
+    requests: dict[str, Callable] = {"start": start, "signal": signal, "limit": limit, "exec": exec, "attach": attach,
+                                     "watch": watch, "follow": follow, "exit": exit}  # fmt: skip
 
     # events
 

@@ -149,6 +149,7 @@ class Starter:
             termination_log=container.get("terminationMessagePath") or "/dev/termination-log",
             backoff=start.backoff,
             asked_image=container["image"],
+            resources=container.get("resources") or {},
             target=container.get("targetContainerName", ""),
             share_processes=pod["spec"].get("shareProcessNamespace", False),
             log_as_message=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",

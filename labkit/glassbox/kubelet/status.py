@@ -5,7 +5,7 @@ keeps a container from starting, which only the kubelet knows, is handed in as `
 
 Invariants: a pod that has ended stays so; it has not ended while a container runs; lastTransitionTime moves only with a
 condition's status. While a postStart hook runs, its container is shown as it was before, as upstream's blocked worker
-shows it. Left out: resize, device and claim statuses.
+shows it. Left out: device and claim statuses.
 
 Upstream: pkg/kubelet/kubelet_pods.go (generateAPIPodStatus), pkg/kubelet/status/generate.go
 """
@@ -67,7 +67,7 @@ def status_of(
     status = {
         "observedGeneration": pod["metadata"].get("generation", 1),
         "phase": phase,
-        "conditions": conditions_of(pod, actual, [*inits, *mains], phase, started, now),
+        "conditions": conditions_of(pod, actual, [*inits, *mains], phase, started, now, observed.pending),
         "hostIP": node_ip,
         "hostIPs": [{"ip": node_ip}],
         "startTime": old.get("startTime") or clock.rfc3339(now),
@@ -140,15 +140,15 @@ def _container(pod: dict, spec: dict, actual: Actual, waiting: Waiting, observed
         "started": health.started,
     }
     if last:
-        status |= {"containerID": f"glassbox://{last.id}", **_resources(spec)}
+        status |= {"containerID": f"glassbox://{last.id}", **_resources(last.resources or spec.get("resources"))}
         status["user"] = security.user_of(pod, spec)
     if mounts := spec.get("volumeMounts"):
         status["volumeMounts"] = [_mount(each) for each in mounts]
     return status
 
 
-def _resources(spec: dict) -> dict:
-    held = spec.get("resources") or {}
+def _resources(held: dict | None) -> dict:
+    held = held or {}
     return {"resources": held} | ({"allocatedResources": held["requests"]} if held.get("requests") else {})
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources import pod_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import pods, warnings
+from labkit.glassbox.resources.validation import pods, resizing, warnings
 
 
 class EphemeralContainersStrategy(Strategy):
@@ -29,12 +30,41 @@ class EphemeralContainersStrategy(Strategy):
         return pods.more_ephemeral_containers(obj, old)
 
 
+class ResizeStrategy(Strategy):
+    """A write of `pods/resize` changes what containers that run may use, and what happens to them then."""
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        wanted = obj.get("spec") or {}
+        obj["metadata"], obj["status"] = dict(old["metadata"]), old.get("status", {})
+        obj["spec"] = {**old["spec"], **{f: _resized(old["spec"][f], wanted.get(f)) for f in LISTS if f in old["spec"]}}
+        if obj["spec"] != old["spec"]:
+            obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return resizing.resized(obj, old, qos_class(obj))
+
+
+LISTS = ("containers", "initContainers")
+
+
+def _resized(held: list[dict], wanted: list[dict] | None) -> list[dict]:
+    """Return the containers as they are, with the amounts that are wanted; others than those that are there as sent."""
+    wanted = wanted or []
+    if [each.get("name") for each in wanted] != [each["name"] for each in held]:
+        return wanted
+    fields = ("resources", "resizePolicy")
+    return [
+        {**before, **{field: new[field] for field in fields if field in new}}
+        for before, new in zip(held, wanted, strict=True)
+    ]
+
+
 class PodStrategy(Strategy):
     """A new pod is Pending; its quality of service follows from its requests and limits and never changes."""
 
     has_status = True
     counts_generation = True
-    parts = {"ephemeralcontainers": EphemeralContainersStrategy()}
+    parts = {"ephemeralcontainers": EphemeralContainersStrategy(), "resize": ResizeStrategy()}
     faults = staticmethod(pods.new_pod)
 
     def default(self, obj: dict) -> None:
@@ -55,6 +85,14 @@ class PodStrategy(Strategy):
             if field in old["spec"]:
                 obj["spec"].setdefault(field, old["spec"][field])
         super().prepare_for_update(obj, old)
+
+    def prepare_for_status_update(self, obj: dict, old: dict) -> None:
+        """Labels and annotations are taken with a status, unlike those of other kinds."""
+        given = {field: obj["metadata"].get(field) for field in ("labels", "annotations")}
+        super().prepare_for_status_update(obj, old)
+        obj["metadata"] |= given
+        if held := dig(old, "status.qosClass"):
+            obj.setdefault("status", {}).setdefault("qosClass", held)
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return pods.changed_pod(obj, old)
@@ -116,7 +154,8 @@ PODS = Resource(
     short_names=("po",),
     categories=("all",),
     subresources=(
-        *("attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "proxy", "status"),
+        *("attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "proxy", "resize"),
+        "status",
     ),
     columns=pod_columns.COLUMNS,
     row_conditions=pod_columns.row_conditions,
