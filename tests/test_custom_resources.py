@@ -391,3 +391,10 @@ def test_a_namespace_goes_with_its_custom_resources(api, api_server, namespace):
     api_server.request("DELETE", f"/api/v1/namespaces/{namespace}")
     eventually(lambda: api_server.request("GET", f"/api/v1/namespaces/{namespace}")[0] == 404)
     assert api_server.request("GET", path.replace("/namespaces/default", ""))[1]["items"] == []
+
+
+def test_many_definitions_are_taken_up_at_once(own_api_server):
+    made = [definition(f"Many{number}", shortNames=[f"m{number}"]) for number in range(40)]
+    for crd in made:
+        assert own_api_server.request("POST", CRDS, crd)[0] == 201
+    eventually(lambda: all(established(own_api_server, crd) for crd in made))

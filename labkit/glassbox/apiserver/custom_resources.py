@@ -43,6 +43,7 @@ class Known:
     spec: dict
     called: dict
     since: int
+    is_established: bool
 
 
 class CustomResources:
@@ -60,11 +61,8 @@ class CustomResources:
 
     def settle_all(self) -> None:
         """Go on where the last server stopped."""
-        for name in self._names():
+        for name in list(self.known):
             self.settle(name)
-
-    def _names(self) -> list[str]:
-        return [row.key.rpartition("/")[2] for row in self.api.store.rows(prefix(CRDS))[0]]
 
     def _changed(self, change: Change) -> None:
         crd = orjson.loads(change.row.value)
@@ -76,18 +74,18 @@ class CustomResources:
             self._take_up(crd, change.row.revision)
         self._publish()
         loop = asyncio.get_running_loop()
-        for other in self._names():
-            loop.call_soon(self.settle, other)  # a name that is free now may be wanted by another
+        for each in {name, *(other for other, known in self.known.items() if not known.is_established)}:
+            loop.call_soon(self.settle, each)  # a name that is free now may be wanted by another
 
     def _take_up(self, crd: dict, revision: int) -> None:
-        name, spec, called = objects.name(crd), crd["spec"], crd["status"].get("acceptedNames")
+        name, spec, called = objects.name(crd), crd["spec"], crd["status"].get("acceptedNames") or {}
         known = self.known.get(name)
         since = known.since if known and known.spec == spec else revision
         if not is_true(crd, "Established"):
             self.served[name] = ()
         elif not (known and known.spec == spec and known.called == called and self.served.get(name)):
             self.served[name] = resources_of(crd, since)
-        self.known[name] = Known(spec, called, since)
+        self.known[name] = Known(spec, called, since, is_true(crd, "Established"))
         for each in self.served[name]:
             each.custom.is_terminating = objects.is_deleting(crd)  # type: ignore[union-attr]
 
@@ -117,10 +115,9 @@ class CustomResources:
     def _taken(self, crd: dict) -> set[str]:
         """Return the names that others have in the group of a definition; kinds apart from the names in paths."""
         group, found = crd["spec"]["group"], set()
-        for row in self.api.store.rows(prefix(CRDS))[0]:
-            other = orjson.loads(row.value)
-            if other["spec"]["group"] == group and objects.name(other) != objects.name(crd):
-                found |= set(claims((other.get("status") or {}).get("acceptedNames") or {}))
+        for name, other in self.known.items():
+            if other.spec["group"] == group and name != objects.name(crd):
+                found |= set(claims(other.called))
         return found
 
     def _write(self, old: dict, new: dict) -> None:

@@ -68,7 +68,7 @@ class Registry:
     def set_custom(self, custom: Iterable[Resource]) -> None:
         """Serve these custom resources from now on, and no others."""
         resources = (*self._declared, *custom)
-        at = {(r.group, r.version, r.plural): r for r in resources}
+        at = {(r.group, r.version, r.plural): r for r in reversed(resources)}  # the declared ones win
         names: dict[str, Resource] = {}
         kinds: dict[tuple[str, str], Resource] = {}
         for resource in resources:
