@@ -70,7 +70,7 @@ class Grader:
 
     def trials(self, exercise: Exercise) -> Trials:
         """Return the exercise's trials, none run yet; `tell` hears of each that is run."""
-        return Trials(self.api, self.namespace, exercise.trials, self.tell)
+        return Trials(self.api, self.namespace, exercise.trials, self.tell, exercise.leads)
 
     def look(self, item: Item, answer: object = None, trials: Trials | None = None) -> Finding:
         """Look at one item; what keeps us from looking is a finding too. A trial's item needs the exercise's trials."""

@@ -84,13 +84,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Exercise:
-    """What `lab.check(number)` looks at."""
+    """What `lab.check(number)` looks at; `leads`: Services, each with the selector of the pods that it must lead to."""
 
     number: str
     title: str
     items: tuple[Item, ...]
     hints: tuple[Hint, ...] = ()
     trials: dict[str, Trial] = field(default_factory=dict)
+    leads: dict[str, str] = field(default_factory=dict)
 
     @property
     def checked(self) -> "Exercise":
@@ -137,7 +138,7 @@ def load(path: Path) -> Rubric:
 def _exercise(number: str, data: dict[str, Any]) -> Exercise:
     items = tuple(Item(**{**item, "hints": _hints(item)}) for item in data["items"])
     trials = {name: _trial(name, trial) for name, trial in (data.get("trials") or {}).items()}
-    return Exercise(number, data["title"], items, _hints(data), trials)
+    return Exercise(number, data["title"], items, _hints(data), trials, data.get("leads") or {})
 
 
 def _trial(name: str, data: dict[str, Any]) -> Trial:

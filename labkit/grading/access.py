@@ -14,7 +14,7 @@ from labkit.api import Api, Object
 from labkit.errors import ApiFailure, ClusterError
 from labkit.wait import Target, Waiter, parse_condition
 
-STUDENT = "student"
+STUDENT, EDITS = "student", "student-edits"
 SECONDS = 6 * 3600  # of a token, more than any hand-in's time
 LOOKS = [
     {"apiGroups": [""], "resources": ["nodes", "namespaces", "persistentvolumes"], "verbs": ["get", "list", "watch"]},
@@ -33,7 +33,7 @@ def grant(api: Api, namespace: str, others: list[str], kubeconfig: Path) -> Obje
         Waiter(api, name).until(account, parse_condition("Exists"), timeout=30, namespace=name)
     api.create("serviceaccounts", _plain("ServiceAccount", STUDENT), namespace)
     for name in (namespace, *others):
-        api.create("rolebindings", _binding("RoleBinding", "student-edits", "edit", namespace), name)
+        api.create("rolebindings", _binding("RoleBinding", EDITS, "edit", namespace), name)
     name = looker(namespace)
     role = {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": LOOKS}
     api.create("clusterroles", role)
@@ -44,6 +44,12 @@ def grant(api: Api, namespace: str, others: list[str], kubeconfig: Path) -> Obje
 def looker(namespace: str) -> str:
     """Name the role to look at what lies in no namespace, of one hand-in's account."""
     return f"labkit-looker-{namespace}"
+
+
+def revoke(api: Api, namespace: str, others: list[str]) -> None:
+    """Take the rights back: what the hand-in left running in the cluster must forge nothing while it is judged."""
+    for name in (namespace, *others):
+        api.delete("rolebindings", EDITS, name)
 
 
 def _plain(kind: str, name: str, **metadata: Any) -> Object:

@@ -7,6 +7,7 @@ overwritten in silence.
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 import time
@@ -198,6 +199,7 @@ def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: 
     name = f"notebooks/{batch.reference.name}"
     return {
         "facts": facts,
+        "environment": dict(os.environ),
         "result": str(place.absolute()),
         "kept": str((batch.out / "kept" / hand_in.student).absolute()),
         "executed": str((batch.out / "executed" / f"{hand_in.student}.ipynb").absolute()),

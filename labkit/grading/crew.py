@@ -41,6 +41,7 @@ class Here:
         self._gate = Path()
 
     def __enter__(self) -> "Here":
+        warm.begin()
         if self.owner:
             server = self.owner["clusters"][0]["cluster"]["server"]
             self._gate = self._open.enter_context(borrowed.Gate(server)).path

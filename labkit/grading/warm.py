@@ -16,19 +16,31 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import Any, NoReturn
 
-MODULES = ("labkit.grading.imported",)
+MODULES = ["labkit.grading.imported"]
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH")
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
+def begin() -> None:
+    """Start the fork server, without the rest of the environment: a hand-in reads in /proc what it was started with."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(MODULES)
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update({name: before[name] for name in PASSED_ON if name in before} | ENVIRONMENT)
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def process(target: Callable[..., None], *arguments: str) -> ForkServerProcess:
-    """Return a process, not started yet, that is forked with all modules imported."""
-    context = multiprocessing.get_context("forkserver")
-    os.environ.update(ENVIRONMENT)  # the fork server's, when it starts: an interpreter reads them once
-    context.set_forkserver_preload(list(MODULES))
-    return context.Process(target=target, args=arguments)
+    """Return a process, not started yet, that will be forked from it."""
+    return multiprocessing.get_context("forkserver").Process(target=target, args=arguments)
 
 
 def run(job: str, environment: dict[str, str]) -> NoReturn:

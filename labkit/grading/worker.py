@@ -52,6 +52,7 @@ def main(file: str) -> None:
         enter_network()
         box = Box()  # before anything is read
         order = json.loads(Path(file).read_text())
+        os.environ.update(order["environment"])
         result = grade(order, box)
     except (LabError, OSError) as error:
         marked = rubric.load(Path(order["rubric"]))
@@ -87,6 +88,7 @@ def grade(order: dict[str, Any], box: Box) -> dict[str, Any]:
             api = Api(config)
             student = access.grant(api, order["namespace"], order["others"], config)
             run = execute(order, home / "box", student, box)
+            access.revoke(api, order["namespace"], order["others"])
             answers = judge.read_answers(home / "box" / "answers")
             marks = judge.judge(
                 api, order["namespace"], rubric.load(Path(order["rubric"])), answers,

@@ -10,7 +10,8 @@ An ask that is `needed` ends the trial when it fails. In a step, {nonce} stands 
 import base64
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from labkit.api import Api, Object
@@ -26,8 +27,9 @@ STORED = re.compile(r"\{(secrets|configmaps)/([\w.-]+)/([\w.-]+)\}")
 class Trials:
     """The trials of one check; a context manager, since they need a pod that asks."""
 
-    def __init__(self, api: Api, namespace: str, trials: dict[str, Trial], tell: Callable[[str], None]) -> None:
-        self.api, self.namespace, self.trials, self.tell = api, namespace, trials, tell
+    def __init__(self, api: Api, namespace: str, trials: dict[str, Trial], tell: Callable[[str], None],
+                 leads: Mapping[str, str] = MappingProxyType({})) -> None:  # fmt: skip
+        self.api, self.namespace, self.trials, self.tell, self.leads = api, namespace, trials, tell, leads
         self._probe: Probe | None = None
         self._found: dict[str, Object | ClusterError] = {}
 
@@ -59,6 +61,8 @@ class Trials:
             faults.undo()
         found: Object = {"kind": "Trial", "metadata": {"name": trial.name}}
         try:
+            for service, selector in self.leads.items():
+                refuse_stranger(self.api, self.namespace, service, selector)
             fill = Filler(self.api, self.namespace)
             if trial.load:
                 self._probe.start_load(fill(trial.load))
@@ -97,6 +101,20 @@ def take(step: dict[str, Any], probe: Probe, faults: Faults) -> Object:
         case {"undo": _}:
             faults.undo()
     return {}
+
+
+def refuse_stranger(api: Api, namespace: str, service: str, selector: str) -> None:
+    """Raise Trouble where a Service leads to others than the pods that are tried: their answers would say nothing."""
+    if name := ((api.get("services", service, namespace) or {}).get("spec") or {}).get("externalName"):
+        raise Trouble(f"Service {service} is another name of {name}, not of pods with {selector}")
+    pods = {p["metadata"]["uid"] for p in api.items("pods", namespace)}
+    meant = {p["metadata"]["uid"] for p in api.items("pods", namespace, label_selector=selector)}
+    for each in api.items("endpointslices", namespace, label_selector=f"kubernetes.io/service-name={service}"):
+        for endpoint in each.get("endpoints") or []:
+            target = endpoint.get("targetRef") or {}
+            if not target or target.get("uid") in pods - meant:  # one that is gone will leave the slice too
+                who = f"pod {target['name']}" if target else endpoint["addresses"][0]
+                raise Trouble(f"Service {service} leads to {who}, which does not carry {selector}")
 
 
 class Filler:

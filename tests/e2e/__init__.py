@@ -1,0 +1,1 @@
+"""Whole classes of hand-ins, graded by the command."""
