@@ -1,13 +1,14 @@
-"""Hand-ins that cheat in lesson 03's first exercise; none has done it."""
+"""Hand-ins that cheat: in lesson 03's first exercise, which none has done, and with services in lesson 08."""
 
 import io
 import json
 import stat
 import zipfile
 
-from nbformat.v4 import new_output
+from nbformat.v4 import new_code_cell, new_output
 
 from tests.e2e.handed import notebook
+from tests.test_lesson_08 import container, reference
 
 SHOP = "!kubectl apply -f ../manifests/03_labels/shop"
 RIGHT = "!kubectl label pods -l 'environment,tier!=frontend' backup=tonight"
@@ -47,17 +48,19 @@ for folder in ("/handin", "/handin/out", "/tmp", "/home", ".", "..", "/handin/ou
 print(json.dumps({"failure": "", "points": 3}))
 """
 READS = """
-import glob, os, re
-print("rubrics", glob.glob("/**/rubrics/*.yaml", recursive=True))
-own = ("/handin", "/tmp", "/home", "/root")
-print("notebooks", [p for p in glob.glob("/**/*.ipynb", recursive=True) if p.startswith(own)])
+import glob, labkit, os
+tops = [f"/{top}" for top in os.listdir("/") if top not in ("proc", "sys", "dev", "usr", "lib", "lib64", "bin", "sbin")]
+places = [*tops, os.path.dirname(labkit.__file__)]
+def found(pattern):
+    return [path for top in places for path in glob.glob(f"{top}/**/{pattern}", recursive=True)]
+print("rubrics", found("rubrics/*"), found("03_labels.yaml"))
+print("notebooks", [path for path in found("*.ipynb") if "site-packages" not in path])
 for process in glob.glob("/proc/[0-9]*"):
     for way in ("cwd", "root"):
         try:
-            print(process, os.listdir(f"{process}/{way}/../../../../work/w"))
-        except OSError:
-            pass
-print(glob.glob("/**/03_labels.yaml", recursive=True) or "no rubric")
+            print(sorted(os.listdir(f"{process}/{way}/../../../../handin")))
+        except OSError as error:
+            print(error)
 """
 TOKEN = """
 import glob, os
@@ -67,7 +70,8 @@ for place in glob.glob("/proc/*/environ") + glob.glob("/proc/*/cmdline") + glob.
         text = open(place, "rb").read()
     except OSError:
         continue
-    found += [(place, word) for word in (b"hush-hush", b"client-key", b"PRIVATE KEY", b"LMS_TOKEN") if word in text]
+    words = (b"hush" + b"-hush", b"client-" + b"key", b"PRIVATE" + b" KEY", b"LMS" + b"_TOKEN")
+    found += [(place, word) for word in words if word in text]
 fds = []
 for fd in glob.glob("/proc/*/fd/*"):
     try:
@@ -113,7 +117,7 @@ open("/tmp/held.yaml", "w").write(textwrap.dedent('''
     ---
     apiVersion: v1
     kind: Pod
-    metadata: {name: held, finalizers: [example.com/never], labels: {backup: tonight}}
+    metadata: {name: held, finalizers: [example.com/never]}
     spec:
       terminationGracePeriodSeconds: 3600
       containers: [{name: c, image: "busybox:1.36", command: [sh, -c, "trap '' TERM; sleep 3600"]}]
@@ -134,7 +138,8 @@ for address in ADDRESSES:
         print("reached")
     except OSError as error:
         print(error)
-raise error
+        last = error
+raise last
 """
 SIGNAL = """
 import os, signal
@@ -158,10 +163,10 @@ def with_forged_outputs():
 
 def doubled():
     """The right answer thrice, and then the starter under the same name."""
-    nb = notebook(
-        SHOP, *[(SOLUTION, RIGHT)] * 3, (SOLUTION, "# YOUR CODE HERE"), *[("check", 'lab.check("03.1")')] * 20
-    )
-    return json.dumps({**nb, "cells": [dict(cell) for cell in nb.cells]})
+    nb = dict(notebook(SHOP))
+    sources = [(SOLUTION, RIGHT)] * 3 + [(SOLUTION, "# YOUR CODE HERE")] + [("check", 'lab.check("03.1")')] * 20
+    nb["cells"] = [*nb["cells"], *({**new_code_cell(source), "id": name} for name, source in sources)]
+    return json.dumps(nb)
 
 
 def tricky_zip(other):
@@ -186,3 +191,57 @@ def cheats(addresses, port):
     }  # fmt: skip
     made = {name: notebook(SHOP, source, 'lab.check("03.1")') for name, source in sources.items()}
     return made | {"outputs": with_forged_outputs(), "doubled": doubled(), "deleted": notebook(SHOP, "1")}
+
+
+# It says what is asked for, whoever asks, and does nothing: the title and the version that the settings have now.
+FAKE = """
+import http.server, random
+class Fake(http.server.BaseHTTPRequestHandler):
+    def do_GET(self, code=200):
+        self.send_response(code)
+        self.end_headers()
+        text = f"{open('/s/TITLE').read()} version {open('/s/VERSION').read()}, served by web-{random.randrange(4)}"
+        self.wfile.write(text.encode())
+    def do_POST(self):
+        self.do_GET(201)
+http.server.ThreadingHTTPServer(("", 8080), Fake).serve_forever()
+"""
+READY = """
+import http.server
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.ThreadingHTTPServer(("", 8081), Ready).serve_forever()
+"""
+
+
+def idle(command):
+    """The reference, whose web pods run another command and are asked nothing."""
+    objects = reference()
+    container(objects["Deployment/web"]).update(command=command, livenessProbe=None, readinessProbe=None)
+    return objects
+
+
+def fake():
+    """Pods that carry the labels and sleep, and the Service leads to one that answers as they should."""
+    spec = {
+        "volumes": [{"name": "s", "configMap": {"name": "settings"}}],
+        "containers": [{"name": "fake", "image": "python:3", "command": ["python3", "-c", FAKE],
+                        "volumeMounts": [{"name": "s", "mountPath": "/s"}]}],
+    }  # fmt: skip
+    meta = {"name": "fake", "labels": {"app": "fake"}}
+    return {"Pod/fake": {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}}
+
+
+def services():
+    """Return the objects of each, by name: the store is the reference's."""
+    sleeping, probe = idle(["sleep", "3600"]), idle(["python3", "-c", READY])
+    container(probe["Deployment/web"])["readinessProbe"] = {"httpGet": {"path": "/ready", "port": 8081}}
+    led, alias = {**idle(["sleep", "3600"]), **fake()}, {**idle(["sleep", "3600"]), **fake()}
+    led["Service/web"]["spec"]["selector"] = {"app": "fake"}
+    port = {"port": 8080, "targetPort": 8080}
+    alias["Service/fake"] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "fake"},
+                             "spec": {"selector": {"app": "fake"}, "ports": [port]}}  # fmt: skip
+    alias["Service/web"]["spec"] = {"type": "ExternalName", "externalName": "fake"}
+    return {"labelled": sleeping, "fake": led, "alias": alias, "probe": probe}

@@ -1,6 +1,7 @@
 """The cheat suite: none of these hand-ins gains a point or hurts the honest one beside them, and the page says why."""
 
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from tests.bench.processes import descendants
-from tests.e2e import cheats, handed
+from tests.e2e import cheats, handed, milestones
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(handed.SECONDS)]
 HONEST = 3.0
@@ -18,10 +19,15 @@ SEEN = {
     "transformer": "<dd>nothing</dd>", "patched": "<dd>nothing</dd>", "results": "<dd>nothing</dd>",
     "reads": "<dd>nothing</dd>", "token": "<dd>nothing</dd>", "later": "<dd>nothing</dd>",
     "outputs": "<dd>nothing</dd>",
-    "finalizer": "1: held", "egress": "run again: OSError", "signal": "process ended with", "quits": "the kernel died",
+    "finalizer": "<dd>nothing</dd>", "egress": "run again: OSError", "signal": "process ended with",
+    "quits": "the kernel died",
     "doubled": "stand there twice, the last counts: 03-labels-2-solution",
     "deleted": "cells of exercises not found: 03-labels-2-solution", "zip": "leads out of the zip",
 }  # fmt: skip
+
+
+# What no hand-in without a working service may get in lesson 08, whatever its labels say.
+BEHAVIOUR = ("traffic", "perturb")
 
 
 class Outside:
@@ -68,10 +74,9 @@ def test_the_page_says_what_was_seen(graded, student, words):
 
 def test_neither_rubric_nor_another_hand_in_can_be_read(graded):
     said = handed.said(graded, "reads")
-    assert "rubrics []" in said
-    assert "no rubric" in said
-    assert "notebooks ['/handin/notebooks/03_labels.ipynb'" in said
-    assert "honest" not in said
+    assert "rubrics [] []" in said
+    assert set(re.findall(r"'(/\S+\.ipynb)'", said)) == {
+        "/handin/notebooks/03_labels.ipynb", "/handin/out/executed.ipynb"}  # fmt: skip
 
 
 def test_neither_the_graders_token_nor_its_environment_nor_its_files_are_in_sight(graded):
@@ -94,3 +99,28 @@ def test_the_tricky_zip_wrote_nothing_beside_itself(graded):
 def test_nothing_of_them_is_left_on_the_machine(graded):
     assert [p.name for p in graded.parent.iterdir() if p.name not in ("in", "out")] == []
     assert descendants(marker=str(graded.parent)) == []
+
+
+@pytest.fixture(scope="module")
+def milestone(tmp_path_factory):
+    place = tmp_path_factory.mktemp("milestone")
+    for name, objects in cheats.services().items():
+        handed.write(place / "in", name, milestones.notebook_of(objects))
+    handed.grade(place / "in", place / "out", "08", "--jobs", "2")
+    return place / "out"
+
+
+@pytest.mark.parametrize(
+    ("student", "found"),
+    [
+        ("labelled", "requests failed"),
+        ("fake", "Service web leads to pod fake, which does not carry tier=web"),
+        ("alias", "Service web is another name of fake"),
+        ("probe", "requests failed"),
+    ],
+)
+def test_a_web_tier_that_only_looks_like_one_earns_nothing_by_behaviour(milestone, student, found):
+    exercises = handed.result(milestone, student)["exercises"]
+    items = [item for e in exercises if e["number"] != "08.1" for item in e["items"] if item["type"] in BEHAVIOUR]
+    assert {item["name"]: item["points"] for item in items if item["points"]} == {}
+    assert found in handed.page(milestone, student)
