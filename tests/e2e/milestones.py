@@ -118,7 +118,8 @@ def answers():
     old = whole(lambda o: o["ConfigMap/settings"]["data"].update(VERSION="1"))
     asleep = whole(lambda o: web(o).update(command=["sleep", "3600"], readinessProbe=None, livenessProbe=None))
     lost = "another pod takes the place of a killed one, and most visitors never notice"
-    spec = sum(i.points for n, i in ITEMS if n == "08.1" or i.type == "spec")
+    stores = "a new password reaches the store from the secret"
+    spec = sum(i.points for n, i in ITEMS if n == "08.1" or i.type == "spec" or i.name == stores)
     return {
         "right": (reference(), ALL, ""),
         "differently": (different(), ALL, ""),

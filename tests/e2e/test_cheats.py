@@ -83,7 +83,7 @@ def test_neither_the_graders_token_nor_its_environment_nor_its_files_are_in_sigh
     said = handed.said(graded, "token")
     assert "found [] []" in said
     assert "system:serviceaccount:lab-03:student" in said
-    assert said.strip().endswith("no")
+    assert "\nno\n" in said  # it may not do everything
 
 
 def test_nobody_came_from_a_sandbox_or_a_pod_to_the_host(graded, outside):
@@ -119,8 +119,8 @@ def milestone(tmp_path_factory):
         ("probe", "requests failed"),
     ],
 )
-def test_a_web_tier_that_only_looks_like_one_earns_nothing_by_behaviour(milestone, student, found):
+def test_a_web_tier_that_only_looks_like_one_earns_nothing_by_what_it_does(milestone, student, found):
     exercises = handed.result(milestone, student)["exercises"]
     items = [item for e in exercises if e["number"] != "08.1" for item in e["items"] if item["type"] in BEHAVIOUR]
-    assert {item["name"]: item["points"] for item in items if item["points"]} == {}
+    assert {item["name"] for item in items if item["points"]} <= {"a new password reaches the store from the secret"}
     assert found in handed.page(milestone, student)
