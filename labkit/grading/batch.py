@@ -5,14 +5,16 @@ key is left alone, unless the grader could not tell. Without it, a folder that h
 overwritten in silence.
 """
 
+import fcntl
 import hashlib
 import json
-import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 from labkit import __version__, notebook, release, rubric
 from labkit.errors import LabError
 from labkit.grading import cells, handins, judge, shown, similar
-from labkit.grading.crew import Crew, Here
+from labkit.grading.crew import BEGUN, Crew, Here
 from labkit.grading.handins import HandIn
 from labkit.grading.worker import write_whole
 
@@ -127,17 +129,32 @@ def grade(batch: Batch, found: list[HandIn], *, jobs: int = 1, crew: Crew | None
     before = {r["student"]: r for r in results(batch.out)}
     waiting = [h for h in found if not batch.has(before.get(h.student, {}), h)]
     write_whole(batch.out / MADE, json.dumps(batch.made, indent=1))
-    with crew or Here(batch.owner) as workers, ThreadPoolExecutor(jobs) as pool:
+    with sole(batch.out), crew or Here(batch.owner) as workers, ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(one, batch, hand_in, workers) for hand_in in waiting]
         try:
             for count, future in enumerate(as_completed(futures), 1):
                 done(future.result(), count, len(waiting))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, LabError):
             pool.shutdown(wait=False, cancel_futures=True)
             workers.end()
             raise
     students = {h.student for h in found}
     return [r for r in results(batch.out) if r["student"] in students]
+
+
+@contextmanager
+def sole(out: Path) -> Iterator[None]:
+    """Be the only batch that works in a folder; remove first what one that was killed has left elsewhere."""
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(f"another labkit grade works in {out}", next_step="wait for it, or --out DIR") from None
+        (out / BEGUN).mkdir(exist_ok=True)
+        for note in (out / BEGUN).iterdir():
+            shutil.rmtree(note.read_text() or "/nonexistent", ignore_errors=True)
+            note.unlink()
+        yield
 
 
 def results(out: Path) -> list[dict[str, Any]]:
@@ -199,7 +216,6 @@ def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: 
     name = f"notebooks/{batch.reference.name}"
     return {
         "facts": facts,
-        "environment": dict(os.environ),
         "result": str(place.absolute()),
         "kept": str((batch.out / "kept" / hand_in.student).absolute()),
         "executed": str((batch.out / "executed" / f"{hand_in.student}.ipynb").absolute()),

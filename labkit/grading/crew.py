@@ -1,8 +1,10 @@
 """The workers of a batch on this machine: processes that run now, and the gate that leads them to a shared cluster."""
 
 import json
+import os
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +12,7 @@ from typing import Any, Protocol
 from labkit.grading import borrowed, warm
 from labkit.grading.worker import main
 
+BEGUN = ".begun"  # the folder of these notes
 END_SECONDS = 30.0  # for a worker to end its hand-in and its cluster
 Order = dict[str, Any]
 
@@ -52,9 +55,9 @@ class Here:
 
     def run(self, order: Order, seconds: float) -> str:
         """Run one; return what it said last, or that its time was over."""
-        with tempfile.TemporaryDirectory(prefix="lk-order-") as folder:
+        with tempfile.TemporaryDirectory(prefix="lk-", ignore_cleanup_errors=True) as folder, noted(order, folder):
             file = Path(folder) / "order.json"
-            file.write_text(json.dumps({**order, "gate": str(self._gate)}))
+            file.write_text(json.dumps({**order, "gate": str(self._gate), "environment": dict(os.environ)}))
             worker = warm.process(main, str(file))
             worker.start()
             self.running.add(worker)
@@ -77,6 +80,17 @@ class Here:
             worker.terminate()
         for worker in running:
             end(worker)
+
+
+@contextmanager
+def noted(order: Order, folder: str) -> Iterator[None]:
+    """Note beside the results where a worker has its files, for who comes after a batch that was killed."""
+    result = Path(order["result"])
+    note = result.parent.parent / BEGUN / result.stem
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(folder)
+    yield
+    note.unlink()
 
 
 def end(worker: ForkServerProcess) -> None:

@@ -47,18 +47,19 @@ def main(file: str) -> None:
     signal.signal(signal.SIGTERM, ended)
     os.dup2(os.open(f"{file}.errors", os.O_WRONLY | os.O_CREAT, 0o600), 2)
     begun = time.monotonic()
-    order = {}
+    order: dict[str, Any] = {}
     try:
         enter_network()
         box = Box()  # before anything is read
         order = json.loads(Path(file).read_text())
         os.environ.update(order["environment"])
-        result = grade(order, box)
+        syscalls.set_process_title(f"labkit worker ({order['facts']['student']})")
+        result = grade(order, box, Path(file).parent)
     except (LabError, OSError) as error:
+        order = order or json.loads(Path(file).read_text())
         marked = rubric.load(Path(order["rubric"]))
         result = {"trouble": str(error), "exercises": judge.unjudged(marked, str(error).splitlines()[0], None)}
     result |= {"seconds": round(time.monotonic() - begun, 1)}
-    order = order or json.loads(Path(file).read_text())
     write_whole(Path(order["result"]), json.dumps({**order["facts"], **result}, indent=1))
 
 
@@ -78,27 +79,26 @@ def enter_network() -> None:
         links.set_up("lo")
 
 
-def grade(order: dict[str, Any], box: Box) -> dict[str, Any]:
-    """Run the hand-in on its cluster and judge what it left there."""
+def grade(order: dict[str, Any], box: Box, home: Path) -> dict[str, Any]:
+    """Run the hand-in on its cluster and judge what it left there; all files lie in `home`, which the batch removes."""
     held: kept.Collections = []
     namespaces = [order["namespace"], *order["others"]]
-    with tempfile.TemporaryDirectory(prefix="lk-", ignore_cleanup_errors=True) as name:
-        home, tempfile.tempdir = Path(name), name  # the Kubernetes client leaves keys in temporary files
-        with borrowed.entered(order, home) if order["owner"] else own_cluster(order, home) as config:
-            api = Api(config)
-            student = access.grant(api, order["namespace"], order["others"], config)
-            run = execute(order, home / "box", student, box)
-            access.revoke(api, order["namespace"], order["others"])
-            answers = judge.read_answers(home / "box" / "answers")
-            marks = judge.judge(
-                api, order["namespace"], rubric.load(Path(order["rubric"])), answers,
-                keep=lambda: held.extend(kept.take(api, namespaces)),
-            )  # fmt: skip
-        if not order["owner"]:
-            keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
-        keep_file(home / "box" / "executed", Path(order["executed"]))
-        kept.write(Path(order["objects"]), held)
-        ran = shown.executed(home / "box" / "executed")
+    tempfile.tempdir = str(home)  # the Kubernetes client leaves keys in temporary files
+    with borrowed.entered(order, home) if order["owner"] else own_cluster(order, home) as config:
+        api = Api(config)
+        student = access.grant(api, order["namespace"], order["others"], config)
+        run = execute(order, home / "box", student, box)
+        access.revoke(api, order["namespace"], order["others"])
+        answers = judge.read_answers(home / "box" / "answers")
+        marks = judge.judge(
+            api, order["namespace"], rubric.load(Path(order["rubric"])), answers,
+            keep=lambda: held.extend(kept.take(api, namespaces)),
+        )  # fmt: skip
+    if not order["owner"]:
+        keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
+    keep_file(home / "box" / "executed", Path(order["executed"]))
+    kept.write(Path(order["objects"]), held)
+    ran = shown.executed(home / "box" / "executed")
     order["facts"]["flags"] += shown.unfounded(order["claims"], marks)
     return {
         "run": run, "answers": answers, "exercises": marks, "trouble": "",
@@ -115,6 +115,8 @@ def own_cluster(order: dict[str, Any], home: Path) -> Iterator[Path]:
     try:
         provider.start(CLUSTER, nodes=order["nodes"], bound=True)
         yield provider.kubeconfig(CLUSTER)[0]
+        if not provider.running(CLUSTER):
+            raise LabError("the hand-in's cluster ended before its judge", next_step="--resume grades it again")
     finally:
         provider.stop(CLUSTER)
 
@@ -234,7 +236,10 @@ def keep(cluster: Path, where: Path) -> None:
     shutil.rmtree(where, ignore_errors=True)
     where.parent.mkdir(parents=True, exist_ok=True)
     plain = [p.name for p in cluster.iterdir() if not (p.is_file() or p.is_dir())]
-    shutil.copytree(cluster, where, ignore=lambda _, names: {*plain, "pods"} & set(names), symlinks=True)
+    try:
+        shutil.copytree(cluster, where, ignore=lambda _, names: {*plain, "pods"} & set(names), symlinks=True)
+    except shutil.Error as error:
+        raise LabError(f"the cluster cannot be kept in {where}", value=error.args[0][0][2]) from None
 
 
 def keep_file(source: Path, where: Path) -> None:
@@ -245,14 +250,19 @@ def keep_file(source: Path, where: Path) -> None:
 
 
 def write_whole(path: Path, content: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that it is there whole or not at all; raises LabError."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with fresh.open("w") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise LabError(f"cannot write {path}", value=error.strerror,
+                       next_step="make room; the same line with --resume goes on") from None  # fmt: skip
 
 
 if __name__ == "__main__":
