@@ -14,6 +14,7 @@ from nbgrader.api import Gradebook
 from labkit import kernel, nbgrader, notebook
 from labkit.release import release
 from labkit.verdict import Finding, State, Verdict
+from tests.e2e import handed
 from tests.lessons import NOTEBOOKS, ROOT
 
 LESSON = "03_labels"
@@ -100,6 +101,17 @@ def shortened(cluster):
     return nb
 
 
+def labelled(source):
+    """Do the first exercise so."""
+
+    def work(nb):
+        (cell,) = [c for c in nb.cells if c.id == solution().id]
+        assert "YOUR CODE HERE" in cell.source
+        cell.source = source
+
+    return work
+
+
 def solution():
     nb = notebook.read(ROOT / "notebooks" / f"{LESSON}.ipynb")
     return next(c for c in nb.cells if "### BEGIN SOLUTION" in c.source)
@@ -110,22 +122,20 @@ def solution():
 def test_nbgrader_releases_grades_and_gives_feedback(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
-    right = solution()
-
-    def solved(nb):
-        (cell,) = [c for c in nb.cells if c.id == right.id]
-        assert "YOUR CODE HERE" in cell.source
-        cell.source = right.source
-
     with kernel.prepared() as environment:
         course = Course(tmp_path, cluster, environment)
         course.nbgrader("generate_assignment", LESSON)
         released = (tmp_path / "release" / LESSON / f"{LESSON}.ipynb").read_text()
         assert "BEGIN SOLUTION" not in released
-        course.hand_in("ana", solved)
+        course.hand_in("ana", labelled(solution().source))
+        course.hand_in("bea", labelled("!kubectl label pods -l tier!=frontend backup=tonight"))
         course.hand_in("luis", lambda nb: None)
         course.nbgrader("autograde", LESSON)
         course.nbgrader("generate_feedback", LESSON)
-        assert course.scores() == {"ana": 3.0, "luis": 0.0}
+        assert course.scores() == {"ana": 3.0, "bea": 1.0, "luis": 0.0}
     page = (tmp_path / "feedback" / "luis" / LESSON / f"{LESSON}.html").read_text()
     assert "not tried" in page
+    # the same hand-ins, graded by the kit: of its sandbox's cluster, and judged from outside
+    handed.grade(tmp_path / "submitted", tmp_path / "grades", "03")
+    firsts = {name: handed.result(tmp_path / "grades", name)["exercises"][0] for name in course.scores()}
+    assert {name: sum(i["points"] for i in first["items"]) for name, first in firsts.items()} == course.scores()

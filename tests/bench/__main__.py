@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from tests.bench import api_load, generators, services
+from tests.bench import api_load, generators, grading, services
 from tests.bench.processes import cpu_seconds, descendants, pss_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
-    text = table([*measure(options.runs), *services.measure(), *generators.measure()], options.runs)
+    text = table([*measure(options.runs), *services.measure(), *generators.measure(), *grading.measure()], options.runs)
     print(text)
     if options.write:
         readme = ROOT / "README.md"
