@@ -7,7 +7,7 @@ import yaml
 
 from labkit import rubric
 from labkit.errors import ApiFailure, ClusterError, RubricError
-from labkit.grading import judge, kept
+from labkit.grading import judge, kept, worker
 from labkit.rubric import Exercise, Item, Rubric
 
 NS = "lab-03"
@@ -136,3 +136,8 @@ class TestKept:
         assert kept.read(tmp_path / "ana.json.gz").collections == self.held.collections
         with pytest.raises(ClusterError, match="no objects were kept"):
             kept.read(tmp_path / "bea.json.gz")
+
+
+@pytest.mark.parametrize(("load", "said"), [(8.0, 0), (8.1, 1)])
+def test_an_overloaded_grading_machine_is_told(load, said):
+    assert len(worker.busy(load, 2)) == said

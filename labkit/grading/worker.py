@@ -37,6 +37,7 @@ from labkit.lab import ANSWERS
 CLUSTER = "graded"
 GRACE_SECONDS = 20.0  # for a sandbox to end after the notebook's own limit, before it is killed
 MEMORY_LOOK = 0.25
+MOST_LOAD = 4.0  # processes that want to run, a core
 ENDED = 143  # by whoever runs the batch: without a result
 
 
@@ -100,11 +101,20 @@ def grade(order: dict[str, Any], box: Box, home: Path) -> dict[str, Any]:
     kept.write(Path(order["objects"]), held)
     ran = shown.executed(home / "box" / "executed")
     order["facts"]["flags"] += shown.unfounded(order["claims"], marks)
+    order["facts"]["flags"] += busy(os.getloadavg()[0], os.cpu_count() or 1)
     return {
         "run": run, "answers": answers, "exercises": marks, "trouble": "",
         "lacks": judge.images_lacking(kept.Kept(held), order["namespace"]),
         "differs": shown.differing(order["shown"], ran), "predictions": shown.predictions(ran),
     }  # fmt: skip
+
+
+def busy(load: float, cores: int) -> list[str]:
+    """Say so when so much else ran that a service may have been late by no fault of its own."""
+    if load <= MOST_LOAD * cores:
+        return []
+    said = f"the grading machine was overloaded ({load:.0f} processes for {cores} cores)"
+    return [f"{said}: what came late may be its fault"]
 
 
 @contextmanager
