@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from labkit.glassbox import cluster, control, network, pki, readiness
 from labkit.glassbox.cluster import ClusterError, Layout
@@ -39,6 +39,18 @@ MACHINE_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",  # memory pools that the C library keeps for threads
 }
 
+
+class Process(Protocol):
+    """A child process, as subprocess.Popen is one."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def wait(self) -> Any:
+        """Wait until it has ended."""
+
+
+Fork = Callable[[list[str], dict[str, str], int, list[int]], Process]  # arguments, environment, log, sockets to keep
 Progress = Callable[[str, str], None]  # called with "doing", "done" or "note", and a sentence
 
 
@@ -52,11 +64,11 @@ class Started:
 
 
 def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: float = IDLE_LIMIT,
-       host_dns: bool = False, profile: str = "default", bound: bool = False) -> Started:  # fmt: skip
+       host_dns: bool = False, profile: str = "default", fork: Fork | None = None) -> Started:  # fmt: skip
     """Start a cluster and wait until its nodes are Ready; raises ClusterError, and then leaves nothing running.
 
-    With `host_dns` pods find the names that the host's own name servers know. `profile`: cluster.PROFILES. One that is
-    `bound` ends with this process, however that ends.
+    With `host_dns` pods find the names that the host's own name servers know. `profile`: cluster.PROFILES.
+    With `fork` the machine is no new interpreter but forked by it, and ends with this process, however that ends.
     """
     files = cluster.layout(name)
     with _writable(files):
@@ -73,7 +85,7 @@ def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: f
         networks = _plan(count)
         with _writable(files):
             more = [f"--profile={profile}", *(["--host-dns"] if host_dns else [])]
-            launch = Launch(files, count, settings.get("port", 0), lock, idle_limit, progress, more)
+            launch = Launch(files, count, settings.get("port", 0), lock, idle_limit, progress, more, fork)
     finally:
         os.close(lock)  # from here on the machine holds it
     try:
@@ -85,7 +97,7 @@ def up(name: str, nodes: int | None = None, *, progress: Progress, idle_limit: f
         launch.say("configured")
         readiness.wait(files, count, launch.port, launch.ended, READY_WITHIN, progress)
         launch.refuse_crash_loops()
-        if not bound:  # else the thread that listens holds the handover until the kernel closes it
+        if not fork:  # else the thread that listens holds the handover until the kernel closes it
             launch.say("keep")
     except BaseException as error:
         launch.abandon()
@@ -229,7 +241,7 @@ class Launch:
     """A machine between its start and the "keep" that lets it outlive this process."""
 
     def __init__(self, files: Layout, nodes: int, port: int, lock: int, idle_limit: float, progress: Progress,
-                 more: list[str]) -> None:  # fmt: skip
+                 more: list[str], fork: Fork | None = None) -> None:  # fmt: skip
         self.files = files
         self.ended = readiness.Ending()
         self.error: str | None = None
@@ -240,7 +252,7 @@ class Launch:
             self.port = listener.getsockname()[1]
             fds = {"listen": listener, "control": requests, "handover": theirs}
             numbers = {"lock": lock, **{name: end.fileno() for name, end in fds.items()}}
-            self._process = _spawn(files, nodes, idle_limit, numbers, more)
+            self._process = _spawn(files, nodes, idle_limit, numbers, more, fork)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def say(self, word: str) -> None:
@@ -308,12 +320,13 @@ def forget_discovery(port: int) -> None:
     shutil.rmtree(Path(home, "discovery", f"{HOST}_{port}"), ignore_errors=True)
 
 
-def _spawn(
-    files: Layout, nodes: int, idle_limit: float, fds: dict[str, int], more: list[str]
-) -> subprocess.Popen[bytes]:
+def _spawn(files: Layout, nodes: int, idle_limit: float, fds: dict[str, int], more: list[str],
+           fork: Fork | None) -> Process:  # fmt: skip
     arguments = [f"--name={files.name}", f"--state-dir={files.root}", f"--nodes={nodes}", f"--idle-limit={idle_limit}"]
     arguments += [*(f"--{name}-fd={fd}" for name, fd in fds.items()), *more]
     with open(files.log("machine"), "ab") as log:
+        if fork:
+            return fork(arguments, MACHINE_ENVIRONMENT, log.fileno(), list(fds.values()))
         return subprocess.Popen(
             [sys.executable, "-m", "labkit.glassbox.machine", *arguments],
             stdin=subprocess.DEVNULL,

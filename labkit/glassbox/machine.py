@@ -37,6 +37,7 @@ NAMESPACES = (
     | syscalls.CLONE_NEWIPC
     | syscalls.CLONE_NEWUTS
 )
+LOG_FORMAT = "%(asctime)s %(name)s: %(message)s"
 RUN_SIZE = "256m"  # at most, of the private /run
 
 
@@ -173,5 +174,5 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
     sys.exit(main())

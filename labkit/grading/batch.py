@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,10 @@ def sole(out: Path) -> Iterator[None]:
         for note in (out / BEGUN).iterdir():
             shutil.rmtree(note.read_text() or "/nonexistent", ignore_errors=True)
             note.unlink()
+        note = out / BEGUN / ".batch"
+        note.write_text(get_temp_dir())  # of the fork server's socket
         yield
+        note.unlink()
 
 
 def results(out: Path) -> list[dict[str, Any]]:

@@ -7,8 +7,10 @@ read a rubric, a hand-in or a credential, so that what is forked from it may run
 Upstream: multiprocessing/forkserver.py, jupyter_client/provisioning/local_provisioner.py
 """
 
+import contextlib
 import gc
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -95,6 +97,30 @@ def _be_kernel(told: int) -> NoReturn:
             sys.argv = json.loads(command)
             kernelapp.launch_new_instance()
             code = 0
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
+def fork_machine(arguments: list[str], environment: dict[str, str], log: int, kept: list[int]) -> "Forked":
+    """Fork an embedded cluster's machine, which else would import for a second; see launcher.up."""
+    from labkit.glassbox import machine
+
+    if pid := os.fork():
+        return Forked(pid)
+    code = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for fd, stream in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
+            os.dup2(fd, stream)
+        for fd in {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2, *kept}:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        os.environ.update(environment)
+        logging.basicConfig(format=machine.LOG_FORMAT, level=logging.INFO)
+        code = machine.main(arguments)
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     finally:

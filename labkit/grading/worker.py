@@ -30,7 +30,7 @@ from labkit.api import Api
 from labkit.errors import LabError
 from labkit.glassbox import syscalls, user_namespace
 from labkit.glassbox.netlink import Netlink
-from labkit.grading import access, borrowed, judge, kept, shown
+from labkit.grading import access, borrowed, judge, kept, shown, warm
 from labkit.grading.sandbox import WORK, Box
 from labkit.lab import ANSWERS
 
@@ -123,7 +123,7 @@ def own_cluster(order: dict[str, Any], home: Path) -> Iterator[Path]:
     os.environ["LABKIT_HOME"] = str(home / "home")
     provider = providers.find("glassbox")
     try:
-        provider.start(CLUSTER, nodes=order["nodes"], bound=True)
+        provider.start(CLUSTER, nodes=order["nodes"], fork=warm.fork_machine)
         yield provider.kubeconfig(CLUSTER)[0]
         if not provider.running(CLUSTER):
             raise LabError("the hand-in's cluster ended before its judge", next_step="--resume grades it again")

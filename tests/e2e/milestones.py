@@ -113,18 +113,17 @@ def zipped():
 def answers():
     """Those whose service is looked at as a whole."""
     no_hook = whole(lambda o: web(o).pop("lifecycle"))
-    one = whole(lambda o: o["Deployment/web"]["spec"].update(replicas=1))
+    greedy = whole(lambda o: web(o)["resources"]["requests"].pop("memory"))
     no_liveness = whole(lambda o: web(o).pop("livenessProbe"))
     old = whole(lambda o: o["ConfigMap/settings"]["data"].update(VERSION="1"))
     asleep = whole(lambda o: web(o).update(command=["sleep", "3600"], readinessProbe=None, livenessProbe=None))
-    lost = "another pod takes the place of a killed one, and most visitors never notice"
     stores = "a new password reaches the store from the secret"
     spec = sum(i.points for n, i in ITEMS if n == "08.1" or i.type == "spec" or i.name == stores)
     return {
         "right": (reference(), ALL, ""),
         "differently": (different(), ALL, ""),
         "no-hook": (no_hook, ALL + without("no request is lost meanwhile"), "requests failed"),
-        "one-replica": (one, ALL + without(lost), "requests failed"),
+        "no-memory": (greedy, ALL - 1, "resources.requests.memory"),
         "no-liveness": (no_liveness, ALL + without("a pod that hangs is started again"), "not restarted after 20 s"),
         "version-one": (old, ALL + without("every page is of version 2"), "version 1"),
         "asleep": (asleep, spec, "requests failed"),
