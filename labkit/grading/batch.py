@@ -156,7 +156,7 @@ def sole(out: Path) -> Iterator[None]:
             shutil.rmtree(note.read_text() or "/nonexistent", ignore_errors=True)
             note.unlink()
         note = out / BEGUN / ".batch"
-        note.write_text(get_temp_dir())  # of the fork server's socket
+        write_whole(note, get_temp_dir())  # of the fork server's socket
         yield
         note.unlink()
 

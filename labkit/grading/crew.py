@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from labkit.grading import borrowed, warm
-from labkit.grading.worker import main
+from labkit.grading.worker import main, write_whole
 
 BEGUN = ".begun"  # the folder of these notes
 END_SECONDS = 30.0  # for a worker to end its hand-in and its cluster
@@ -87,8 +87,7 @@ def noted(order: Order, folder: str) -> Iterator[None]:
     """Note beside the results where a worker has its files, for who comes after a batch that was killed."""
     result = Path(order["result"])
     note = result.parent.parent / BEGUN / result.stem
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(folder)
+    write_whole(note, folder)
     yield
     note.unlink()
 
