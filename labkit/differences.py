@@ -4,6 +4,7 @@ Cells are matched by their id. Left out are cells that may differ: those tagged 
 cluster that cannot do the step skips, and the parameters. A picture speaks by its text twin.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +40,11 @@ def compared(nb: Any) -> list[Any]:
     return [cell for cell in nb.cells if cell.cell_type == "code" and _ran(cell) and not _may_differ(cell)]
 
 
-def text_of(cell: Any) -> str:
+def text_of(cell: Any, clip: Callable[[str], str] = str) -> str:
     """Return what a cell said, as text: each stream whole, since how two of them mix depends on timing."""
     streams = {name: "".join(o.text for o in cell.outputs if o.get("name") == name) for name in ("stdout", "stderr")}
     others = [_text(output) for output in cell.outputs if output.output_type != "stream"]
-    return "\n".join(normalise.text(text).rstrip("\n") for text in (*streams.values(), *others) if text)
+    return "\n".join(normalise.text(clip(text)).rstrip("\n") for text in (*streams.values(), *others) if text)
 
 
 def seconds(by_cluster: dict[str, Any]) -> dict[str, dict[str, float]]:

@@ -83,6 +83,7 @@ def snooped(tmp_path_factory):
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "words",
     [

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -120,3 +121,10 @@ def test_a_cell_that_shows_too_much_is_cut_and_the_rest_runs(tmp_path):
 )
 def test_a_histogram_counts_every_value_once(values, high, most, counts):
     assert [count for _, count in pages.steps(values, 0.0, high, most, "{} {}")] == counts
+
+
+def test_a_line_without_an_end_costs_no_more_than_its_beginning():
+    begun = time.process_time()
+    cell = new_code_cell("1", outputs=[new_output("stream", text="x" * (1 << 24))])
+    assert [len(line) for line in shown.lines_of(cell)] == [shown.MOST_LINE]
+    assert time.process_time() - begun < 5
