@@ -3,7 +3,7 @@
 import pytest
 
 from labkit.glassbox.resources import cel
-from labkit.glassbox.resources.validation import rules
+from labkit.glassbox.resources.validation import rules, structural
 from labkit.glassbox.resources.validation.schema_values import NOTHING
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
@@ -139,6 +139,12 @@ def test_items_that_cannot_be_told_apart_have_no_older_ones():
         "uncorrelatable portion of the schema within list"
         in refused("self.n == oldSelf.n", n=NUMBER, broken_at="list")[0]
     )
+
+
+def test_a_default_has_to_keep_the_rules():
+    number = {**NUMBER, "default": 1, "x-kubernetes-validations": [{"rule": "self > 1", "message": "more"}]}
+    found = list(structural.check({"type": "object", "properties": {"n": number}}, "s"))
+    assert [(each.field, each.message) for each in found] == [("s.properties[n].default", "Invalid value: 1: more")]
 
 
 @pytest.mark.parametrize(("name", "written"), [("a-b", "a__dash__b"), ("in", "__in__"), ("a__b", "a__underscores__b")])

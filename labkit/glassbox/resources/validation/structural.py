@@ -190,7 +190,8 @@ def _default(schema: dict, path: str) -> Iterator[Cause]:
         yield invalid(at, given, "must not have unknown fields")
         return
     structural.fill(pruned, schema)
-    for cause in [*schema_values.check(pruned, schema), *schema_values.check_lists(pruned, schema)]:
+    found = [*schema_values.check(pruned, schema), *schema_values.check_lists(pruned, schema)]
+    for cause in found or rules.broken(pruned, schema, is_root=False):
         yield replace(cause, field=at if cause.field == NOWHERE else f"{at}.{cause.field}")
 
 
