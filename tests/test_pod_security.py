@@ -135,3 +135,14 @@ def test_pods_that_are_there_go_on_and_are_told_of(api_server, namespace):
     labels = {"metadata": {"labels": {"x": "y"}}}
     code, _ = api_server.request("PATCH", f"{where}/pods/a", labels, content_type="application/merge-patch+json")
     assert code == 200
+
+
+def test_a_pinned_version_knows_nothing_of_what_came_later():
+    old = [told.partition(" (")[0] for told in violations("restricted", spec(), "v1.21")]
+    assert "unrestricted capabilities" not in old
+    assert "unrestricted capabilities" in [
+        told.partition(" (")[0] for told in violations("restricted", spec(), "v1.22")
+    ]
+    tuned = {**spec(), "securityContext": {"sysctls": [{"name": "net.ipv4.tcp_rmem", "value": "1"}]}}
+    assert violations("baseline", tuned, "v1.31") == ["forbidden sysctls (net.ipv4.tcp_rmem)"]
+    assert violations("baseline", tuned, "v1.32") == []

@@ -67,7 +67,7 @@ def policy(labels: dict[str, str], mode: str) -> tuple[str, str]:
 
 def _check_pod(request: Request, pod: dict, labels: dict[str, str]) -> None:
     level, version = policy(labels, "enforce")
-    if found := violations(level, pod["spec"]):
+    if found := violations(level, pod["spec"], version):
         why = f'violates PodSecurity "{level}:{version}": {", ".join(found)}'
         raise errors.forbidden("pods", pod["metadata"].get("name", ""), why)
     _warn(request, pod["spec"], labels)
@@ -75,7 +75,7 @@ def _check_pod(request: Request, pod: dict, labels: dict[str, str]) -> None:
 
 def _warn(request: Request, spec: dict | None, labels: dict[str, str]) -> None:
     level, version = policy(labels, "warn")
-    if spec and (found := violations(level, spec)):
+    if spec and (found := violations(level, spec, version)):
         request.warnings.append(f'would violate PodSecurity "{level}:{version}": {", ".join(found)}')
 
 
@@ -105,7 +105,7 @@ def _of_existing(namespace: str, level: str, version: str, api: Api) -> list[str
     alike: dict[str, list[str]] = {}
     for row in api.store.rows(prefix(REGISTRY.find("pods"), namespace))[0]:
         pod = orjson.loads(row.value)
-        if reasons := ", ".join(told.partition(" (")[0] for told in violations(level, pod["spec"])):
+        if reasons := ", ".join(told.partition(" (")[0] for told in violations(level, pod["spec"], version)):
             alike.setdefault(reasons, []).append(objects.name(pod))
     if not alike:
         return []

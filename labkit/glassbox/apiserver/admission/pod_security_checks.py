@@ -3,8 +3,10 @@
 A check takes a pod's spec and returns what is wrong, in upstream's words, or "". A restricted check may take the place
 of a baseline one.
 
-Left out: what older versions of the standards said (a pinned version is taken as the latest), AppArmor by annotation,
-what Windows pods and pods with user namespaces of their own are excused from.
+A pinned version leaves out the checks, and what they allow, that came later.
+
+Left out: AppArmor and, before 1.19, seccomp by annotation; what Windows pods and pods with user namespaces of their own
+are excused from.
 
 Upstream: staging/src/k8s.io/pod-security-admission/policy/check_*.go
 """
@@ -20,12 +22,17 @@ BASELINE_CAPABILITIES = (
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP"),
     *("SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
 )
-SYSCTLS = (
-    *("kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start"),
-    *("net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range", "net.ipv4.ip_local_reserved_ports"),
-    *("net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl"),
-    *("net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"),
-)
+SYSCTLS = {  # name → the version since which it is allowed
+    **dict.fromkeys(
+        ("kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start"), 0
+    ),
+    **dict.fromkeys(("net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range"), 0),
+    "net.ipv4.ip_local_reserved_ports": 27,
+    **dict.fromkeys(("net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl"), 29),
+    "net.ipv4.tcp_keepalive_probes": 29,
+    **dict.fromkeys(("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"), 32),
+}
+LATEST = 1000  # higher than any version
 SELINUX_TYPES = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
 VOLUMES = ("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret")
 PROFILE, RUN_AS = "securityContext.seccompProfile.type", "securityContext.runAsNonRoot"
@@ -149,9 +156,9 @@ def seccomp(spec: dict) -> str:
     return setters and f'seccompProfile ({setters} must not set {PROFILE} to "Unconfined")'
 
 
-def sysctls(spec: dict) -> str:
+def sysctls(spec: dict, minor: int = LATEST) -> str:
     given = [each["name"] for each in dig(spec, "securityContext.sysctls") or ()]
-    found = [name for name in given if name not in SYSCTLS]
+    found = [name for name in given if SYSCTLS.get(name, LATEST + 1) > minor]
     return f"forbidden sysctls ({', '.join(found)})" if found else ""
 
 
@@ -214,14 +221,22 @@ BASELINE: tuple[Check, ...] = (
     *(apparmor, capabilities, host_namespaces, host_path, host_ports, probe_hosts, privileged, proc_mount, selinux),
     *(seccomp, sysctls, windows),
 )
-REPLACED = (capabilities, host_path, seccomp)  # by stricter ones
-RESTRICTED: tuple[Check, ...] = (
-    *(check for check in BASELINE if check not in REPLACED),
-    *(escalation, few_capabilities, few_volumes, non_root, not_user_0, some_seccomp),
-)
-LEVELS: dict[str, tuple[Check, ...]] = {"privileged": (), "baseline": BASELINE, "restricted": RESTRICTED}
+STRICTER: tuple[Check, ...] = (escalation, few_capabilities, few_volumes, non_root, not_user_0, some_seccomp)
+REPLACED: dict[Check, Check] = {
+    capabilities: few_capabilities,
+    host_path: few_volumes,
+    seccomp: some_seccomp,
+}  # by stricter ones
+SINCE: dict[Check, int] = {  # the version that brought a check; the others were there from the beginning
+    **{probe_hosts: 34, seccomp: 19, some_seccomp: 19, escalation: 8, few_capabilities: 22, not_user_0: 23},
+}
+LEVELS: dict[str, tuple[Check, ...]] = {"privileged": (), "baseline": BASELINE, "restricted": (*BASELINE, *STRICTER)}
 
 
-def violations(level: str, spec: dict) -> list[str]:
-    """Return what a pod does against a level: "reason (detail)" each."""
-    return [told for check in LEVELS[level] if (told := check(spec))]
+def violations(level: str, spec: dict, version: str = "latest") -> list[str]:
+    """Return what a pod does against a level, as that version of it had it: "reason (detail)" each."""
+    minor = LATEST if version == "latest" else int(version.partition(".")[2])
+    checks = [each for each in LEVELS[level] if SINCE.get(each, 0) <= minor]
+    checks = [each for each in checks if each not in REPLACED or REPLACED[each] not in checks]
+    found = (check(spec, minor) if check is sysctls else check(spec) for check in checks)
+    return [told for told in found if told]
