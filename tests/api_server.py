@@ -23,8 +23,8 @@ KUBECTL = shutil.which("kubectl", path=f"{Path(sys.executable).parent}:{os.envir
 class ApiServer:
     """A running API server; `kubectl`, `request` and `watch` use it as clients do."""
 
-    def __init__(self, directory: Path):
-        self.directory = directory
+    def __init__(self, directory: Path, module: str = "labkit.glassbox.apiserver"):
+        self.directory, self.module = directory, module
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
         listening.close()
@@ -38,7 +38,7 @@ class ApiServer:
 
     def start(self) -> "ApiServer":
         """Start the process and wait until it answers."""
-        command = [sys.executable, "-m", "labkit.glassbox.apiserver", "--data-dir", str(self.directory)]
+        command = [sys.executable, "-m", self.module, "--data-dir", str(self.directory)]
         command += ["--secure-port", str(self.port), "--client-ca-file", str(self.pki / "ca.crt")]
         command += ["--tls-cert-file", str(self.pki / "apiserver.crt")]
         command += ["--tls-private-key-file", str(self.pki / "apiserver.key")]

@@ -152,6 +152,39 @@ def test_a_lease_renewed_for_hours_leaves_the_file_small(tmp_path, clock):
     assert (tmp_path / "store.db").stat().st_size < 200_000
 
 
+def test_two_days_of_leases_and_events_leave_the_file_bounded(tmp_path, clock):
+    """Two nodes' leases every ten seconds, an event a minute that lives an hour, compaction every half minute."""
+    path, store, sizes = tmp_path / "store.db", Store(tmp_path / "store.db", clock), []
+    held = {f"/registry/leases/ns/node{number}": 0 for number in (1, 2)}
+    for tick in range(2 * 24 * 360):
+        clock.time += 10
+        for key, revision in held.items():
+            held[key] = store.append(key, b"x" * 500, expect=revision).revision
+        if tick % 6 == 0:
+            store.append(f"/registry/events/ns/e{tick}", b"y" * 800, expect=0, seconds_to_live=3600)
+        if tick % 3 == 0:
+            for row in store.expired():
+                store.append(row.key, row.value, expect=row.revision, deleted=True)
+            store.compact(store.revision_at(clock.now() - 300))
+        if tick % 360 == 359:
+            sizes.append(path.stat().st_size + path.with_name("store.db-wal").stat().st_size)
+    assert max(sizes[3:]) <= 1.2 * sizes[2], sizes
+    assert len(store.live) == 2 + 60
+    store.close()
+
+
+def test_a_reader_of_the_file_does_not_hold_up_compaction_nor_compaction_a_reader(tmp_path, store):
+    store.append(A, b"1", expect=0)
+    store.append(A, b"2", expect=1)
+    with sqlite3.connect(f"file:{tmp_path}/store.db?mode=ro", uri=True, timeout=0) as other:
+        reading = other.execute("SELECT value FROM revisions ORDER BY revision")
+        first = next(reading)
+        store.compact(2)
+        store.append(A, b"3", expect=2)
+        assert [first, *reading] == [("1",), ("2",)]
+        assert store.history(PODS, 2)[0].row.value == b"3"
+
+
 def test_an_object_with_a_time_to_live_is_told_as_expired_when_it_is_over(store, clock):
     store.append(A, b"1", expect=0, seconds_to_live=3600)
     store.append(B, b"1", expect=0)
