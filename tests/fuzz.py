@@ -115,7 +115,7 @@ def thing(random: Random, resource: Resource, name: str) -> dict:
     if random.random() < 0.9:
         obj["metadata"] = {"name": name, "labels": {"a": "b"}}
     if random.random() < 0.1 and isinstance(more := value(random, METADATA, 2), dict):
-        obj.setdefault("metadata", {}).update(more)
+        obj["metadata"] = {"name": name} | more
     return obj
 
 

@@ -173,6 +173,11 @@ def check_kind(obj: dict, resource: Resource, body: bytes) -> None:
     kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
     if (kind, version) == (resource.kind, resource.api_version):
         return
+    for field, value in (("kind", kind), ("apiVersion", version)):
+        if not isinstance(value, str):
+            fault = f"json: cannot unmarshal {GO_TYPES.get(type(value), 'object')} into Go struct field .{field}"
+            why = f"couldn't get version/kind; json parse error: {fault} of type string"
+            raise unrecognized(resource.kind, f"{why} ({excerpt(body, True)})")
     if version.count("/") > 1:
         raise unrecognized(resource.kind, f"unexpected GroupVersion string: {version} ({excerpt(body, True)})")
     if resource.custom:

@@ -20,6 +20,7 @@ from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.decoding import loads
 from labkit.glassbox.apiserver.negotiation import PROTOBUF
 from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, prefix, stored, to_stored
+from labkit.glassbox.apiserver.readers import Mismatch, Notes, struct
 from labkit.glassbox.apiserver.reads import Page, choice, list_body, read, select
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.writes import is_finished, remove
@@ -34,6 +35,7 @@ ANSWERED_WITH_OBJECT = (
     *("persistentvolumes", "persistentvolumeclaims", "storageclasses"),
 )
 DEFAULT_GRACE = 30  # seconds
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,11 @@ def _body_options(request: Request) -> dict:
         scheme = 'scheme "pkg/apis/meta/internalversion/scheme/register.go:27"'
         version = body.get("apiVersion", "")
         raise errors.bad_request(f'no kind "{kind}" is registered for version "{version}" in {scheme}')
-    return body or {}
+    try:
+        return struct(DELETE_OPTIONS)(body or {}, "", "", Notes())
+    except (ValueError, Mismatch) as error:
+        told = 'DeleteOptions in version "v1" cannot be handled as a DeleteOptions'
+        raise errors.bad_request(f"{told}: {error}") from None
 
 
 def _query_options(request: Request) -> dict:

@@ -27,7 +27,7 @@ class CSIDriverStrategy(Strategy):
     immutable = ("spec.attachRequired", "spec.volumeLifecycleModes")
 
     def faults(self, obj: dict) -> Iterator[Cause]:
-        spec, name = obj["spec"], obj["metadata"].get("name", "")
+        spec, name = obj.get("spec", {}), obj["metadata"].get("name", "")
         if len(name) > 63:
             yield too_long("metadata.name", 63)
         yield from one_of("spec.fsGroupPolicy", spec.get("fsGroupPolicy"), POLICIES)
@@ -46,11 +46,12 @@ class CSINodeStrategy(Strategy):
     allow_unconditional_update = False
 
     def default(self, obj: dict) -> None:
-        obj["spec"]["drivers"] = obj["spec"].get("drivers") or None
+        spec = obj.setdefault("spec", {})
+        spec["drivers"] = spec.get("drivers") or None
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         seen: set = set()
-        yield from every(self._driver, obj["spec"].get("drivers"), "spec.drivers", seen)
+        yield from every(self._driver, obj.get("spec", {}).get("drivers"), "spec.drivers", seen)
 
     def _driver(self, driver: dict, path: str, seen: set) -> Iterator[Cause]:
         yield from names.needed(names.dns_subdomain, f"{path}.name", driver.get("name", ""))
@@ -68,7 +69,7 @@ class VolumeAttachmentStrategy(Strategy):
     immutable = ("spec",)
 
     def faults(self, obj: dict) -> Iterator[Cause]:
-        spec = obj["spec"]
+        spec = obj.get("spec", {})
         yield from names.needed(names.dns_subdomain, "spec.attacher", spec.get("attacher", ""))
         if not spec.get("nodeName"):
             yield required("spec.nodeName")
@@ -99,11 +100,11 @@ class AttributesStrategy(Strategy):
 
 
 def _tokens(obj: dict, now: float) -> str:
-    return ",".join(each.get("audience", "") for each in obj["spec"].get("tokenRequests") or []) or "<unset>"
+    return ",".join(each.get("audience", "") for each in obj.get("spec", {}).get("tokenRequests") or []) or "<unset>"
 
 
 def _modes(obj: dict, now: float) -> str:
-    return ",".join(obj["spec"].get("volumeLifecycleModes") or []) or "<none>"
+    return ",".join(obj.get("spec", {}).get("volumeLifecycleModes") or []) or "<none>"
 
 
 def _flag(name: str, path: str) -> Column:
@@ -138,7 +139,7 @@ CSI_NODES = Resource(
         NAME,
         Column(
             "Drivers",
-            lambda obj, now: len(obj["spec"].get("drivers") or ()),
+            lambda obj, now: len(obj.get("spec", {}).get("drivers") or ()),
             description="Drivers indicates the number of CSI drivers registered on the node",
             type="integer",
         ),
