@@ -54,8 +54,16 @@ def a_kubelet_never_reads_a_secret_twice():
 def a_set_makes_its_pods_once_and_never_again():
     from labkit.glassbox.controllers import replicaset
 
-    honest = replicaset.plan
-    replicaset.plan = lambda rs, pods: (0, []) if rs.get("status", {}).get("replicas") else honest(rs, pods)
+    honest, made = replicaset.plan, set()
+
+    def once(rs, pods):
+        if rs["metadata"]["uid"] in made:
+            return 0, []
+        missing, surplus = honest(rs, pods)
+        made.update([rs["metadata"]["uid"]] if missing else [])
+        return missing, surplus
+
+    replicaset.plan = once
 
 
 @breaks("survives", after=(*BOTH, "3-solution"))
