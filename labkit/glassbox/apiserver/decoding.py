@@ -104,8 +104,10 @@ def _yaml(body: bytes) -> Any:
             _check_depth(yaml.parse(body, yaml.CSafeLoader))
         value = yaml.load(body, yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ValueError(f"yaml: line {line}: {error.problem}") from None
+        marks = (error.context_mark, error.problem_mark)  # Go counts from 0, and says nothing of the first line
+        line = next((each.line for each in marks if each and each.line), 0)
+        where = f"line {line + isinstance(error, yaml.scanner.ScannerError)}: " if line else ""
+        raise ValueError(f"yaml: {where}{error.problem}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"yaml: {getattr(error, 'reason', error)}") from None
     if _written_out(value, {}) > MOST_NODES:
