@@ -17,8 +17,7 @@ from labkit.glassbox.resources import REGISTRY
 from tests.recordings import matches
 
 COMMANDS_NOT_SERVED = {
-    "reconcile",
-    "top", "--server-side", "--force-conflicts", "--show-managed-fields", "--prune",
+    "reconcile", "top", "--prune",
 }  # fmt: skip
 KINDS = {
     "jobs": "job", "cronjobs": "cronjob cj", "statefulsets": "statefulset sts", "daemonsets": "daemonset ds",

@@ -21,19 +21,22 @@ POLL_SECONDS = 5
 POLL_AUTOSCALER_SECONDS = 20  # it looks every 15
 ACCOUNT_IS_THERE = "setup: wait for the default service account"
 STORE = "store "  # before a placeholder: the revision of the whole store, which an object may have had in the recording
-IGNORED_FIELDS = {"managedFields", "remainingItemCount"}
+IGNORED_FIELDS = {"remainingItemCount"}
 
 
 class Replay:
     """One file's exchanges against one server, with what the placeholders turned out to stand for."""
 
-    def __init__(self, url: str, credentials: dict[str, dict], pool: urllib3.PoolManager):
+    def __init__(self, url: str, credentials: dict[str, dict], pool: urllib3.PoolManager, *, tells_managers=False):
         self.url, self.credentials, self.pool = url, credentials, pool
+        self.tells_managers = tells_managers  # the recorder left managedFields in decoded bodies
         self.values: dict[str, str] = {}
         self.made: list[str] = []  # paths of what was created
 
     def difference(self, exchange: dict) -> str | None:
         """Send one request and return the first difference of the answer, or None."""
+        if self.tells_managers and (found := re.match(r"/apis/apps/\S+/deployments/\w+", exchange["request"]["path"])):
+            self.await_controller(found[0])
         found = self.once(exchange)
         if exchange["name"] == ACCOUNT_IS_THERE:
             self.await_authority(exchange["request"])
@@ -51,6 +54,16 @@ class Replay:
         path = request["path"].replace("serviceaccounts/default", "configmaps/kube-root-ca.crt")
         deadline = time.monotonic() + POLL_SECONDS
         while self.send({**request, "path": path}).status != 200 and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def await_controller(self, path: str) -> None:
+        """Wait until a deployment's controller has seen it: it was quicker than the recorder."""
+        deadline = time.monotonic() + POLL_SECONDS
+        while time.monotonic() < deadline:
+            answer = self.send({"method": "GET", "path": path, "headers": {}, "body": None})
+            held = json.loads(answer.data)
+            if answer.status != 200 or held["status"].get("observedGeneration") == held["metadata"]["generation"]:
+                return
             time.sleep(0.02)
 
     def once(self, exchange: dict) -> str | None:
@@ -73,7 +86,7 @@ class Replay:
             self.send({"method": "DELETE", "path": path, "headers": {}, "body": None})
 
     def send(self, request: dict):
-        headers = dict(request["headers"])
+        headers = {"User-Agent": urllib3.util.SKIP_HEADER, **request["headers"]}  # the recorder's had no name
         headers.update(self.credentials[request.get("auth", "")])
         body = request["body"]
         if body is not None:
@@ -107,13 +120,21 @@ class Replay:
     def body(self, answer, expected: dict, bound: dict) -> Iterator[str]:
         text = answer.data.decode()
         if "stream" in expected:
-            given = [json.loads(line) for line in text.splitlines()]
+            given = [self.as_recorded(json.loads(line)) for line in text.splitlines()]
             wanted = [at_our_revision(*pair, bound) for pair in zip(given, expected["stream"], strict=False)]
             yield from compare(given, [*wanted, *expected["stream"][len(given) :]], "stream", bound)
             return
         wanted = expected.get("body")
-        given = text if isinstance(wanted, str) else parsed(text)
+        given = text if isinstance(wanted, str) else self.as_recorded(parsed(text))
         yield from compare(given, at_our_revision(given, wanted, bound), "body", bound)
+
+    def as_recorded(self, given):
+        """Return an answer without the managedFields that the recorder removed."""
+        if self.tells_managers:
+            return given
+        if isinstance(given, dict):
+            return {key: self.as_recorded(value) for key, value in given.items() if key != "managedFields"}
+        return [self.as_recorded(each) for each in given] if isinstance(given, list) else given
 
 
 def at_our_revision(given, wanted, bound: dict):
@@ -156,6 +177,7 @@ def huge(text: str) -> str:
 def compare(given, wanted, path: str, bound: dict) -> Iterator[str]:
     """Tell each place where an answer differs from the recorded one; bind placeholders on the way."""
     if isinstance(wanted, dict) and isinstance(given, dict):
+        given, wanted = (in_one_order(each) for each in (given, wanted))
         for key in sorted((wanted.keys() | given.keys()) - IGNORED_FIELDS):
             if key not in given:
                 yield f"{path}.{key} is missing: {json.dumps(wanted[key])[:200]}"
@@ -172,6 +194,18 @@ def compare(given, wanted, path: str, bound: dict) -> Iterator[str]:
         yield f"{path}: {json.dumps(given)[:400]} instead of {json.dumps(wanted)[:400]}"
     elif not isinstance(wanted, str) and (given != wanted or type(given) is not type(wanted)):
         yield f"{path}: {json.dumps(given)[:200]} instead of {json.dumps(wanted)[:200]}"
+
+
+def in_one_order(value: dict) -> dict:
+    """Return a dict with what comes in no set order sorted: a conflict's causes, entries of the same second."""
+    orders = {
+        "managedFields": lambda each: (each["operation"], each["manager"], each.get("subresource", "")),
+        "causes": lambda each: (each["message"], each["field"]) if each.get("reason") == "FieldManagerConflict" else (),
+    }
+    return {
+        key: sorted(item, key=orders[key]) if key in orders and isinstance(item, list) else item
+        for key, item in value.items()
+    }
 
 
 def matches(given, wanted: str, bound: dict) -> bool:

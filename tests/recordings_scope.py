@@ -80,7 +80,7 @@ def _without(value):
         return {key: _without(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without(item) for item in value]
-    return _as_ours(without_managed_fields(value)) if isinstance(value, str) else value
+    return _as_ours(_VERSION.sub(r"\1<rv>", value)) if isinstance(value, str) else value
 
 
 # What names the recorder's own making: the runtime, a template's hash, drawn suffixes, when an event was made.
@@ -98,25 +98,5 @@ def _as_ours(text: str) -> str:
     return text
 
 
-# managedFields are not kept; in decoded bodies their absence is ignored, in text they are cut out. A text's
-# resourceVersion is a plain number of the recorder's.
-_PRETTY = re.compile(r',\n( *)"managedFields": \[\n[\s\S]*?\n\1\]')
-_YAML = re.compile(r"^( *)managedFields:\n(?:\1[- ] .*\n)+", re.MULTILINE)
+# A text's resourceVersion is a plain number of the recorder's.
 _VERSION = re.compile(r'(resourceVersion\\*": ?\\*"|resourceVersion: ")(\d+)')
-
-
-def without_managed_fields(text: str) -> str:
-    if "managedFields" in text:
-        text = _YAML.sub("", _PRETTY.sub("", _compact(text)))
-    return _VERSION.sub(r"\1<rv>", text)
-
-
-def _compact(text: str) -> str:
-    """Cut `,"managedFields":[…]` out of JSON without spaces, also where quotes are escaped."""
-    while found := re.search(r',\\*"managedFields\\*":\[', text):
-        depth, end = 1, found.end()
-        while depth:
-            depth += {"[": 1, "]": -1}.get(text[end], 0)
-            end += 1
-        text = text[: found.start()] + text[end:]
-    return text

@@ -27,7 +27,9 @@ def test_a_created_object_is_named_dated_and_at_a_revision(api_server, configmap
     code, made = api_server.request("POST", configmaps, configmap("a", k="v"))
     assert code == 201
     assert list(made) == ["kind", "apiVersion", "metadata", "data"]
-    assert list(made["metadata"]) == ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
+    assert list(made["metadata"]) == [
+        *("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "managedFields")
+    ]
     assert api_server.request("GET", f"{configmaps}/a") == (200, made)
 
 

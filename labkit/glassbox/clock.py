@@ -6,6 +6,7 @@ Timestamps on the API are RFC 3339 in UTC: whole seconds (metav1.Time) or six di
 import threading
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -29,7 +30,12 @@ class SystemClock:
 
 def rfc3339(seconds: float) -> str:
     """Return "2026-01-31T12:00:00Z" for seconds since the epoch."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _of_second(int(seconds))
+
+
+@lru_cache(maxsize=16)
+def _of_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_micro(seconds: float) -> str:

@@ -16,6 +16,7 @@ from labkit.glassbox.apiserver.authorization import Attributes
 from labkit.glassbox.apiserver.authorization.attributes import demanded
 from labkit.glassbox.apiserver.authorization.node import node_name
 from labkit.glassbox.apiserver.decoding import decode
+from labkit.glassbox.apiserver.managed import track
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation.fields import invalid
@@ -27,13 +28,13 @@ RULE_FIELDS = ("verbs", "apiGroups", "resources", "resourceNames")
 
 def self_subject_access_review(request: Request, api: Api) -> Answer:
     """Tell whether the client may do what it asks about. Raises ApiError 400, 422."""
-    review = _read(request)
+    review = _read(request, api)
     return _decided(request, review, request.user, api)
 
 
 def subject_access_review(request: Request, api: Api) -> Answer:
     """Tell whether another may, also within one namespace. Raises ApiError 400, 422."""
-    review = _read(request)
+    review = _read(request, api)
     spec = review["spec"]
     user = User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), spec.get("extra") or {})
     return _decided(request, review, user, api)
@@ -61,12 +62,14 @@ def _shown(rule: dict, fields: tuple[str, ...]) -> dict:
     return {field: rule[field] for field in fields if rule.get(field)}
 
 
-def _read(request: Request) -> dict:
+def _read(request: Request, api: Api) -> dict:
     """Return the question. Raises ApiError 400, 422."""
     review = decode(request, request.resource)
     review["spec"] = review.get("spec") or {}
     if request.route.namespace:
         review["metadata"].setdefault("namespace", request.route.namespace)
+    if entries := track(request, api, review, None):
+        review["metadata"]["managedFields"] = entries
     if causes := list(_faults(review, request)):
         raise errors.invalid("", request.resource.group, "", causes)
     return review
@@ -91,7 +94,8 @@ def _faults(review: dict, request: Request) -> Iterator[Cause]:
     namespace = request.route.namespace
     if local and asked is not None and asked.get("namespace", "") != namespace:
         yield invalid(f"spec.{RESOURCE}.namespace", asked.get("namespace", ""), "must match metadata.namespace")
-    if review["metadata"] != ({"namespace": namespace} if local else {}):
+    said = {name: value for name, value in review["metadata"].items() if name != "managedFields"}
+    if said != ({"namespace": namespace} if local else {}):
         yield invalid("metadata", review["metadata"], "must be empty")
 
 

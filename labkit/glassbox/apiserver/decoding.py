@@ -6,7 +6,9 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer, …/apiserver/
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import orjson
@@ -96,13 +98,51 @@ def _quoted(character: str) -> str:
     return {"'": r"'\''", '"': "'\"'"}.get(character) or repr(character)
 
 
+def yaml_object(body: bytes) -> dict:
+    """Return the object that YAML, or JSON, tells of. Raises ApiError 400."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            value = _string_keys(_yaml(body))
+        except ValueError as error:
+            raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
+    if value is not None and not isinstance(value, dict):
+        fault = f"json: cannot unmarshal {GO_TYPES[type(value)]} into Go value of type map[string]interface {{}}"
+        raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {fault}")
+    return value or {}
+
+
+def _string_keys(value: Any) -> Any:
+    """Return a YAML value as the JSON that it becomes: its keys are text."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else json.dumps(key): _string_keys(item) for key, item in value.items()}
+    return list(map(_string_keys, value)) if isinstance(value, list) else value
+
+
+@cache
+def _loader() -> Any:
+    """Return a reader that reads as Go's: what looks like a time is text, and y and n are yes and no."""
+    import yaml
+
+    class Loader(yaml.CSafeLoader):
+        bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+        yaml_implicit_resolvers = {
+            letter: [pair for pair in pairs if not pair[0].endswith(":timestamp")]
+            for letter, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
+    return Loader
+
+
 def _yaml(body: bytes) -> Any:
     import yaml
 
     try:
         if sum(map(body.count, (b"[", b"{", b"-", b"?"))) > DEEPEST:
             _check_depth(yaml.parse(body, yaml.CSafeLoader))
-        value = yaml.load(body, yaml.CSafeLoader)
+        value = yaml.load(body, _loader())
     except yaml.MarkedYAMLError as error:
         marks = (error.context_mark, error.problem_mark)  # Go counts from 0, and says nothing of the first line
         line = next((each.line for each in marks if each and each.line), 0)

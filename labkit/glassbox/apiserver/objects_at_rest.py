@@ -19,6 +19,7 @@ FOLDERS = {"services": "services/specs", "nodes": "minions"}  # as etcd keys hav
 METADATA_ORDER = (
     *("name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"),
     *("deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers"),
+    "managedFields",
 )
 
 
@@ -54,6 +55,8 @@ def encode(resource: Resource, obj: dict, revision: int | None) -> bytes:
         meta.pop("resourceVersion", None)
     else:
         meta["resourceVersion"] = str(revision)
+    if not meta.get("managedFields"):
+        meta.pop("managedFields", None)
     if resource.custom:
         whole = {**obj, "apiVersion": resource.api_version, "kind": resource.kind}
         return orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)

@@ -19,6 +19,7 @@ from labkit.glassbox.resources import REGISTRY, Resource
 
 COMPONENTS = "#/components/schemas/"
 PATCHES = (
+    "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",

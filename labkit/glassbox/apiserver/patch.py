@@ -2,8 +2,7 @@
 
 A strategic merge patch merges lists by the merge keys that the published schema names, and knows four directives:
 `$patch` (replace, delete, merge), `$retainKeys`, `$deleteFromPrimitiveList/FIELD` and `$setElementOrder/FIELD`.
-
-Left out: server-side apply (its content type is refused with 415).
+Server-side apply is in `apply.py`.
 
 Upstream: staging/src/k8s.io/apimachinery/pkg/util/strategicpatch/patch.go, …/apiserver/pkg/endpoints/handlers/patch.go
 """
@@ -18,16 +17,16 @@ import orjson
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import decoding, schema
+from labkit.glassbox.apiserver.apply import apply
 from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.apiserver.reads import read
-from labkit.glassbox.apiserver.request import Answer, Api, Request
+from labkit.glassbox.apiserver.request import APPLY_PATCH, Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_namespace
 from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import Resource
 from labkit.glassbox.resources.custom_resource import as_go_prints
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 MAX_OPERATIONS = 10_000
 CONVERTER_KINDS = {"number": "int64", "object": "map", "array": "slice"}  # JSON's word -> Go's
@@ -39,7 +38,8 @@ class Unpatchable(Exception):
 
 def patch(request: Request, api: Api) -> Answer:
     """Change an object as the patch says. Raises ApiError 400, 404, 409, 413, 415, 422."""
-    patch_type(request)
+    if patch_type(request) == APPLY_PATCH:
+        return apply(request, api)
     request.check_options("PatchOptions")
     route, resource = request.route, request.resource
     row = read(api.store, resource, route.namespace, route.name)
@@ -53,7 +53,7 @@ def patch(request: Request, api: Api) -> Answer:
 def patch_type(request: Request) -> str:
     """Return the kind of patch. Raises ApiError 415, in upstream's bare words."""
     media = request.content_type.partition(";")[0].strip()
-    if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+    if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH):
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     if media == STRATEGIC_PATCH and request.resource.custom:
         raise errors.unsupported_media_type(media, [JSON_PATCH, MERGE_PATCH, APPLY_PATCH])
@@ -61,31 +61,37 @@ def patch_type(request: Request) -> str:
 
 
 def patched_body(request: Request, resource: Resource, old: dict) -> dict:
-    """Return the object after the patch, decoded anew: a patch may bring in fields and types that do not exist."""
+    """Return the object after the patch, decoded anew: a patch may bring in fields and types that do not exist.
+
+    The old one is used up.
+    """
     media, document = patch_type(request), _document(request)
+    held = old["metadata"].pop("managedFields", []) if b"managedFields" not in request.body else []
     try:
         if media == JSON_PATCH:
-            new = json_patch(deepcopy(old), document)
+            new = json_patch(old, document)
         elif media == MERGE_PATCH:
-            new = merge_patch(deepcopy(old), document)
+            new = merge_patch(old, document)
         else:
-            new = strategic_merge(deepcopy(old), document, resource.definition)
+            new = strategic_merge(old, document, resource.definition)
     except Unpatchable:
         raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from None
     # Upstream shows what it could not decode: the patch itself if it merged values, else the JSON that came of it.
-    return _decoded(request, resource, new, as_go_prints(document) if media == STRATEGIC_PATCH else "")
+    return _decoded(request, resource, new, held, as_go_prints(document) if media == STRATEGIC_PATCH else "")
 
 
-def _decoded(request: Request, resource: Resource, new: dict, shown: str) -> dict:
-    body = _as_go_writes(new)
+def _decoded(request: Request, resource: Resource, new: dict, held: list, shown: str) -> dict:
     try:
-        decoding.check_kind(new, resource, body)
+        if (new.get("apiVersion"), new.get("kind")) != (resource.api_version, resource.kind):
+            decoding.check_kind(new, resource, _as_go_writes(new))
         obj, warnings = schema.decode(resource, new, field_validation=request.field_validation, raw=b"")
     except ApiError as error:
         message = error.message.partition(f"cannot be handled as a {resource.kind}: ")[2] or error.message
         if shown:
             message = as_converter_says(message)
-        value = orjson.dumps(shown or body.decode()).decode()
+        if held and isinstance(new.get("metadata"), dict):
+            new["metadata"]["managedFields"] = held
+        value = orjson.dumps(shown or _as_go_writes(new).decode()).decode()
         raise errors.invalid(
             "", "", "", [Cause("FieldValueInvalid", f"Invalid value: {value}: {message}", "patch")]
         ) from None

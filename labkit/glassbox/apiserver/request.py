@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from labkit.glassbox.apiserver.authorization import Authorizer
     from labkit.glassbox.apiserver.token_authenticator import TokenAuthenticator
 
+APPLY_PATCH = "application/apply-patch+yaml"
+
 
 @dataclass(frozen=True)
 class KubeletAccess:
@@ -70,6 +72,7 @@ class Request:
     said: dict[tuple, Any] = field(default_factory=dict)  # what webhooks have said of this request so far
     drawn: dict[str, str] = field(default_factory=dict)  # by lot, for whenever it is handled anew
     reviewed: bool = True  # False: its webhooks have been asked about it in another form
+    through: str = ""  # the subresource by which a write of the whole object came
 
     @property
     def dry_run(self) -> bool:
@@ -78,6 +81,10 @@ class Request:
     @property
     def field_validation(self) -> str:
         return self.query.get("fieldValidation", "") or "Warn"
+
+    @property
+    def is_apply(self) -> bool:
+        return self.method == "PATCH" and self.content_type.partition(";")[0].strip() == APPLY_PATCH
 
     def check_options(self, kind: str) -> None:
         """Refuse bad query options of a write. Raises ApiError 422."""
@@ -88,7 +95,10 @@ class Request:
         if self.query.get("fieldValidation", "") not in ("", "Ignore", "Strict", "Warn"):
             given = f'"{self.query["fieldValidation"]}"'
             causes.append(_unsupported("fieldValidation", given, '"", "Ignore", "Strict", "Warn"'))
-        if kind == "PatchOptions" and "force" in self.query:  # server-side apply alone knows it
+        if self.is_apply and not self.query.get("fieldManager"):
+            message = "Required value: is required for apply patch"
+            causes.append(errors.Cause("FieldValueRequired", message, "fieldManager"))
+        if kind == "PatchOptions" and "force" in self.query and not self.is_apply:
             message = "Forbidden: may not be specified for non-apply patch"
             causes.append(errors.Cause("FieldValueForbidden", message, "force"))
         causes += _manager_faults(self.query.get("fieldManager", ""))

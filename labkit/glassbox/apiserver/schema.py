@@ -35,6 +35,8 @@ def decode(resource: Resource, obj: dict, *, field_validation: str, raw: bytes =
             result = struct(resource.definition)(obj, "", "", notes)
     except (ValueError, Mismatch) as error:
         raise _cannot(resource, str(error)) from None
+    if (obj.get("metadata") or {}).get("managedFields") == []:
+        result["metadata"]["managedFields"] = []  # which asks for nobody to be kept, unlike none
     if field_validation == "Ignore":
         return result, []
     faults = [*repeated(raw, notes.keys), *(f'unknown field "{path}"' for path in notes.unknown)]
@@ -74,7 +76,7 @@ def repeated(raw: bytes, keys: int) -> list[str]:
     """
     if raw.count(b":") == keys or not raw:
         return []
-    return _repeated_json(raw) if raw.lstrip()[:1] == b"{" else _repeated_yaml(raw)
+    return _repeated_json(raw) if raw.lstrip()[:1] == b"{" else repeated_yaml(raw)
 
 
 def _repeated_json(raw: bytes) -> list[str]:
@@ -100,7 +102,8 @@ def _twice(value: Any, path: str):
             yield from _twice(item, f"{path}[{index}]")
 
 
-def _repeated_yaml(raw: bytes) -> list[str]:
+def repeated_yaml(raw: bytes) -> list[str]:
+    """Return the fault of keys that stand twice, as Go's reader of YAML tells it."""
     import yaml
 
     def walk(node):

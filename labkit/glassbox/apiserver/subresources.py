@@ -15,12 +15,15 @@ from typing import Any
 import orjson
 
 from labkit.glassbox import clock, errors, objects
+from labkit.glassbox.apiserver import managed
 from labkit.glassbox.apiserver.admission import webhooks
+from labkit.glassbox.apiserver.apply import configuration, merged_into, refusal
 from labkit.glassbox.apiserver.decoding import body_object, check_kind, decode
+from labkit.glassbox.apiserver.fields.managers import Conflict
 from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.apiserver.patch import patch_type, patched_body
 from labkit.glassbox.apiserver.reads import read
-from labkit.glassbox.apiserver.request import Answer, Api, Request
+from labkit.glassbox.apiserver.request import APPLY_PATCH, Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_version, replace
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import REGISTRY
@@ -102,14 +105,32 @@ def update_scale(request: Request, api: Api) -> Answer:
 
 
 def patch_scale(request: Request, api: Api) -> Answer:
-    patch_type(request)
+    media = patch_type(request)
     request.check_options("PatchOptions")
-    return _set_scale(
-        request, api, patched_body(request, SCALE, scale_of(_parent(request, api)[1], scale_paths(request)))
-    )
+    if media == APPLY_PATCH:
+        return _apply_scale(request, api)
+    scale = scale_of(_parent(request, api)[1], scale_paths(request))
+    return _set_scale(request, api, patched_body(request, SCALE, scale))
 
 
-def _set_scale(request: Request, api: Api, scale: dict) -> Answer:
+def _apply_scale(request: Request, api: Api) -> Answer:
+    """Apply a Scale: what it says of the replicas is applied to the parent, whose managers stand for the Scale's."""
+    scale = configuration(request, SCALE.api_version, SCALE.kind, managed.shape_of(SCALE))
+    check_name(scale | {"metadata": scale.get("metadata") or {}}, request.route.name)
+    parent, resource = _parent(request, api)[1], request.resource
+    config = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": request.route.name}}
+    path = (scale_paths(request) or {}).get("specReplicasPath", ".spec.replicas")
+    if (replicas := (scale.get("spec") or {}).get("replicas")) is not None:
+        set_replicas(config, path, replicas)
+    try:
+        merged, entries = merged_into(_whole(request), api, parent, config)
+    except Conflict as conflict:
+        raise refusal([({**entry, "apiVersion": SCALE.api_version}, path) for entry, path in conflict.found]) from None
+    wanted = {"metadata": scale["metadata"], "spec": {"replicas": objects.dig(merged, path[1:]) or 0}}
+    return _set_scale(request, api, wanted, entries)
+
+
+def _set_scale(request: Request, api: Api, scale: dict, entries: list | None = None) -> Answer:
     row, obj = _parent(request, api)
     check_version(request.resource, row, scale["metadata"])
     replicas = (scale.get("spec") or {}).get("replicas", 0)
@@ -121,13 +142,14 @@ def _set_scale(request: Request, api: Api, scale: dict) -> Answer:
     webhooks.review(request, "UPDATE", scale, scale_of(obj, paths), api)
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     set_replicas(obj, paths["specReplicasPath"] if paths else ".spec.replicas", replicas)
-    changed = apply_update(_whole(request), api, row, obj)
+    changed = apply_update(_whole(request), api, row, obj, entries)
     return Answer(obj=scale_of(orjson.loads(changed.raw or b""), paths))
 
 
 def _whole(request: Request) -> Request:
     """Return the request as one to the parent itself."""
-    return with_changes(request, route=with_changes(request.route, subresource=""), warnings=[], reviewed=False)
+    to_parent = with_changes(request.route, subresource="")
+    return with_changes(request, route=to_parent, through=request.route.subresource, warnings=[], reviewed=False)
 
 
 def bind(request: Request, api: Api) -> Answer:

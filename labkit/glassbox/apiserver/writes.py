@@ -5,7 +5,6 @@ can come between.
 
 Invariants: what only the system may set (uid, creationTimestamp, deletionTimestamp) is never taken from a client; an
 update that changes nothing appends nothing; an object whose deletion waits for finalizers goes with the last of them.
-Left out: managedFields; server-side apply will keep them.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/{create,update}.go, …/registry/generic/registry/store.go
 """
@@ -23,6 +22,8 @@ from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.admission.quota import charge
 from labkit.glassbox.apiserver.admission.service_account import SUFFIX_LETTERS
 from labkit.glassbox.apiserver.decoding import decode
+from labkit.glassbox.apiserver.fields.managers import differ
+from labkit.glassbox.apiserver.managed import track
 from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, key, served_bytes, stored, to_stored
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
@@ -41,7 +42,7 @@ SYSTEM_FIELDS = (
 )
 REFUSED_CHANGES = ("uid", "deletionTimestamp")
 NOW = 1 << 63  # later than every revision
-DROPPED = ("selfLink", "managedFields", "clusterName")
+DROPPED = ("selfLink", "clusterName")
 
 
 def create(request: Request, api: Api) -> Answer:
@@ -52,8 +53,8 @@ def create(request: Request, api: Api) -> Answer:
     return create_object(request, obj, api)
 
 
-def create_object(request: Request, obj: dict, api: Api) -> Answer:
-    """Store a decoded object as new."""
+def create_object(request: Request, obj: dict, api: Api, entries: list | None = None) -> Answer:
+    """Store a decoded object as new; entries say who manages it, of an applied one."""
     resource, meta = request.resource, obj["metadata"]
     if meta.get("resourceVersion"):
         raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -62,6 +63,8 @@ def create_object(request: Request, obj: dict, api: Api) -> Answer:
         raise errors.ApiError(405, "MethodNotAllowed", told, {"group": resource.group, "kind": resource.plural})
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
+    if entries := track(request, api, obj, None) if entries is None else entries:
+        meta["managedFields"] = entries
     admission.admit_create(request, obj, api)
     if webhooks.mutate(request, "CREATE", obj, None, api):
         admission.admit_create(request, obj, api)  # a webhook's object is held to the same rules
@@ -193,14 +196,18 @@ def check_uid(resource: Resource, row: Row, obj: dict) -> None:
         raise errors.conflict(resource.plural, obj["metadata"]["name"], told, resource.group)
 
 
-def apply_update(request: Request, api: Api, row: Row, obj: dict) -> Answer:
-    """Make obj the next revision of row, unless it changes nothing. Raises ApiError 409, 422, 500."""
+def apply_update(request: Request, api: Api, row: Row, obj: dict, entries: list | None = None) -> Answer:
+    """Make obj the next revision of row, unless it changes nothing; entries say who manages it, of an applied one.
+
+    Raises ApiError 409, 422, 500.
+    """
     resource = request.resource
     old = as_served(resource, orjson.loads(row.value))
     check_version(resource, row, obj["metadata"])
     keep_system_metadata(obj["metadata"], old["metadata"])
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
+    entries = track(request, api, obj, old) if entries is None else entries
     allocation.on_update(request, obj, old, api)
     admission.admit_update(request, obj, old, api)
     if webhooks.mutate(request, "UPDATE", obj, old, api):
@@ -210,6 +217,7 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict) -> Answer:
     refuse(resource, obj["metadata"]["name"], causes)
     request.warnings.extend(resource.strategy.warnings(obj))
     charges = admission.validate_update(request, obj, old, api)
+    obj["metadata"]["managedFields"] = entries
     answer = replace(request, api, row, obj, old)
     if not request.dry_run:
         charge(charges, api)
@@ -268,9 +276,12 @@ def _metadata_faults(meta: dict, old: dict) -> list[Cause]:
 def replace(request: Request, api: Api, row: Row, obj: dict, old: dict) -> Answer:
     """Append obj if it differs from old; remove it if it only waited for its last finalizer."""
     resource, meta = request.resource, obj["metadata"]
-    for field in ("finalizers", "labels", "annotations", "ownerReferences"):
+    for field in ("finalizers", "labels", "annotations", "ownerReferences", "managedFields"):
         if not meta.get(field):
             meta.pop(field, None)
+    entries, held = meta.get("managedFields") or [], old["metadata"].get("managedFields") or []
+    if entries and not differ(entries, held):
+        meta["managedFields"] = held  # when is not enough to make a write of it
     rest = to_stored(resource, obj)
     unchanged = encode(stored(resource), rest, row.revision)
     if is_finished(obj):
@@ -279,6 +290,7 @@ def replace(request: Request, api: Api, row: Row, obj: dict, old: dict) -> Answe
         return Answer(raw=_shown(resource, unchanged))
     if request.dry_run or (obj_equal(unchanged, row.value) and not api.store.is_stale(row)):
         return Answer(raw=_shown(resource, unchanged))
+    rest["metadata"]["managedFields"] = entries
     value = encode(stored(resource), rest, api.store.revision + 1)
     api.store.append(row.key, value, expect=row.revision, seconds_to_live=lifetime(resource))
     return Answer(raw=_shown(resource, value))

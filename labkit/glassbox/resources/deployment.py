@@ -24,12 +24,8 @@ class DeploymentStrategy(Strategy):
         annotations, held = (each["metadata"].get("annotations") or {} for each in (obj, old))
         return super().changes_generation(obj, old) or annotations != held
 
-    def prepare_for_status_update(self, obj: dict, old: dict) -> None:
-        """A status write may set annotations: the controller notes the revision there, and the generation stays."""
-        annotations = obj["metadata"].get("annotations")
-        super().prepare_for_status_update(obj, old)
-        if annotations is not None:
-            obj["metadata"]["annotations"] = annotations
+    # A status write may set annotations: the controller notes the revision there, and the generation stays.
+    status_resets = tuple(each for each in Strategy.status_resets if each != "annotations")
 
 
 DEPLOYMENTS = Resource(

@@ -27,6 +27,9 @@ class NamespaceStrategy(Strategy):
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return ()
 
+    def default(self, obj: dict) -> None:
+        self._name_in_label(obj)
+
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
         finalizers = obj.setdefault("spec", {}).get("finalizers") or []
@@ -36,7 +39,6 @@ class NamespaceStrategy(Strategy):
     def prepare_for_update(self, obj: dict, old: dict) -> None:
         super().prepare_for_update(obj, old)
         obj["spec"] = old.get("spec", {})
-        self._name_in_label(obj)
 
     def mark_deleted(self, obj: dict, grace: int, now: str) -> None:
         obj.setdefault("status", {})["phase"] = "Terminating"

@@ -101,6 +101,10 @@ class Resource:
     from_stored: Callable[[dict], dict] = dict
     custom: Custom | None = None  # what a CustomResourceDefinition says, for a kind that one defines
 
+    def __hash__(self) -> int:
+        """Tables of kinds are looked into at each request; what names one is enough to find it."""
+        return hash((self.group, self.version, self.plural))
+
     def __post_init__(self) -> None:
         package = self.group.partition(".")[0] or "core"
         derived = {

@@ -40,6 +40,10 @@ class Strategy:
     empty_status: dict | None = {}  # what an object starts with; None leaves the key out
     orphans_by_default = False  # a deletion without a policy leaves the dependents, as in the first versions of the API
     orphaning_warning = ""
+    # what of the metadata a write of the status leaves as it is
+    status_resets: tuple[str, ...] = (
+        *("labels", "annotations", "generation", "ownerReferences", "finalizers", "deletionTimestamp"),
+    )
     parts: Mapping[str, Strategy] = {}  # subresource → the strategy of its writes; status has hooks of its own
 
     def default(self, obj: dict) -> None:
@@ -66,11 +70,8 @@ class Strategy:
         for key in obj.keys() | old.keys():
             if key not in ("status", "metadata"):
                 _carry(obj, old, key)
-        for key in ("labels", "annotations", "generation", "ownerReferences", "finalizers", "deletionTimestamp"):
-            self._carry_metadata(obj, old, key)
-
-    def _carry_metadata(self, obj: dict, old: dict, key: str) -> None:
-        _carry(obj["metadata"], old["metadata"], key)
+        for key in self.status_resets:
+            _carry(obj["metadata"], old["metadata"], key)
 
     def changes_generation(self, obj: dict, old: dict) -> bool:
         """Tell whether this update is one that controllers have to observe."""

@@ -196,6 +196,8 @@ def _added_tolerations(new: dict, held: dict) -> Iterator[Cause]:
 
 def _other_changes(new: dict, held: dict) -> str:
     """Return the difference between two specs in what must not change, as a unified diff of their JSON."""
+    if new == held:
+        return ""
     munged = copy.deepcopy(new)
     for field in ("activeDeadlineSeconds", "tolerations"):
         munged.pop(field, None)
