@@ -63,6 +63,8 @@ class PodStrategy(Strategy):
     """A new pod is Pending; its quality of service follows from its requests and limits and never changes."""
 
     has_status = True
+    # Labels and annotations are taken with a status, unlike those of other kinds.
+    status_resets = tuple(each for each in Strategy.status_resets if each not in ("labels", "annotations"))
     counts_generation = True
     parts = {"ephemeralcontainers": EphemeralContainersStrategy(), "resize": ResizeStrategy()}
     faults = staticmethod(pods.new_pod)
@@ -87,10 +89,7 @@ class PodStrategy(Strategy):
         super().prepare_for_update(obj, old)
 
     def prepare_for_status_update(self, obj: dict, old: dict) -> None:
-        """Labels and annotations are taken with a status, unlike those of other kinds."""
-        given = {field: obj["metadata"].get(field) for field in ("labels", "annotations")}
         super().prepare_for_status_update(obj, old)
-        obj["metadata"] |= given
         if held := dig(old, "status.qosClass"):
             obj.setdefault("status", {}).setdefault("qosClass", held)
 
