@@ -45,6 +45,14 @@ def process(target: Callable[..., None], *arguments: str) -> ForkServerProcess:
     return multiprocessing.get_context("forkserver").Process(target=target, args=arguments)
 
 
+def let_go() -> None:
+    """Let the fork server end with the batch, and so this process: multiprocessing gives each child a hold on it."""
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
+
+
 def run(job: str, environment: dict[str, str]) -> NoReturn:
     """Run a notebook's job in this process, as `python -m labkit.run_one` would; end as it ends."""
     from labkit import run_one
