@@ -47,7 +47,7 @@ def process(target: Callable[..., None], *arguments: str) -> ForkServerProcess:
 
 def let_go() -> None:
     """Let the fork server end with the batch, and so this process: multiprocessing gives each child a hold on it."""
-    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver  # its only name for that descriptor
     if server._forkserver_alive_fd is not None:
         os.close(server._forkserver_alive_fd)
         server._forkserver_alive_fd = None
