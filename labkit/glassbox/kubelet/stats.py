@@ -81,9 +81,9 @@ class Stats:
         pods: dict[str, Usage] = {}
         containers: dict[str, Usage] = {}
         for uid, each in actual.items():
-            usages = dict(_containers(every, each))
-            containers |= {container.id: usage for container, usage in usages.items()}
-            pods[uid] = _sum(every, each.sandbox.pid if each.sandbox else 0, [*usages.values()])
+            usages = list(_containers(every, each))
+            containers |= {container.id: usage for container, usage in usages}
+            pods[uid] = _sum(every, each.sandbox.pid if each.sandbox else 0, [usage for _, usage in usages])
         own = _usage_of([*every.below(os.getpid())])
         node = Usage(own.cpu + sum(p.cpu for p in pods.values()), own.memory + sum(p.memory for p in pods.values()))
         return Sample(self.clock.now(), node, pods, containers), actual
