@@ -1,6 +1,6 @@
 # `make course` and `make test` are all that a new machine needs; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev course lab test recordings browser test-all check bench soak regen docs constraints clean
+.PHONY: help setup setup-dev course lab test recordings upstream browser test-all check bench soak regen docs constraints clean
 export PYTHON
 
 PY := .venv/bin/python
@@ -28,6 +28,9 @@ test: setup-dev ## set up and pass the tests, the notebooks' validation included
 recordings: setup-dev ## compare with recordings of a real API server, where they lie beside the repository
 	@$(PY) -m pytest -m recordings || { echo "once more, what failed: some answers depend on the moment"; \
 	  $(PY) -m pytest -m recordings --last-failed --last-failed-no-failures none; }
+
+upstream: setup-dev ## run other projects' own tests on glassbox, from their source distributions
+	@$(PY) -m pytest -m upstream tests/upstream
 
 browser: setup-dev ## a lesson, the live view and the dashboard in Debian's chromium; screenshots in out/browser/
 	@$(PY) -m pytest -m browser tests/browser

@@ -1,0 +1,74 @@
+"""kr8s' own tests pass on glassbox, which stands in for the kind cluster that they would start."""
+
+import base64
+import json
+import shutil
+
+import pytest
+
+from labkit.glassbox import pki
+from tests.embedded import EmbeddedCluster
+from tests.upstream.sources import environment, outcomes, unpack
+
+pytestmark = [pytest.mark.slow, pytest.mark.upstream, pytest.mark.cluster]
+
+KR8S = "kr8s==0.20.15"
+TOOLS = ["pytest<9", "pytest-asyncio<1", "pytest-timeout", "pytest-xdist", "trio", "lightkube", "kubernetes<35"]
+TOOLS += ["pykube-ng", "kubernetes-asyncio<35", "kubernetes-validate", "httpx-ws<0.8"]
+OPTIONS = ["-p", "pytest_kind", "-n", "3", "--dist", "loadfile", "--timeout", "60"]
+# At most three.
+EXCUSED = {
+    "test_api::test_api_resources": "wants one resource called pods; metrics.k8s.io, which kind lacks, has one too",
+}
+# The images that the tests name: there is no registry, so these are theirs by name, and do what they are asked to do.
+IMAGES = """
+images:
+  nginx:
+    base: tools
+    command: [httpd, -f, -p, "80", -h, /usr/share/nginx/html]
+    files: {/usr/share/nginx/html/index.html: index.html}
+  ubuntu: {base: tools, command: [sh]}
+  gcr.io/google_containers/pause: {base: pause, command: [/pause]}
+"""
+
+
+@pytest.fixture
+def kind_like(tmp_path):
+    """A cluster with what kind's has: pods in kube-system, and a kubeconfig with a client certificate."""
+    (tmp_path / "images.yaml").write_text(IMAGES)
+    (tmp_path / "index.html").write_text("It works\n")
+    cluster = EmbeddedCluster(tmp_path)
+    up = cluster.up("--images", str(tmp_path / "images.yaml"))
+    assert up.returncode == 0, up.stdout + up.stderr
+    for name in ("coredns", "kube-proxy"):
+        labels = f"--labels=tier=node,k8s-app={name}"
+        cluster.kubectl("run", name, "-n", "kube-system", "--image=gcr.io/google_containers/pause", labels)
+    cluster.kubectl("wait", "pod", "--all", "-n", "kube-system", "--for=condition=Ready", "--timeout=60s")
+    with_certificate(cluster)
+    yield cluster
+    cluster.down()
+
+
+def with_certificate(cluster):
+    """Write the kubeconfig anew, with a certificate of the administrator's, in it as kind does, for the token."""
+    own = cluster.home / "pki"
+    own.mkdir()
+    for name in ("ca.crt", "ca.key", pki.STAMP):
+        shutil.copy(cluster.root / "pki" / name, own)
+    pki.ensure(own, [pki.Leaf("admin", "kubernetes-admin", organization="system:masters")], [])
+    config = json.loads(cluster.kubeconfig.read_text())
+    files = {"client-certificate-data": "admin.crt", "client-key-data": "admin.key"}
+    user = {field: base64.b64encode((own / name).read_bytes()).decode() for field, name in files.items()}
+    config["users"][0]["user"] = user
+    cluster.kubeconfig = cluster.home / "kubeconfig"
+    cluster.kubeconfig.write_text(json.dumps(config))
+
+
+@pytest.mark.timeout(1200)
+def test_kr8s_own_tests_pass(tmp_path, kind_like):
+    project = unpack(KR8S, tmp_path / "source")
+    python = environment(tmp_path / "environment", *TOOLS, str(project))
+    told = outcomes(python, project, *OPTIONS, "kr8s", CLUSTER_KUBECONFIG=str(kind_like.kubeconfig))
+    failed = {name: why for name, why in told.items() if why not in ("passed", "skipped")}
+    assert failed.keys() == EXCUSED.keys(), "\n".join(f"{name}: {why}" for name, why in failed.items())
+    assert list(told.values()).count("passed") > 240
