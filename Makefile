@@ -1,6 +1,6 @@
 # `make course` and `make test` are all that a new machine needs; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev course lab test recordings upstream browser test-all check bench soak regen docs constraints clean
+.PHONY: help setup setup-dev course lab test recordings browser test-all check bench soak regen docs constraints clean
 export PYTHON
 
 PY := .venv/bin/python
