@@ -142,6 +142,7 @@ class Informer:
         self.synced.set()
 
     def _apply(self, type: str, obj: dict) -> None:
+        obj["metadata"].pop("managedFields", None)  # half of a pod, and no concern of ours: a write without keeps it
         key = objects.key(obj)
         with self.lock:
             if old := self.objects.get(key):
