@@ -117,7 +117,7 @@ def test_the_objects_that_the_hand_in_left_are_kept(snooped):
 def test_ctrl_c_ends_all_that_runs_and_the_folder_can_be_resumed(tmp_path):
     (tmp_path / "in").mkdir()
     write(tmp_path / "in", "loop", LAB, "while True: pass")
-    place = tmp_path / "tmp"
+    place = tmp_path / "temporary-files-in-a-directory-too-deep-for-a-socket"
     place.mkdir()
     options = ["--lesson", "03", "--out", str(tmp_path / "out")]
     command = [sys.executable, "-m", "labkit", "grade", str(tmp_path / "in"), *options]

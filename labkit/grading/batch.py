@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
 from labkit import __version__, notebook, release, rubric
 from labkit.errors import LabError
-from labkit.grading import cells, handins, judge, shown, similar
+from labkit.grading import cells, handins, judge, shown, similar, warm
 from labkit.grading.crew import BEGUN, Crew, Here
 from labkit.grading.handins import HandIn
 from labkit.grading.worker import write_whole
@@ -156,7 +155,7 @@ def sole(out: Path) -> Iterator[None]:
             shutil.rmtree(note.read_text() or "/nonexistent", ignore_errors=True)
             note.unlink()
         note = out / BEGUN / ".batch"
-        write_whole(note, get_temp_dir())  # of the fork server's socket
+        write_whole(note, warm.directory())  # of the fork server's socket
         yield
         note.unlink()
 

@@ -20,10 +20,12 @@ import traceback
 from collections.abc import Callable
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.util import get_temp_dir
 from typing import Any, NoReturn
 
 MODULES = ["labkit.grading.imported"]
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH")
+LONGEST = 70  # bytes of a directory: a socket's whole path has 107, and the fork server's names take 32
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
@@ -31,6 +33,7 @@ def begin() -> None:
     """Start the fork server, without the rest of the environment: a hand-in reads in /proc what it was started with."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(MODULES)
     before = dict(os.environ)
+    directory()
     os.environ.clear()
     os.environ.update({name: before[name] for name in PASSED_ON if name in before} | ENVIRONMENT)
     try:
@@ -38,6 +41,17 @@ def begin() -> None:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def directory() -> str:
+    """Return the directory of the fork server's socket, made when first asked for: one whose name is short enough."""
+    place = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST:
+        tempfile.tempdir = "/tmp"
+    try:
+        return get_temp_dir()
+    finally:
+        tempfile.tempdir = place
 
 
 def process(target: Callable[..., None], *arguments: str) -> ForkServerProcess:
