@@ -145,6 +145,8 @@ class Model:
 
     def compact(self, *_):
         os.kill(self.server.process.pid, signal.SIGUSR2)
+        for _ in range(2):  # the signal is dealt with beside the first: nothing is written until it has been
+            self.ask("GET", PATH)
         self.compacted = self.last
 
     def die(self, name, k, while_writing):

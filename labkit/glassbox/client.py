@@ -307,13 +307,20 @@ class ResumingContext(ssl.SSLContext):
 
     def wrap_socket(self, sock: socket.socket, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]
         """Shake hands; the server sends what to go on with a little later, so it is looked for the next time."""
-        held = self.last.session if self.last is not None else None
+        held = _session_of(self.last) if self.last is not None else None
         if held is not None and held.has_ticket:
             self.session, self.last = held, None
         wrapped = super().wrap_socket(sock, session=self.session, **options)
         if self.session is None or not wrapped.session_reused:
             self.last = wrapped
         return wrapped
+
+
+def _session_of(connection: ssl.SSLSocket) -> ssl.SSLSession | None:
+    try:
+        return connection.session
+    except ValueError:  # another thread is being told it at this moment
+        return None
 
 
 def _tls(cluster: dict, user: dict) -> ssl.SSLContext:
