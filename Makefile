@@ -17,7 +17,7 @@ setup-dev:
 	@tools/bootstrap.sh dev
 
 course: setup ## set up, start the embedded cluster, run all notebooks on it, leave them and an index in out/
-	@$(PY) -m labkit run --out out --own-cluster
+	@$(PY) -m labkit run --out out --own-cluster --jobs 2
 
 lab: setup ## open JupyterLab on the student edition in work/ (your changes there are never overwritten)
 	@$(PY) -m labkit lab
