@@ -129,7 +129,8 @@ def grade(batch: Batch, found: list[HandIn], *, jobs: int = 1, crew: Crew | None
     before = {r["student"]: r for r in results(batch.out)}
     waiting = [h for h in found if not batch.has(before.get(h.student, {}), h)]
     write_whole(batch.out / MADE, json.dumps(batch.made, indent=1))
-    with sole(batch.out), crew or Here(batch.owner) as workers, ThreadPoolExecutor(jobs) as pool:
+    crew = crew or Here(batch.owner, jobs)
+    with sole(batch.out), crew as workers, ThreadPoolExecutor(jobs + crew.ahead) as pool:
         futures = [pool.submit(one, batch, hand_in, workers) for hand_in in waiting]
         try:
             for count, future in enumerate(as_completed(futures), 1):

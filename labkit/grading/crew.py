@@ -4,15 +4,19 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from threading import Semaphore
 from typing import Any, Protocol
 
 from labkit.grading import borrowed, warm
 from labkit.grading.worker import main, write_whole
 
 BEGUN = ".begun"  # the folder of these notes
+UP_SECONDS = 120.0  # for a worker to have its cluster
 END_SECONDS = 30.0  # for a worker to end its hand-in and its cluster
 Order = dict[str, Any]
 
@@ -21,6 +25,7 @@ class Crew(Protocol):
     """Who runs workers: here, or on other machines."""
 
     ended: bool
+    ahead: int  # how many may be run beyond those that have their turn
 
     def __enter__(self) -> "Crew": ...
 
@@ -34,12 +39,14 @@ class Crew(Protocol):
 
 
 class Here:
-    """The workers on this machine; `owner` is the kubeconfig of a cluster that they share."""
+    """The workers on this machine, `jobs` at a turn; `owner` is the kubeconfig of a cluster that they share."""
 
-    def __init__(self, owner: dict[str, Any] | None = None) -> None:
+    def __init__(self, owner: dict[str, Any] | None = None, jobs: int = 1) -> None:
         self.owner = owner
+        self.ahead = 0 if owner else 1
         self.running: set[ForkServerProcess] = set()
         self.ended = False
+        self._turns = Semaphore(jobs)
         self._open = ExitStack()
         self._gate = Path()
 
@@ -58,16 +65,22 @@ class Here:
         with tempfile.TemporaryDirectory(prefix="lk-", ignore_cleanup_errors=True) as folder, noted(order, folder):
             file = Path(folder) / "order.json"
             file.write_text(json.dumps({**order, "gate": str(self._gate), "environment": dict(os.environ)}))
-            worker = warm.process(main, str(file))
+            here, there = Pipe()
+            worker = warm.process(main, str(file), there)
             worker.start()
+            there.close()
             self.running.add(worker)
             if self.ended:
                 worker.terminate()
-            worker.join(seconds)
+            with here:
+                late = hear(worker, here, UP_SECONDS)
+                with self._turns:
+                    late = late or hear(worker, here, seconds, say="your turn")
+            worker.join(0 if late else END_SECONDS)
             self.running.discard(worker)
             if worker.exitcode is None:
                 end(worker)
-                return f"no end after {seconds:.0f} s"
+                return late or "it was judged, and did not end"
             errors = Path(f"{file}.errors")
             said = errors.read_text(errors="replace").strip().splitlines() if errors.exists() else []
             return (said or [f"it ended with {worker.exitcode}"])[-1]
@@ -90,6 +103,19 @@ def noted(order: Order, folder: str) -> Iterator[None]:
     write_whole(note, folder)
     yield
     note.unlink()
+
+
+def hear(worker: ForkServerProcess, here: Connection, seconds: float, say: str = "") -> str:
+    """Say what a worker waits for; wait until it says how far it is, or ends. Return "", or that it did neither."""
+    if say:
+        with suppress(OSError):  # it has ended
+            here.send(say)
+    if not wait([here, worker.sentinel], seconds):
+        return f"no end after {seconds:.0f} s"
+    if here.poll():
+        with suppress(EOFError):
+            here.recv()
+    return ""
 
 
 def end(worker: ForkServerProcess) -> None:

@@ -35,6 +35,8 @@ LEFT = ("result", "executed", "objects", "kept")  # what an order wants left, as
 class Dask:
     """The workers of a Dask cluster, by its scheduler's address; raises LabError when they cannot be used."""
 
+    ahead = 0
+
     def __init__(self, address: str) -> None:
         if not address.startswith(SCHEME):
             raise LabError("no such executor", value=address, expected=f"{SCHEME}HOST:8786")

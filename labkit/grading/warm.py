@@ -54,7 +54,7 @@ def directory() -> str:
         tempfile.tempdir = place
 
 
-def process(target: Callable[..., None], *arguments: str) -> ForkServerProcess:
+def process(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     """Return a process, not started yet, that will be forked from it."""
     return multiprocessing.get_context("forkserver").Process(target=target, args=arguments)
 

@@ -1,6 +1,7 @@
 """One hand-in, in a process of its own: network, cluster, sandbox, judge, evidence; one result at the end.
 
-    python -m labkit.grading.worker ORDER.json
+It starts the cluster, waits for its turn, and says when it has judged: so the next hand-in's cluster starts, and the
+last one's ends, while another has its turn.
 
 The process has a network namespace without a way out; the hand-in's cluster is started in it, so that equal ports of
 two hand-ins never meet and nothing but the cluster answers; or its one way out leads to a cluster that somebody else
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +43,13 @@ MOST_LOAD = 4.0  # processes that want to run, a core
 ENDED = 143  # by whoever runs the batch: without a result
 
 
-def main(file: str) -> None:
-    """Grade what the order names; the result is written whole or not at all."""
+def main(file: str, turn: Connection) -> None:
+    """Grade what the order names, when its turn has come; the result is written whole or not at all."""
     os.setsid()
     warm.let_go()
     syscalls.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a batch that is killed leaves nothing
     signal.signal(signal.SIGTERM, ended)
     os.dup2(os.open(f"{file}.errors", os.O_WRONLY | os.O_CREAT, 0o600), 2)
-    begun = time.monotonic()
     order: dict[str, Any] = {}
     try:
         enter_network()
@@ -56,12 +57,12 @@ def main(file: str) -> None:
         order = json.loads(Path(file).read_text())
         os.environ.update(order["environment"])
         syscalls.set_process_title(f"labkit worker ({order['facts']['student']})")
-        result = grade(order, box, Path(file).parent)
+        result = grade(order, box, Path(file).parent, turn)
     except (LabError, OSError) as error:
         order = order or json.loads(Path(file).read_text())
         marked = rubric.load(Path(order["rubric"]))
-        result = {"trouble": str(error), "exercises": judge.unjudged(marked, str(error).splitlines()[0], None)}
-    result |= {"seconds": round(time.monotonic() - begun, 1)}
+        unjudged = judge.unjudged(marked, str(error).splitlines()[0], None)
+        result = {"trouble": str(error), "exercises": unjudged, "seconds": 0.0}
     write_whole(Path(order["result"]), json.dumps({**order["facts"], **result}, indent=1))
 
 
@@ -81,12 +82,15 @@ def enter_network() -> None:
         links.set_up("lo")
 
 
-def grade(order: dict[str, Any], box: Box, home: Path) -> dict[str, Any]:
+def grade(order: dict[str, Any], box: Box, home: Path, turn: Connection) -> dict[str, Any]:
     """Run the hand-in on its cluster and judge what it left there; all files lie in `home`, which the batch removes."""
     held: kept.Collections = []
     namespaces = [order["namespace"], *order["others"]]
     tempfile.tempdir = str(home)  # the Kubernetes client leaves keys in temporary files
     with borrowed.entered(order, home) if order["owner"] else own_cluster(order, home) as config:
+        turn.send("its cluster is up")
+        turn.recv()
+        begun = time.monotonic()
         api = Api(config)
         student = access.grant(api, order["namespace"], order["others"], config)
         run = execute(order, home / "box", student, box)
@@ -96,6 +100,8 @@ def grade(order: dict[str, Any], box: Box, home: Path) -> dict[str, Any]:
             api, order["namespace"], rubric.load(Path(order["rubric"])), answers,
             keep=lambda: held.extend(kept.take(api, namespaces)),
         )  # fmt: skip
+        seconds = round(time.monotonic() - begun, 1)
+        turn.send("it is judged")
     if not order["owner"]:
         keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
     keep_file(home / "box" / "executed", Path(order["executed"]))
@@ -106,7 +112,7 @@ def grade(order: dict[str, Any], box: Box, home: Path) -> dict[str, Any]:
     return {
         "run": run, "answers": answers, "exercises": marks, "trouble": "",
         "lacks": judge.images_lacking(kept.Kept(held), order["namespace"]),
-        "differs": shown.differing(order["shown"], ran), "predictions": shown.predictions(ran),
+        "differs": shown.differing(order["shown"], ran), "predictions": shown.predictions(ran), "seconds": seconds,
     }  # fmt: skip
 
 
@@ -276,7 +282,3 @@ def write_whole(path: Path, content: str) -> None:
         fresh.unlink(missing_ok=True)
         raise LabError(f"cannot write {path}", value=error.strerror,
                        next_step="make room; the same line with --resume goes on") from None  # fmt: skip
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
