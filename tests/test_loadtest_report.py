@@ -163,6 +163,14 @@ def test_two_folders_compare_as_ratios_with_intervals(tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} >= {"report.md", "runs.csv", "spectrum-0.svg"}
 
 
+def test_runs_without_a_name_are_not_compared(tmp_path):
+    new, old = folder(tmp_path, "new", 0.04), folder(tmp_path, "old!", 0.02)
+    for each in (new, old):
+        each["name"] = ""
+    with pytest.raises(LabError, match="nothing to compare"):
+        report.compare(new, old)
+
+
 def test_void_runs_are_not_compared(tmp_path):
     new, old = folder(tmp_path, "new", 0.04, lag=0.01), folder(tmp_path, "old!", 0.02)
     with pytest.raises(LabError, match="nothing to compare") as refused:

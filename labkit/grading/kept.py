@@ -17,13 +17,19 @@ from labkit.glassbox.apiserver.reads import Choice
 from labkit.glassbox.errors import ApiError
 
 CLUSTER_WIDE = ("nodes", "namespaces", "persistentvolumes", "storageclasses", "ingressclasses")
+MEASURED = "metrics.k8s.io"
 Collections = list[dict[str, Any]]  # names: what the resource may be called; items
 
 
 def take(api: Api, namespaces: list[str]) -> Collections:
-    """Read all objects of the namespaces, and what lies in none; a resource that cannot be listed is left out."""
+    """Read all objects of the namespaces, and what lies in none; a resource that cannot be listed is left out.
+
+    So is what is measured: it is no object, and the first measurement takes a second.
+    """
     found = []
     for kind in api.kinds():
+        if kind.group == MEASURED:
+            continue
         where: list[str | None] = [*namespaces] if kind.namespaced else [None] * (kind.plural in CLUSTER_WIDE)
         try:
             items = [each for namespace in where for each in api.items(_full(kind), namespace)]

@@ -86,9 +86,12 @@ def load(folder: Path) -> pd.DataFrame:
 
 
 def compare(new: pd.DataFrame, old: pd.DataFrame, key: str = "name") -> pd.DataFrame:
-    """Return new / old with 95 % intervals, by key and measure; raises LabError where there are none."""
+    """Return new / old with 95 % intervals, by key and measure; raises LabError where there are none.
+
+    Runs without a name have nothing by which they could be joined.
+    """
     rows = []
-    for name in sorted(set(new[key]) & set(old[key])):
+    for name in sorted(set(new[key]) & set(old[key]) - {""}):
         a, b = (each[(each[key] == name) & (each.void == "")] for each in (new, old))
         if min(len(a), len(b)) < 2:
             continue
