@@ -139,7 +139,7 @@ def ask_from_outside(cluster, *targets):
 def to_outside(cluster):
     """Return the command that runs another on the host outside."""
     machine = (cluster.root / "machine.pid").read_text()
-    return [*_enter(machine)[:-1], f"--net=/proc/{machine}/root{network.OUTSIDE_NETNS}"]
+    return [*enter(machine)[:-1], f"--net=/proc/{machine}/root{network.OUTSIDE_NETNS}"]
 
 
 def ask_from_host(*targets, through=()):
@@ -161,20 +161,20 @@ def load(cluster, namespace, pod, host, port, *, rate=200, seconds=5, site=""):
 
 def rules(process, table="kube-proxy"):
     """Return what `nft list` says in a process's network."""
-    command = [*_enter(process), nftables.binary(), "list", "table", "ip", table]
+    command = [*enter(process), nftables.binary(), "list", "table", "ip", table]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @contextmanager
 def new_chains(process):
     """Give the lines in which the kernel tells of new chains in a process's network, as they come."""
-    command = [*_enter(process), nftables.binary(), "monitor", "new", "chains"]
+    command = [*enter(process), nftables.binary(), "monitor", "new", "chains"]
     with Background(command, stdout=subprocess.PIPE, text=True) as monitor:
         time.sleep(0.5)  # it says nothing of when it listens
         yield monitor.stdout
 
 
-def _enter(process):
+def enter(process):
     """Return the command that runs another in a process's network; an ordinary user is root there alone."""
     own = ["-U", "--preserve-credentials"] if os.getuid() else []
     return ["nsenter", "-t", str(process), *own, "-n"]

@@ -8,7 +8,7 @@ import pytest
 
 from labkit.glassbox import pki
 from tests.embedded import EmbeddedCluster
-from tests.upstream.sources import environment, outcomes, unpack
+from tests.upstream.sources import environment, hold, outcomes, unpack
 
 pytestmark = [pytest.mark.slow, pytest.mark.upstream, pytest.mark.cluster]
 
@@ -69,6 +69,4 @@ def test_kr8s_own_tests_pass(tmp_path, kind_like):
     project = unpack(KR8S, tmp_path / "source")
     python = environment(tmp_path / "environment", *TOOLS, str(project))
     told = outcomes(python, project, *OPTIONS, "kr8s", CLUSTER_KUBECONFIG=str(kind_like.kubeconfig))
-    failed = {name: why for name, why in told.items() if why not in ("passed", "skipped")}
-    assert failed.keys() == EXCUSED.keys(), "\n".join(f"{name}: {why}" for name, why in failed.items())
-    assert list(told.values()).count("passed") > 240
+    hold(told, EXCUSED, passed=241)
