@@ -134,6 +134,14 @@ def test_a_body_without_a_length_is_refused_as_soon_as_it_is_too_long(api_server
     assert connection.http.getresponse().status == 413
 
 
+def test_a_warning_that_no_header_can_hold_is_left_out(connection):
+    body = b'{"metadata":{"name":"warned"},"\\u001f":1,"\\u0085":1,"nope":1}'
+    path = f"{CONFIGMAPS}?dryRun=All"
+    connection.http.request("POST", path, body, connection.headers | {"Content-Type": "application/json"})
+    answer = connection.http.getresponse()
+    assert (answer.status, answer.headers.get_all("Warning")) == (201, ['299 - "unknown field \\"nope\\""'])
+
+
 def test_slow_clients_hold_up_nobody(api_server):
     """Twenty send a body a byte at a time, twenty never read their watch, and everybody else is served."""
     slow = []

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 import orjson
@@ -221,6 +222,8 @@ class Server:
 
 def _warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
     for warning in dict.fromkeys(warnings):
+        if any(unicodedata.category(each) == "Cc" for each in warning):
+            continue  # no header can hold it; upstream leaves it out, too
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{quoted}"')
 
