@@ -1,5 +1,7 @@
 """Objects are decoded as Go decodes them; defaults are upstream's; merge keys come from the definitions."""
 
+import re
+
 import pytest
 
 from labkit.glassbox.apiserver import schema
@@ -204,6 +206,13 @@ def test_nothing_is_known_of_a_field_that_does_not_exist():
 def test_each_group_version_served_has_a_document():
     paths = schema.openapi_v3_index()["paths"]
     assert {"api/v1", "apis/apps/v1", "apis/coordination.k8s.io/v1", "apis/events.k8s.io/v1"} <= paths.keys()
+
+
+def test_each_path_declares_the_parameters_in_it():
+    for document in map(schema.openapi_v3, schema.openapi_v3_index()["paths"]):
+        for path, item in document["paths"].items():
+            declared = [each["name"] for each in item["parameters"] if each["in"] == "path" and each["required"]]
+            assert sorted(declared) == sorted(re.findall("{(.+?)}", path))
 
 
 def test_a_document_tells_that_fields_can_be_validated():

@@ -159,8 +159,20 @@ def paths_of(resource: Resource) -> dict[str, dict]:
     for verb, method in VERBS.items():
         if verb in resource.verbs:
             path = resource.path(namespace, None if verb in ON_COLLECTIONS else "{name}")
-            result.setdefault(path, {})[method] = operation(resource, verb, gvk)
+            item = result.setdefault(path, {"parameters": _named(path, resource.kind)})
+            item[method] = operation(resource, verb, gvk)
     return result
+
+
+def _named(path: str, kind: str) -> list[dict]:
+    """Return the parameters that a path has in braces."""
+    told = {"name": f"name of the {kind}", "namespace": "object name and auth scope, such as for teams and projects"}
+    unique = {"type": "string", "uniqueItems": True}
+    return [
+        {"name": name, "in": "path", "description": told[name], "required": True, "schema": unique}
+        for name in told
+        if f"{{{name}}}" in path
+    ]
 
 
 def operation(resource: Resource, verb: str, gvk: dict) -> dict:
