@@ -1,11 +1,15 @@
 """An embedded cluster under test, used as its user would: by the command line and kubectl."""
 
+import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from labkit.glassbox import pki
 
 LABKIT = [sys.executable, "-m", "labkit"]
 
@@ -34,6 +38,20 @@ class EmbeddedCluster:
         """Let go of the namespaces of the machines that ran."""
         while self.pins:
             os.close(self.pins.pop())
+
+    def use_certificate(self):
+        """Write the kubeconfig anew, with a certificate of the administrator's, in it as kind does, for the token."""
+        own = self.home / "pki"
+        own.mkdir()
+        for name in ("ca.crt", "ca.key", pki.STAMP):
+            shutil.copy(self.root / "pki" / name, own)
+        pki.ensure(own, [pki.Leaf("admin", "kubernetes-admin", organization="system:masters")], [])
+        config = json.loads(self.kubeconfig.read_text())
+        files = {"client-certificate-data": "admin.crt", "client-key-data": "admin.key"}
+        user = {field: base64.b64encode((own / name).read_bytes()).decode() for field, name in files.items()}
+        config["users"][0]["user"] = user
+        self.kubeconfig = self.home / "kubeconfig"
+        self.kubeconfig.write_text(json.dumps(config))
 
     def up(self, *options):
         done = self.labkit("up", "--name", self.name, *options)
@@ -101,6 +119,30 @@ class EmbeddedCluster:
 
     def logs(self):
         return "\n".join(f"==> {path.name}\n{path.read_text()[-3000:]}" for path in (self.root / "logs").glob("*.log"))
+
+
+class RecordedCluster(EmbeddedCluster):
+    """A cluster prepared as the recorded one was: one node, an administrator with a certificate, no classes.
+
+    And the recorded server's vendor lets everybody who is known read /.well-known.
+    """
+
+    def up(self, *options):
+        return super().up("--nodes", "1", *options)
+
+    def __enter__(self):
+        super().__enter__()
+        self.use_certificate()
+        self.kubectl("delete", "storageclass,ingressclass", "--all")
+        for each in VENDORS_ROLE:
+            self.kubectl(*each.split())
+        return self
+
+
+VENDORS_ROLE = (
+    "create clusterrole recorded-vendor --verb=get --non-resource-url=/.well-known,/.well-known/*",
+    "create clusterrolebinding recorded-vendor --clusterrole=recorded-vendor --group=system:authenticated",
+)
 
 
 class Background(subprocess.Popen):

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from labkit.glassbox.resources import REGISTRY
+from tests.normalise import as_ours
 from tests.recordings import matches
 
 COMMANDS_NOT_SERVED = {
@@ -59,7 +60,7 @@ def parse(text: str) -> tuple[str, list[Step]]:
         elif line == "---- stderr":
             lines = steps[-1].stderr
         elif lines is not None:
-            lines.append(line)
+            lines.append(as_ours(line))
         elif line and steps and steps[-1].status is None:
             steps[-1].command += "\n" + line
     for step in steps:

@@ -1,4 +1,7 @@
-"""Replaces in a terminal's text what must differ from run to run: names' random parts, addresses, ages, times."""
+"""Replaces in a terminal's text what must differ from run to run: names' random parts, addresses, ages, times.
+
+And says what in a recording is the recorded cluster's own identity, which no other cluster can share.
+"""
 
 import platform
 import re
@@ -32,6 +35,31 @@ RULES: list[tuple[str, str]] = [
     (r"[ \t]+", " "),
     (r" +\n", "\n"),
 ]
+
+_SUFFIX = rf"(?:[{SAFE}]{{5}}\b|<rand-\d+>)"
+RECORDED_IDENTITY: list[tuple[re.Pattern, str]] = [
+    (re.compile(r"\b10\.97\.0\.1:16443\b"), "127.0.0.1:<own>"),  # the API server, as its clients reach it
+    (re.compile(r"\b10\.97\.0\.1\b(?!:)"), "172.30.0.11"),  # node1
+    (re.compile(r"\b10\.244\.4\.0/24\b"), "10.244.<own>.0/24"),  # of a node made by hand
+    (re.compile(r"^26m$"), "<age>"),  # of the first service's address
+    (re.compile(r"^6\.18\.44-fc-v669 "), f"{platform.release()} "),
+    (re.compile(r"^containerd://2\S+$"), "glassbox://<own>"),
+    (re.compile(r"\bcontainerd://(?=<)"), "glassbox://"),
+    (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-<own>"),
+    (re.compile(r'(ReplicaSet \\*"[a-z0-9-]+-)[a-z0-9]{8,10}(?=\\*")'), r"\1<own>"),
+    (re.compile(r"(?<=\.)18eae[0-9a-f]{11}$"), "<own>"),  # when an event was made
+    (re.compile(rf'(^(?:Created|Deleted) pod: \S+-|pods \\*"\S+-|for pod \S+/\S+-){_SUFFIX}'), r"\1<suffix>"),
+    (re.compile(r"(?<=\bcontinue: )\S+"), "<own>"),
+    (re.compile(r"X509SHA256=[0-9a-f]{64}"), "X509SHA256=<own>"),
+]
+RECORDED_VERSION = {"compiler", "goVersion", "gitVersion", "gitCommit"}  # what the server was made with
+
+
+def as_ours(text: str) -> str:
+    """Return a recorded text with our identity for the recorded cluster's, `<own>` for what is anybody's own."""
+    for pattern, replacement in RECORDED_IDENTITY:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def normalise(text: str) -> str:

@@ -7,6 +7,7 @@ import re
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from labkit.glassbox.resources import REGISTRY
+from tests.normalise import RECORDED_VERSION, SAFE, as_ours
 
 TOKEN_OF_REVISION_1 = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJ4In0"
 DEFINED = ".example.com"  # groups of the recordings' own definitions
@@ -77,26 +78,22 @@ def _as_sent(exchange: dict) -> dict:
 
 def _without(value):
     if isinstance(value, dict):
-        return {key: _without(item) for key, item in value.items()}
+        return {key: _of_ours(value, key, _without(item)) for key, item in value.items() if item != UNLIMITED}
     if isinstance(value, list):
         return [_without(item) for item in value]
-    return _as_ours(_VERSION.sub(r"\1<rv>", value)) if isinstance(value, str) else value
+    return as_ours(_VERSION.sub(r"\1<rv>", value)) if isinstance(value, str) else value
 
 
-# What names the recorder's own making: the runtime, a template's hash, drawn suffixes, when an event was made.
-_OWN = (
-    (re.compile(r"kube-api-access-[a-z0-9]{5}"), "kube-api-access-<id>"),
-    (re.compile("^containerd://(?=<)"), "glassbox://"),
-    (re.compile(r'(ReplicaSet \\*"[a-z0-9-]+-)[a-z0-9]{8,10}(?=\\*")'), r"\1<id>"),
-    (re.compile(r"(?<=\.)18eae[0-9a-f]{11}$"), "<id>"),
-)
+def _of_ours(owner: dict, key: str, item):
+    """Return a field's value with a placeholder for what is drawn by lot or tells what the server is made of."""
+    prefix = owner.get("generateName", "")[:58]
+    if key == "name" and prefix and isinstance(item, str) and re.fullmatch(rf"[{SAFE}]{{5}}", item[len(prefix) :]):
+        return f"{prefix}<suffix>"
+    if key == "healthCheckNodePort":
+        return f"<port-{item}>"
+    return "<own>" if owner.get("compiler") == "gc" and key in RECORDED_VERSION else item
 
 
-def _as_ours(text: str) -> str:
-    for pattern, replacement in _OWN:
-        text = pattern.sub(replacement, text)
-    return text
-
-
+UNLIMITED = {"memory": "9007199254740988Ki"}  # a control group of version 1 tells "no limit" as a number
 # A text's resourceVersion is a plain number of the recorder's.
 _VERSION = re.compile(r'(resourceVersion\\*": ?\\*"|resourceVersion: ")(\d+)')

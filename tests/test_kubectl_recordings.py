@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests import kubectl_recordings as recordings
-from tests.embedded import EmbeddedCluster, eventually
+from tests.embedded import EmbeddedCluster, RecordedCluster, eventually
 
 FOLDER = Path(__file__).parents[2] / "shared" / "golden" / "kubectl"
 DIFFERENCES = Path(__file__).parent / "kubectl_differences.yaml"
@@ -99,24 +99,19 @@ def known(stem: str, always: bool = False) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def one_node(tmp_path_factory):
-    """A cluster of one node, as the recorded one."""
-    with OneNode(tmp_path_factory.mktemp("labkit")) as running:
+def recorded(tmp_path_factory):
+    """A cluster prepared as the recorded one was."""
+    with RecordedCluster(tmp_path_factory.mktemp("labkit")) as running:
         yield running
-
-
-class OneNode(EmbeddedCluster):
-    def up(self, *options):
-        return super().up("--nodes", "1", *options)
 
 
 @pytest.mark.recordings
 @pytest.mark.cluster
 @pytest.mark.parametrize("path", FILES or [None], ids=lambda path: path.stem if path else "absent")
-def test_kubectl_prints_what_it_printed_on_a_real_cluster(one_node, path, tmp_path):
+def test_kubectl_prints_what_it_printed_on_a_real_cluster(recorded, path, tmp_path):
     if path is None:
         pytest.skip("no recordings beside the repository (../shared/golden/kubectl)")
-    found, expected = differences(one_node, path, tmp_path), known(path.stem)
+    found, expected = differences(recorded, path, tmp_path), known(path.stem)
     new = [f"$ {command}\n" + "\n".join(lines) for command, lines in found.items() if command not in expected]
     assert not new, "kubectl prints something else:\n" + "\n".join(new)
     gone = known(path.stem, always=True) - found.keys()
@@ -129,7 +124,7 @@ def test_each_difference_of_kubectl_has_a_reason():
 
 
 def main(prefixes: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as home, OneNode(Path(home)) as running:
+    with tempfile.TemporaryDirectory() as home, RecordedCluster(Path(home)) as running:
         for path in FILES:
             if not prefixes or any(path.stem.startswith(each) for each in prefixes):
                 with tempfile.TemporaryDirectory() as own:

@@ -190,3 +190,12 @@ def test_a_taint_set_by_hand_drives_pods_off(api):
     api.patch("nodes", "n", None, {"spec": {"taints": [{"key": "fire", "effect": "NoExecute"}]}})
     eventually(lambda: deleting(api, "p"))
     assert not deleting(api, "careless")
+
+
+def test_a_node_made_by_hand_gets_a_pod_range_for_good(api):
+    api.create("nodes", {"metadata": {"name": "by-hand"}})
+    made = eventually(lambda: (found := api.get("nodes", "by-hand"))["spec"].get("podCIDR") and found)
+    assert made["metadata"]["annotations"] == {"node.alpha.kubernetes.io/ttl": "0"}
+    with pytest.raises(ApiError) as refused:
+        api.patch("nodes", "by-hand", None, {"spec": {"podCIDR": "192.0.2.0/24", "podCIDRs": ["192.0.2.0/24"]}})
+    assert 'spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid' in str(refused.value)

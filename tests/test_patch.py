@@ -61,6 +61,12 @@ def test_containers_merge_by_name():
     assert merged["containers"] == [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}]
 
 
+def test_an_added_element_stands_in_front_unless_an_order_is_asked_for():
+    held = {"containers": [{"name": "a"}, {"name": "b"}]}
+    patched = strategic_merge(held, {"containers": [{"name": "b", "image": "x"}, {"name": "new"}]}, POD_SPEC)
+    assert [each["name"] for each in patched["containers"]] == ["new", "a", "b"]
+
+
 def test_a_list_element_is_deleted_by_directive():
     spec = {"containers": [{"name": "a"}, {"name": "b"}]}
     merged = strategic_merge(spec, {"containers": [{"name": "a", "$patch": "delete"}]}, POD_SPEC)
@@ -98,7 +104,7 @@ def test_finalizers_merge_and_single_ones_are_deleted():
     meta = {"finalizers": ["a/b", "c/d"]}
     change = {"$deleteFromPrimitiveList/finalizers": ["a/b"], "finalizers": ["e/f"]}
     merged = strategic_merge(meta, change, "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
-    assert merged == {"finalizers": ["c/d", "e/f"]}
+    assert merged == {"finalizers": ["e/f", "c/d"]}
 
 
 @pytest.mark.parametrize(

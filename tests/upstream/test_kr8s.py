@@ -1,12 +1,7 @@
 """kr8s' own tests pass on glassbox, which stands in for the kind cluster that they would start."""
 
-import base64
-import json
-import shutil
-
 import pytest
 
-from labkit.glassbox import pki
 from tests.embedded import EmbeddedCluster
 from tests.upstream.sources import environment, hold, outcomes, unpack
 
@@ -44,24 +39,9 @@ def kind_like(tmp_path):
         labels = f"--labels=tier=node,k8s-app={name}"
         cluster.kubectl("run", name, "-n", "kube-system", "--image=gcr.io/google_containers/pause", labels)
     cluster.kubectl("wait", "pod", "--all", "-n", "kube-system", "--for=condition=Ready", "--timeout=60s")
-    with_certificate(cluster)
+    cluster.use_certificate()
     yield cluster
     cluster.down()
-
-
-def with_certificate(cluster):
-    """Write the kubeconfig anew, with a certificate of the administrator's, in it as kind does, for the token."""
-    own = cluster.home / "pki"
-    own.mkdir()
-    for name in ("ca.crt", "ca.key", pki.STAMP):
-        shutil.copy(cluster.root / "pki" / name, own)
-    pki.ensure(own, [pki.Leaf("admin", "kubernetes-admin", organization="system:masters")], [])
-    config = json.loads(cluster.kubeconfig.read_text())
-    files = {"client-certificate-data": "admin.crt", "client-key-data": "admin.key"}
-    user = {field: base64.b64encode((own / name).read_bytes()).decode() for field, name in files.items()}
-    config["users"][0]["user"] = user
-    cluster.kubeconfig = cluster.home / "kubeconfig"
-    cluster.kubeconfig.write_text(json.dumps(config))
 
 
 @pytest.mark.timeout(1200)

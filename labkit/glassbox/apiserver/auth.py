@@ -12,6 +12,7 @@ Upstream: staging/src/k8s.io/apiserver/pkg/authentication, …/pkg/endpoints/fil
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,10 +65,10 @@ class TokenFile:
         return self.users.get(token)
 
 
-def authenticate(authorization: str, certificate: Mapping[str, Any] | None, owner: Callable[[str], User]) -> User:
-    """Return who asks. Raises ApiError 401 for a token that nobody has."""
-    if certificate:
-        return _user_of(certificate)
+def authenticate(authorization: str, tls: Any, owner: Callable[[str], User]) -> User:
+    """Return who asks, by a TLS connection's certificate or a token. Raises ApiError 401 for one that nobody has."""
+    if tls and (certificate := tls.getpeercert()):
+        return _user_of(certificate, tls.getpeercert(True))
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         return ANONYMOUS
@@ -77,8 +78,9 @@ def authenticate(authorization: str, certificate: Mapping[str, Any] | None, owne
         raise errors.unauthorized() from None
 
 
-def _user_of(certificate: Mapping[str, Any]) -> User:
+def _user_of(certificate: Mapping[str, Any], encoded: bytes) -> User:
     names = [pair for group in certificate.get("subject", ()) for pair in group]
     name = next((value for key, value in names if key == "commonName"), "")
     groups = tuple(value for key, value in names if key == "organizationName")
-    return User(name, groups=(*groups, ANYBODY))
+    extra = {"authentication.kubernetes.io/credential-id": [f"X509SHA256={hashlib.sha256(encoded).hexdigest()}"]}
+    return User(name, groups=(*groups, ANYBODY), extra=extra)

@@ -142,6 +142,7 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
     },
     EVENTS + "Event": {
         "eventTime": None,
+        "regarding": {},
         "deprecatedSource": {},
         "deprecatedFirstTimestamp": None,
         "deprecatedLastTimestamp": None,
@@ -304,14 +305,21 @@ def service(obj: dict) -> None:
         port.setdefault("targetPort", port.get("port"))
     if spec.get("sessionAffinity") == "ClientIP":
         spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": 10800}})
-    if kind in ("NodePort", "LoadBalancer"):
+    if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if kind != "ExternalName":
         spec.setdefault("internalTrafficPolicy", "Cluster")
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        for_itself = spec.get("clusterIP") == "None" and not spec.get("selector")  # who fills it may have both families
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack" if for_itself else "SingleStack")
+        both = for_itself and spec["ipFamilyPolicy"] != "SingleStack"
+        spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if both else ["IPv4"])
+
+
+def node_status(obj: dict) -> None:
+    if obj.get("capacity"):
+        obj.setdefault("allocatable", dict(obj["capacity"]))
 
 
 def statefulset(obj: dict) -> None:
@@ -364,6 +372,7 @@ RULES: dict[str, Callable[[dict], None]] = {
     CORE + "PodSpec": pod_spec,
     CORE + "Pod": pod,
     CORE + "Service": service,
+    CORE + "NodeStatus": node_status,
     APPS + "DeploymentStrategy": strategy,
     APPS + "StatefulSetUpdateStrategy": strategy,
     APPS + "DaemonSetUpdateStrategy": strategy,

@@ -174,6 +174,9 @@ def _gone(resource: Resource, row: Row, obj: dict, rest: dict, options: Options,
         if resource.strategy.counts_generation:
             rest["metadata"]["generation"] = orjson.loads(row.value)["metadata"].get("generation", 1)
     if not options.dry_run:
+        if resource.called == "pods" and "deletionTimestamp" not in orjson.loads(row.value)["metadata"]:
+            value = encode(stored(resource), rest, api.store.revision + 1)  # watchers see first that it is deleted
+            row = api.store.append(row.key, value, expect=row.revision)
         remove(api, stored(resource), row, rest)
     if resource.called in ANSWERED_WITH_OBJECT:
         return Answer(raw=encode(resource, obj, row.revision if options.dry_run else api.store.revision))

@@ -285,7 +285,7 @@ def _merge_field(target: dict, name: str, value: Any, definition: str | None, or
         target[name] = strategic_merge(base, value, below)
     elif isinstance(value, list) and "merge" in (info.patch_strategy or ""):
         merged = _merge_list(held if isinstance(held, list) else [], value, info)
-        target[name] = _ordered(merged, order, info.patch_merge_key) if order else merged
+        target[name] = _ordered(merged, order, info.patch_merge_key) if order else _new_first(merged, held)
     else:
         target[name] = value
 
@@ -308,6 +308,12 @@ def _merge_list(held: list, change: list, info: schema.FieldInfo) -> list:
         else:
             result[at] = strategic_merge(result[at], each, info.definition)
     return result
+
+
+def _new_first(merged: list, held: Any) -> list:
+    """Return a merged list with what the patch added in front, as upstream puts it if no order is asked for."""
+    new = merged[len(held) :] if isinstance(held, list) else []
+    return [*new, *merged[: len(merged) - len(new)]]
 
 
 def _ordered(items: list, order: list, key: str | None) -> list:

@@ -123,8 +123,8 @@ class Server:
 
     def _authenticate(self, http: web.BaseRequest) -> auth.User:
         authorization = http.headers.get("Authorization", "")
-        certificate = http.get_extra_info("peercert")
-        return auth.authenticate(authorization, certificate, lambda token: self.api.tokens.verify(token).user)
+        tls = http.get_extra_info("ssl_object")
+        return auth.authenticate(authorization, tls, lambda token: self.api.tokens.verify(token).user)
 
     async def _body(self, http: web.BaseRequest) -> bytes:
         if not http.can_read_body:

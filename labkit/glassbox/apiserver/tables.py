@@ -15,6 +15,8 @@ from labkit.glassbox.apiserver.objects_at_rest import stored, to_stored
 from labkit.glassbox.resources import Column, Resource
 from labkit.glassbox.resources.columns import PLAIN
 
+HELD_INSIDE = "deprecated.daemonset.template.generation"  # upstream takes this annotation into a field of its own
+
 
 def table(resource: Resource, objects: list[dict], list_meta: dict, include_object: str, now: float) -> dict:
     """Return a meta.k8s.io/v1 Table; include_object is None, Metadata or Object, as in the query."""
@@ -45,16 +47,22 @@ def row(resource: Resource, obj: dict, include_object: str, now: float) -> dict:
     return {
         "cells": cells,
         **({"conditions": conditions} if conditions else {}),
-        "object": _beside(obj, include_object),
+        "object": _beside(resource, obj, include_object),
     }
 
 
-def _beside(obj: dict, include_object: str) -> dict | None:
+def _beside(resource: Resource, obj: dict, include_object: str) -> dict | None:
     if include_object == "None":
         return None
     if include_object == "Object":
         return obj
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+    shown = obj["metadata"]
+    if resource.plural == "daemonsets" and HELD_INSIDE in (shown.get("annotations") or {}):
+        kept = {key: value for key, value in shown["annotations"].items() if key != HELD_INSIDE}
+        shown = {
+            key: kept if key == "annotations" else value for key, value in shown.items() if kept or key != "annotations"
+        }
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": shown}
 
 
 @lru_cache(maxsize=64)
@@ -69,6 +77,7 @@ def column_definitions(resource: Resource) -> list[dict]:
             "priority": column.priority,
         }
         for column in resource.columns
+        if column.name  # upstream's printer of addresses has a cell without one
     ]
 
 

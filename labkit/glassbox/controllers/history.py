@@ -19,7 +19,7 @@ import orjson
 from labkit.glassbox import objects
 from labkit.glassbox.client import Client
 from labkit.glassbox.controllers.claims import claim
-from labkit.glassbox.controllers.template_hash import template_hash
+from labkit.glassbox.controllers.template_hash import revision_hash
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.informer import Informer
 
@@ -63,7 +63,7 @@ def current(api: Client, owner: dict, revisions: list[dict], label: str) -> tupl
 def make(api: Client, owner: dict, data: dict, number: int, collisions: int, label: str) -> tuple[dict, int]:
     """Create a revision; the name may be taken, by the same one that the copy does not show yet, or by another."""
     while True:
-        wanted = revision_from(owner, data, number, template_hash(data, collisions or None), label)
+        wanted = revision_from(owner, data, number, revision_hash(data, collisions), label)
         try:
             return api.create(REVISIONS, wanted), collisions
         except ApiError as error:

@@ -8,7 +8,8 @@ Silence while the API server itself is away is nobody's: the count starts anew.
 
 Left out: eviction rates by zone.
 
-Upstream: pkg/controller/nodelifecycle/node_lifecycle_controller.go, pkg/controller/tainteviction
+Upstream: pkg/controller/nodelifecycle/node_lifecycle_controller.go, pkg/controller/tainteviction,
+pkg/controller/nodeipam, pkg/controller/ttl
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ PRESSURES = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
+TTL = "node.alpha.kubernetes.io/ttl"
+RANGES_BY_HAND = [f"10.244.{i}.0/24" for i in range(201, 256)]  # those below are the cluster's own nodes'
 GRACE = 50.0  # seconds of silence before a node is Unknown
 EVICTIONS, TAINT_EVICTION = "taint-eviction-controller", "Taint manager: deleting due to NoExecute taint"
 
@@ -42,6 +45,7 @@ class NodeLifecycleController(Controller):
 
     def __init__(self, api, cache, recorder, grace: float = GRACE):
         self.grace = grace
+        self.given: set[str] = set()  # pod ranges
         self.heard: dict[str, tuple[str, float]] = {}  # node → last renewTime seen, when it was seen by our clock
         self.ready: set[str] = set()  # nodes that were ready when last looked at
         self.evictions = EventRecorder(api, EVICTIONS)
@@ -57,6 +61,7 @@ class NodeLifecycleController(Controller):
             self.heard.pop(key, None)
             self.ready.discard(key)
             return
+        node = self.complete(node)
         silent = self.silence(key)
         if silent >= self.grace:
             node = self.mark_unknown(node)
@@ -64,6 +69,19 @@ class NodeLifecycleController(Controller):
             self.queue.add_after(key, self.grace - silent + 0.1)
         self.note_readiness(node)
         self.evict(self.taint(node))
+
+    def complete(self, node: dict) -> dict:
+        """Give a node that somebody made by hand its pod range, and say how long its kubelet may keep objects."""
+        lacks: dict = {}
+        if TTL not in objects.annotations(node):
+            lacks["metadata"] = {"annotations": {TTL: "0"}}
+        if not node["spec"].get("podCIDR"):
+            taken = {each["spec"].get("podCIDR") for each in self.cache["nodes"].list()} | self.given
+            free = next((cidr for cidr in RANGES_BY_HAND if cidr not in taken), None)
+            if free:
+                self.given.add(free)
+                lacks["spec"] = {"podCIDR": free, "podCIDRs": [free]}
+        return self.api.patch("nodes", objects.name(node), None, lacks) if lacks else node
 
     def silence(self, name: str) -> float:
         """Return for how many seconds, by our own clock, the node's lease has not been renewed."""

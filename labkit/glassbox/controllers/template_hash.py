@@ -10,7 +10,7 @@ Upstream: pkg/controller/controller_utils.go (ComputeHash), staging/src/k8s.io/a
 import orjson
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-OFFSET, PRIME = 2166136261, 16777619  # FNV-1a, 32 bits
+OFFSET, PRIME = 2166136261, 16777619  # FNV, 32 bits
 
 
 def fnv32a(data: bytes) -> int:
@@ -18,6 +18,14 @@ def fnv32a(data: bytes) -> int:
     for byte in data:
         value = ((value ^ byte) * PRIME) & 0xFFFFFFFF
     return value
+
+
+def revision_hash(data: dict, collisions: int) -> str:
+    """Return the hash of a revision's data, upstream's own: FNV-1 over the JSON and the count of collisions."""
+    value = OFFSET
+    for byte in orjson.dumps(data, option=orjson.OPT_SORT_KEYS) + str(collisions).encode():
+        value = (value * PRIME & 0xFFFFFFFF) ^ byte
+    return safe_encode(str(value))
 
 
 def safe_encode(text: str) -> str:

@@ -58,6 +58,17 @@ def duration(obj: dict, now: float) -> str:
     return NONE if seconds is None else human_duration(seconds)
 
 
+# Upstream's printer describes these columns in the words of the version before.
+OF_SIGNER = """\
+Requested signer for the request. It is a qualified name in the form: `scope-hostname.io/name`. \
+If empty, it will be defaulted:
+ 1. If it's a kubelet client certificate, it is assigned
+    "kubernetes.io/kube-apiserver-client-kubelet".
+ 2. If it's a kubelet serving certificate, it is assigned
+    "kubernetes.io/kubelet-serving".
+ 3. Otherwise, it is assigned "kubernetes.io/legacy-unknown".
+Distribution of trust for signers happens out of band. You can select on this field using `spec.signerName`."""
+
 CERTIFICATE_SIGNING_REQUESTS = Resource(
     group="certificates.k8s.io",
     kind="CertificateSigningRequest",
@@ -69,10 +80,14 @@ CERTIFICATE_SIGNING_REQUESTS = Resource(
     columns=(
         NAME,
         AGE,
-        Column("SignerName", at("spec.signerName"), describes="spec.signerName"),
-        Column("Requestor", at("spec.username"), describes="spec.request"),
+        Column("SignerName", at("spec.signerName"), description=OF_SIGNER),
+        Column("Requestor", at("spec.username"), description="Base64-encoded PKCS#10 CSR data"),
         Column("RequestedDuration", duration, describes="spec.expirationSeconds"),
-        Column("Condition", condition, describes="status.conditions"),
+        Column(
+            "Condition",
+            condition,
+            description="Conditions applied to the request, such as approval or denial.",
+        ),
     ),
     field_labels=("spec.signerName",),
     storage_version_hash="95fRKMXA+00=",

@@ -14,6 +14,7 @@ from labkit.glassbox.resources.validation import workloads
 class DeploymentStrategy(Strategy):
     has_status = True
     counts_generation = True
+    metadata_looks = 3
     faults = staticmethod(workloads.deployment)
     immutable = ("spec.selector",)
     pod_template = "spec.template"

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources import node_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import scheduling
+from labkit.glassbox.resources.validation.fields import forbidden, invalid
 
 
 class NodeStrategy(Strategy):
@@ -24,7 +26,18 @@ class NodeStrategy(Strategy):
         obj.setdefault("status", {}).setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 0}})
 
     def faults(self, obj: dict) -> Iterable[Cause]:
-        return scheduling.taints((obj.get("spec") or {}).get("taints") or [], "metadata.taints")
+        spec = obj.get("spec") or {}
+        yield from scheduling.taints(spec.get("taints") or [], "metadata.taints")
+        ranges = spec.get("podCIDRs") or []
+        if len(ranges) > len({":" in each for each in ranges}):
+            yield invalid("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family")
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        spec, held = obj.get("spec") or {}, dig(old, "spec.podCIDRs")
+        yield from self.faults(obj)
+        yield from scheduling.taints(spec.get("taints") or [], "metadata.taints")  # upstream looks twice
+        if held and spec.get("podCIDRs") != held:
+            yield forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
 
 
 NODES = Resource(

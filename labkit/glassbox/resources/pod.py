@@ -59,6 +59,9 @@ def _resized(held: list[dict], wanted: list[dict] | None) -> list[dict]:
     ]
 
 
+APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
+
+
 class PodStrategy(Strategy):
     """A new pod is Pending; its quality of service follows from its requests and limits and never changes."""
 
@@ -78,6 +81,7 @@ class PodStrategy(Strategy):
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
+        _take_app_armor(obj)
         if obj["spec"].get("schedulingGates"):
             obj["status"]["conditions"] = [gated(obj["metadata"]["creationTimestamp"])]
 
@@ -101,6 +105,18 @@ class PodStrategy(Strategy):
 
     def warnings(self, obj: dict) -> list[str]:
         return warnings.pod(obj)
+
+
+def _take_app_armor(pod: dict) -> None:
+    """Have the profiles that deprecated annotations name in the containers' fields."""
+    for field in ("containers", "initContainers"):
+        for each in pod["spec"].get(field) or []:
+            given = (pod["metadata"].get("annotations") or {}).get(APP_ARMOR + each.get("name", ""), "")
+            kind = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined"}.get(given)
+            profile = {"type": kind} if kind else {"type": "Localhost", "localhostProfile": given[len("localhost/") :]}
+            if kind or given.startswith("localhost/"):
+                each["securityContext"] = each.get("securityContext") or {}
+                each["securityContext"].setdefault("appArmorProfile", profile)
 
 
 def gated(now: str) -> dict:

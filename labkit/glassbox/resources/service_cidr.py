@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
@@ -84,6 +85,6 @@ IP_ADDRESSES = Resource(
     namespaced=False,
     strategy=IPAddressStrategy(),
     short_names=("ip",),
-    columns=(NAME, Column("ParentRef", parent, describes="spec.parentRef")),
+    columns=(NAME, Column("ParentRef", parent, describes="spec.parentRef"), replace(AGE, name="")),
     storage_version_hash="3f/plJFChNE=",
 )

@@ -17,6 +17,7 @@ from labkit.glassbox.resources.validation import names, workloads
 class StatefulSetStrategy(Strategy):
     has_status = True
     counts_generation = True
+    metadata_looks = 3
     empty_status = {"replicas": 0, "availableReplicas": 0}
     name_rule = staticmethod(names.dns_label)
     faults = staticmethod(workloads.statefulset)

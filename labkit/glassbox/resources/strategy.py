@@ -35,6 +35,7 @@ class Strategy:
     allow_unconditional_update = True  # PUT without resourceVersion overwrites
     faults: Callable[[dict], Iterable[Cause]] = staticmethod(lambda obj: ())
     immutable: tuple[str, ...] = ()
+    metadata_looks = 4  # how often upstream validates an update's metadata: each fault is told so often
     pod_template, names_pods = "", False
     name_rule: names.Rule = staticmethod(names.dns_subdomain)
     empty_status: dict | None = {}  # what an object starts with; None leaves the key out
@@ -90,7 +91,8 @@ class Strategy:
 
     def validate_update(self, obj: dict, old: dict) -> list[Cause]:
         """Return every cause for refusing this change."""
-        return [*metadata.validate_changeable(obj["metadata"]), *self.change_faults(obj, old)]
+        of_metadata = list(metadata.validate_changeable(obj["metadata"])) * self.metadata_looks
+        return [*of_metadata, *self.change_faults(obj, old)]
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         """Tell what is wrong with a change beyond the metadata."""

@@ -12,7 +12,17 @@ from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import invalid, required, unchanged
 
 NOTE_LIMIT = 1024  # characters
-FIXED = ("regarding", "related", "reason", "reportingController", "reportingInstance", "action", "type", "note")
+FIXED = (
+    "regarding",
+    "related",
+    "reason",
+    "reportingController",
+    "reportingInstance",
+    "action",
+    "reason",
+    "type",
+    "note",
+)
 DEPRECATED = {
     "deprecatedFirstTimestamp": "firstTimestamp",
     "deprecatedLastTimestamp": "lastTimestamp",

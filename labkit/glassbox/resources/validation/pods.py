@@ -53,6 +53,8 @@ def pod_spec(spec: dict, path: str) -> Iterator[Cause]:
     yield from init_containers(initial, regular, mountable, f"{path}.initContainers")
     added = spec.get("ephemeralContainers") or []
     yield from ephemeral_containers(added, regular + initial, mountable, f"{path}.ephemeralContainers")
+    if spec.get("hostUsers") is not False:
+        yield from security.unmasked(spec, path)
     yield from one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     yield from one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), DNS_POLICIES)
     yield from labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
@@ -140,8 +142,22 @@ def pod_status(status: dict) -> Iterator[Cause]:
     """Check what a kubelet reports."""
     for at, each in items(status.get("conditions"), "status.conditions"):
         yield from names.check(names.qualified_name, f"{at}.Type", each.get("type", ""))
+    yield from _addresses(status.get("podIPs") or [], "status.podIPs")
     if status.get("observedGeneration", 0) < 0:
         yield invalid("status.observedGeneration", status["observedGeneration"], "must be a non-negative integer")
+
+
+def _addresses(given: list[dict], path: str) -> Iterator[Cause]:
+    """Check a pod's addresses: one of each family."""
+    texts = [each.get("ip", "") for each in given]
+    wrong = [at for at, text in enumerate(texts) if names.address(text)]
+    for at in wrong:
+        yield from names.check(names.address, f"{path}[{at}]", texts[at])
+    if len(texts) > 1 and wrong:
+        told = f"failed to check for dual stack with error:invalid IP[{wrong[0]}]: {texts[wrong[0]]}"
+        yield Cause("InternalError", f"Internal error: {told}", path)
+    if len(texts) > 1 and (wrong or len(texts) > len({":" in text for text in texts})):
+        yield invalid(path, [{"IP": text} for text in texts], "may specify no more than one IP for each IP family")
 
 
 def changed_pod(pod: dict, old: dict) -> Iterator[Cause]:

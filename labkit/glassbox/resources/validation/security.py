@@ -38,6 +38,15 @@ def container_security(given: dict | None, path: str) -> Iterator[Cause]:
             yield invalid(path, _as_go(given), told)
 
 
+def unmasked(spec: dict, path: str) -> Iterator[Cause]:
+    """Refuse a whole /proc to the containers of a pod without a user namespace of its own."""
+    for field in ("containers", "initContainers", "ephemeralContainers"):
+        for at, each in items(spec.get(field), f"{path}.{field}"):
+            if (each.get("securityContext") or {}).get("procMount") == "Unmasked":
+                told = "`hostUsers` must be false to use `Unmasked`"
+                yield invalid(f"{at}.securityContext.procMount", "Unmasked", told)
+
+
 def _as_go(given: dict) -> dict:
     whole = {field[0].upper() + field[1:]: given.get(field) for field in GO_FIELDS}
     if whole["Capabilities"] is not None:

@@ -43,7 +43,8 @@ def service(obj: dict, held: str = "") -> Iterator[Cause]:
     yield from _twice(ports, kind)
     yield from _cluster_addresses(spec)
     yield from _traffic(spec, kind)
-    if spec.get("ipFamilyPolicy") == "RequireDualStack":
+    by_itself = headless and not spec.get("selector")
+    if spec.get("ipFamilyPolicy") == "RequireDualStack" and not by_itself:
         told = "this cluster is not configured for dual-stack services"
         yield invalid("spec.ipFamilyPolicy", "RequireDualStack", told)
     yield from every(_external_address, spec.get("externalIPs"), "spec.externalIPs")
@@ -66,7 +67,7 @@ def _families(spec: dict, held: str) -> Iterator[Cause]:
     elif len(families) == 2 and spec.get("ipFamilyPolicy") == "SingleStack":
         told = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"
         yield invalid("spec.ipFamilyPolicy", "SingleStack", told)
-    else:
+    elif spec.get("clusterIP") != "None" or spec.get("selector"):
         yield from (invalid(at, each, "not configured on this cluster") for at, each in items(families, path)
                     if each == "IPv6")  # fmt: skip
 
