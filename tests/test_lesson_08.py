@@ -8,6 +8,7 @@ import yaml
 
 from labkit import rubric
 from labkit.checks import State
+from labkit.trials.faults import is_ready
 from tests.lessons import kubectl, manifests
 
 LESSON = "08"
@@ -300,6 +301,7 @@ def test_a_pod_that_hangs_stays_hung_without_a_liveness_probe(lab):
     hand_in(objects)
     is_wrong(lab, "08.3", "a pod that hangs is started again",
              because="not restarted after 20 s", hint="Which probe restarts a container?")  # fmt: skip
+    assert {p["metadata"]["name"] for p in lab.api.items("pods", lab.namespace) if not is_ready(p)} == set()
 
 
 YES = {"exec": {"command": ["true"]}, "periodSeconds": 1}

@@ -56,13 +56,14 @@ class Faults:
     def upset(self, selector: str, hurt: Callable[[str], object]) -> None:
         """Have one pod hurt, given its address, and wait until its kubelet has restarted it."""
         pods, _ = self.settled(selector)
-        before = restarts(pods[0])
+        before, name = restarts(pods[0]), pods[0]["metadata"]["name"]
+        self._journal.note({"do": "replace", "name": name, "restarts": before})
         hurt(pods[0]["status"]["podIP"])
 
         def restarted(found: Objects) -> bool:
             return bool(found) and restarts(found[0]) > before and is_ready(found[0])
 
-        self._until(Target("pods", pods[0]["metadata"]["name"]), Condition("restarted", restarted))
+        self._until(Target("pods", name), Condition("restarted", restarted))
 
     def restart(self, selector: str) -> None:
         """Roll the pods' owners out anew, each pod replaced by another."""
@@ -123,6 +124,11 @@ class Faults:
             case {"do": "create", "object": service}:
                 if not self.api.get("services", service["metadata"]["name"], self.namespace):
                     self._create(service)
+            case {"do": "replace", "name": name, "restarts": before}:
+                if restarts(pod := self._object("pods", name)) <= before:
+                    owners = self._owners([pod])
+                    self.api.delete("pods", name, self.namespace, grace=0)
+                    return owners
             case {"do": "merge", "kind": kind, "name": name, "made": made, "back": back}:
                 if holds(obj := self._object(kind, name), made):
                     self._merge(obj, back)
