@@ -65,10 +65,13 @@ class TokenFile:
         return self.users.get(token)
 
 
-def authenticate(authorization: str, tls: Any, owner: Callable[[str], User]) -> User:
-    """Return who asks, by a TLS connection's certificate or a token. Raises ApiError 401 for one that nobody has."""
-    if tls and (certificate := tls.getpeercert()):
-        return _user_of(certificate, tls.getpeercert(True))
+def authenticate(authorization: str, told: Callable[[str], Any], owner: Callable[[str], User]) -> User:
+    """Return who asks, by the certificate of a connection or by a token. Raises ApiError 401 for one that nobody has.
+
+    `told` is asyncio's get_extra_info of that connection.
+    """
+    if certificate := told("peercert"):
+        return _user_of(certificate, told("ssl_object").getpeercert(True))
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         return ANONYMOUS

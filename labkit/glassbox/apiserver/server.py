@@ -123,8 +123,7 @@ class Server:
 
     def _authenticate(self, http: web.BaseRequest) -> auth.User:
         authorization = http.headers.get("Authorization", "")
-        tls = http.get_extra_info("ssl_object")
-        return auth.authenticate(authorization, tls, lambda token: self.api.tokens.verify(token).user)
+        return auth.authenticate(authorization, http.get_extra_info, lambda token: self.api.tokens.verify(token).user)
 
     async def _body(self, http: web.BaseRequest) -> bytes:
         if not http.can_read_body:
