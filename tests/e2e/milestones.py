@@ -123,7 +123,7 @@ def answers():
         "right": (reference(), ALL, ""),
         "differently": (different(), ALL, ""),
         "no-hook": (no_hook, ALL + without("no request is lost meanwhile"), "requests failed"),
-        "no-memory": (greedy, ALL - 1, "resources.requests.memory"),
+        "no-memory": (greedy, ALL - 1, "a request for memory"),
         "no-liveness": (no_liveness, ALL + without("a pod that hangs is started again"), "not restarted after 20 s"),
         "version-one": (old, ALL + without("every page is of version 2"), "version 1"),
         "asleep": (asleep, spec, "requests failed"),
@@ -143,7 +143,7 @@ def stores():
         "store": (store(), FIRST, ""),
         "empty-dir": (empty, FIRST + without(kept), "an answer without"),
         "bare-pod": (store(pod_of), FIRST + without(kept), "belongs to nobody"),
-        "no-cpu": (no_cpu, FIRST + without("the container asks for CPU"), "resources.requests.cpu"),
+        "no-cpu": (no_cpu, FIRST + without("the container asks for CPU"), "a request for CPU"),
         "stray-service": (stray, FIRST + without(*asked), "requests failed"),
         "other-image": (image, None, "lacks the image"),
     }
