@@ -57,7 +57,7 @@ class Faults:
         """Have one pod hurt, given its address, and wait until its kubelet has restarted it."""
         pods, _ = self.settled(selector)
         before, name = restarts(pods[0]), pods[0]["metadata"]["name"]
-        self._journal.note({"do": "replace", "name": name, "restarts": before})
+        self._journal.note({"do": "replace", "name": name, "uid": pods[0]["metadata"]["uid"], "restarts": before})
         hurt(pods[0]["status"]["podIP"])
 
         def restarted(found: Objects) -> bool:
@@ -124,8 +124,9 @@ class Faults:
             case {"do": "create", "object": service}:
                 if not self.api.get("services", service["metadata"]["name"], self.namespace):
                     self._create(service)
-            case {"do": "replace", "name": name, "restarts": before}:
-                if restarts(pod := self._object("pods", name)) <= before:
+            case {"do": "replace", "name": name, "uid": uid, "restarts": before}:
+                pod = self._object("pods", name)
+                if pod["metadata"]["uid"] == uid and restarts(pod) <= before:
                     owners = self._owners([pod])
                     self.api.delete("pods", name, self.namespace, grace=0)
                     return owners

@@ -45,7 +45,7 @@ class NodeLifecycleController(Controller):
 
     def __init__(self, api, cache, recorder, grace: float = GRACE):
         self.grace = grace
-        self.given: set[str] = set()  # pod ranges
+        self.given: set[str] = set()  # pod ranges that the cache does not show yet
         self.heard: dict[str, tuple[str, float]] = {}  # node → last renewTime seen, when it was seen by our clock
         self.ready: set[str] = set()  # nodes that were ready when last looked at
         self.evictions = EventRecorder(api, EVICTIONS)
@@ -76,8 +76,9 @@ class NodeLifecycleController(Controller):
         if TTL not in objects.annotations(node):
             lacks["metadata"] = {"annotations": {TTL: "0"}}
         if not node["spec"].get("podCIDR"):
-            taken = {each["spec"].get("podCIDR") for each in self.cache["nodes"].list()} | self.given
-            free = next((cidr for cidr in RANGES_BY_HAND if cidr not in taken), None)
+            shown = {each["spec"].get("podCIDR") for each in self.cache["nodes"].list()}
+            self.given -= shown  # so that a node's range is free again when it is gone
+            free = next((cidr for cidr in RANGES_BY_HAND if cidr not in shown | self.given), None)
             if free:
                 self.given.add(free)
                 lacks["spec"] = {"podCIDR": free, "podCIDRs": [free]}

@@ -12,17 +12,9 @@ from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import invalid, required, unchanged
 
 NOTE_LIMIT = 1024  # characters
-FIXED = (
-    "regarding",
-    "related",
-    "reason",
-    "reportingController",
-    "reportingInstance",
-    "action",
-    "reason",
-    "type",
-    "note",
-)
+# Upstream looks at the reason twice.
+FIXED = ("regarding", "related", "reason", "reportingController", "reportingInstance", "action", "reason", "type",
+         "note")  # fmt: skip
 DEPRECATED = {
     "deprecatedFirstTimestamp": "firstTimestamp",
     "deprecatedLastTimestamp": "lastTimestamp",
