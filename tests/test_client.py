@@ -1,5 +1,6 @@
 """The components' client, against a real API server."""
 
+import ssl
 import threading
 
 import pytest
@@ -160,3 +161,33 @@ def test_a_further_connection_resumes_the_session_of_the_first(api_server):
     client.list("nodes")
     watches = [client.watch(resource, resource_version="0", timeout_seconds=1) for resource in ("nodes", "pods")]
     assert [each.response.connection.sock.session_reused for each in watches] == [False, True]
+
+
+def test_a_session_is_copied_by_the_thread_that_reads_its_connection_alone(api_server, monkeypatch):
+    readers, copiers = {}, []
+    receive = ssl.SSLSocket.recv_into
+    copy = ssl.SSLSocket.session.fget
+
+    def recv_into(self, *arguments):
+        readers.setdefault(self, threading.get_ident())
+        return receive(self, *arguments)
+
+    def session(self):
+        copiers.append((self, threading.get_ident()))
+        return copy(self)
+
+    monkeypatch.setattr(ssl.SSLSocket, "recv_into", recv_into)
+    monkeypatch.setattr(ssl.SSLSocket, "session", property(session, ssl.SSLSocket.session.fset))
+    client = Client.from_kubeconfig(api_server.kubeconfig, user_agent="test")
+
+    def follow():
+        for _ in client.watch("nodes", resource_version="0", timeout_seconds=1):
+            pass
+
+    threads = [threading.Thread(target=follow) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert copiers
+    assert set(copiers) <= set(readers.items())

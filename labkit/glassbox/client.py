@@ -15,13 +15,14 @@ import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import orjson
 import urllib3
+from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from labkit.glassbox.errors import ApiError
@@ -54,15 +55,17 @@ class Client:
 
     def __init__(self, server: str, *, tls: ssl.SSLContext | None, token: str | None, user_agent: str):
         url = urlsplit(server)
-        options = {"ssl_context": tls} if url.scheme == "https" else {}
+        secure = url.scheme == "https"
         self.pool = urllib3.connection_from_url(
             server,
             maxsize=32,
             socket_options=TCP_OPTIONS,
             retries=False,
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
-            **options,
+            **({"ssl_context": tls} if secure else {}),
         )
+        if secure:
+            self.pool.ConnectionCls = ResumingConnection
         self.prefix = url.path.rstrip("/")
         self.headers = {"Accept": "application/json", "User-Agent": user_agent}
         if token:
@@ -300,27 +303,38 @@ class ResumingContext(ssl.SSLContext):
 
     A component opens a connection for each resource that it follows; a handshake with certificates on both sides costs
     each end a millisecond, a resumed one a fifth of that.
+
+    Invariant: OpenSSL changes a connection's session, and reads a context's protocols, without a lock of ours. So a
+    session is copied only by the thread that reads the connection, and the protocols are set once.
     """
 
-    last: ssl.SSLSocket | None = None
     session: ssl.SSLSession | None = None
+    protocols: list[str] | None = None
 
     def wrap_socket(self, sock: socket.socket, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]
-        """Shake hands; the server sends what to go on with a little later, so it is looked for the next time."""
-        held = _session_of(self.last) if self.last is not None else None
-        if held is not None and held.has_ticket:
-            self.session, self.last = held, None
-        wrapped = super().wrap_socket(sock, session=self.session, **options)
-        if self.session is None or not wrapped.session_reused:
-            self.last = wrapped
-        return wrapped
+        """Shake hands, in short where an earlier connection's session is known."""
+        return super().wrap_socket(sock, session=self.session, **options)
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """Set what is spoken; urllib3 asks for the same at each connection."""
+        if self.protocols is None:
+            self.protocols = list(alpn_protocols)
+            super().set_alpn_protocols(self.protocols)
 
 
-def _session_of(connection: ssl.SSLSocket) -> ssl.SSLSession | None:
-    try:
-        return connection.session
-    except ValueError:  # another thread is being told it at this moment
-        return None
+class ResumingConnection(HTTPSConnection):
+    """Keeps its session for later connections: the server sends what to go on with just before its first answer."""
+
+    answered: Any = None
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        """Return the answer to the request that was sent."""
+        connection: Any = self.sock
+        response = super().getresponse()
+        if connection is not self.answered and not connection.session_reused:
+            self.ssl_context.session = connection.session  # type: ignore[union-attr]
+        self.answered = connection
+        return response
 
 
 def _tls(cluster: dict, user: dict) -> ssl.SSLContext:
