@@ -44,14 +44,18 @@ def reported(cluster, port):
 
 
 def get(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-        return answer.read().decode()
+    """Return what a web server answers; None before the nodes' kube-proxies have heard of the service too."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            return answer.read().decode()
+    except ConnectionError:
+        return None
 
 
 def test_a_node_port_answers_on_the_hosts_loopback(cluster, namespace):
     [port] = node_port(cluster, namespace, "tcp", {"port": 80, "targetPort": 8080})
     eventually(lambda: reported(cluster, port))
-    assert get(port) == "web\n"
+    assert eventually(lambda: get(port)) == "web\n"
     assert f"127.0.0.1:{port}" in cluster.labkit("status", "--name", cluster.name).stdout
 
 
@@ -78,7 +82,7 @@ def test_a_port_that_the_host_uses_is_left_to_it_with_an_event(cluster, namespac
         node_port(cluster, namespace, "unlucky", {"port": 80, "targetPort": 8080, "nodePort": taken})
         [good] = node_port(cluster, namespace, "lucky", {"port": 80, "targetPort": 8080})
         eventually(lambda: reported(cluster, good))
-        assert get(good) == "web\n"
+        assert eventually(lambda: get(good)) == "web\n"
         assert reported(cluster, taken)["problem"] == "Address already in use"
         words = f"port {taken}/TCP is not served on the host's loopback: Address already in use"
         eventually(lambda: words in events(cluster, namespace))
