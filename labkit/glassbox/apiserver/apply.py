@@ -99,9 +99,8 @@ def configuration(request: Request, api_version: str, kind: str, shape: Shape) -
     if meta.get("managedFields") is not None:
         raise errors.bad_request("metadata.managedFields must be nil")
     if faults := list(values.faults(shape, config)):
-        told = faults[0] if len(faults) == 1 else "\n  ".join(["errors:", *faults])
         shown = f"({meta.get('namespace', '')}/{meta.get('name', '')}; {of_kind})"
-        raise ApiError(500, "", f"failed to create typed patch object {shown}: {told}")
+        raise ApiError(500, "", f"failed to create typed patch object {shown}: {values.listed(faults)}")
     _check_repeated(request, config)
     return config
 

@@ -125,6 +125,7 @@ TABLE: dict[str, dict[str, Any]] = {
     HOOKS + "NamedRuleWithOperations": {"scope": "*"},
     HOOKS + "MatchResources": {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}},
     HOOKS + "ValidatingAdmissionPolicySpec": {"failurePolicy": "Fail"},
+    HOOKS + "MutatingAdmissionPolicySpec": {"failurePolicy": "Fail"},
     HOOKS + "ServiceReference": {"port": 443},
     HOOKS + "ValidatingWebhook": WEBHOOK,
     HOOKS + "MutatingWebhook": {**WEBHOOK, "reinvocationPolicy": "Never"},

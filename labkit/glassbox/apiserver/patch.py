@@ -1,8 +1,8 @@
-"""PATCH: JSON patch, merge patch, strategic merge patch: pure functions from an object and a patch to an object.
+"""PATCH: merge patch and strategic merge patch: pure functions from an object and a patch to an object.
 
 A strategic merge patch merges lists by the merge keys that the published schema names, and knows four directives:
 `$patch` (replace, delete, merge), `$retainKeys`, `$deleteFromPrimitiveList/FIELD` and `$setElementOrder/FIELD`.
-Server-side apply is in `apply.py`.
+JSON patch is in `json_patch.py`, server-side apply in `apply.py`.
 
 Upstream: staging/src/k8s.io/apimachinery/pkg/util/strategicpatch/patch.go, …/apiserver/pkg/endpoints/handlers/patch.go
 """
@@ -10,7 +10,6 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/util/strategicpatch/patch.go, …/
 from __future__ import annotations
 
 import re
-from copy import deepcopy
 from typing import Any
 
 import orjson
@@ -18,6 +17,7 @@ import orjson
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import decoding, schema
 from labkit.glassbox.apiserver.apply import apply
+from labkit.glassbox.apiserver.json_patch import Unpatchable, json_patch
 from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import APPLY_PATCH, Answer, Api, Request
@@ -30,10 +30,6 @@ JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patc
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 MAX_OPERATIONS = 10_000
 CONVERTER_KINDS = {"number": "int64", "object": "map", "array": "slice"}  # JSON's word -> Go's
-
-
-class Unpatchable(Exception):
-    """A JSON patch that does not fit the document."""
 
 
 def patch(request: Request, api: Api) -> Answer:
@@ -153,88 +149,6 @@ def merge_patch(target: Any, change: Any) -> Any:
         else:
             result[name] = merge_patch(result.get(name), value)
     return result
-
-
-# --- RFC 6902
-
-
-def json_patch(document: Any, operations: list[dict]) -> Any:
-    """Return document after the operations, all or none. Raises Unpatchable."""
-    for operation in operations:
-        try:
-            document = _operate(document, operation)
-        except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-            raise Unpatchable from None
-    return document
-
-
-def _operate(document: Any, operation: dict) -> Any:
-    name, path = operation["op"], operation["path"]
-    if name == "test":
-        if _at(document, path) != operation.get("value"):
-            raise Unpatchable
-    elif name == "add":
-        _add(document, path, operation.get("value"))
-    elif name == "remove":
-        _remove(document, path)
-    elif name == "replace":
-        # the JSON patch library of kube-apiserver lets replace create a missing key
-        parent, last = _parent(document, path)
-        parent[_index(parent, last) if isinstance(parent, list) else last] = operation.get("value")
-    elif name == "copy":
-        _add(document, path, deepcopy(_at(document, operation["from"])))
-    elif name == "move":
-        _add(document, path, _remove(document, operation["from"]))
-    else:
-        raise Unpatchable
-    return document
-
-
-def _parts(path: str) -> list[str]:
-    if not path.startswith("/"):
-        raise ValueError(path)
-    return [part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/")]
-
-
-def _step(value: Any, part: str) -> Any:
-    return value[_index(value, part)] if isinstance(value, list) else value[part]
-
-
-def _index(items: list, part: str) -> int:
-    index = int(part)
-    if not 0 <= index < len(items):
-        raise IndexError(part)
-    return index
-
-
-def _at(document: Any, path: str) -> Any:
-    for part in _parts(path):
-        document = _step(document, part)
-    return document
-
-
-def _parent(document: Any, path: str) -> tuple[Any, str]:
-    *parents, last = _parts(path)
-    for part in parents:
-        document = _step(document, part)
-    return document, last
-
-
-def _add(document: Any, path: str, value: Any) -> None:
-    parent, last = _parent(document, path)
-    if not isinstance(parent, list):
-        parent[last] = value
-    elif last == "-":
-        parent.append(value)
-    elif 0 <= int(last) <= len(parent):
-        parent.insert(int(last), value)
-    else:
-        raise IndexError(last)
-
-
-def _remove(document: Any, path: str) -> Any:
-    parent, last = _parent(document, path)
-    return parent.pop(_index(parent, last) if isinstance(parent, list) else last)
 
 
 # --- strategic merge

@@ -38,6 +38,7 @@ INLINED = frozenset(
         "localObjectReference",
         "persistentVolumeSource",
         "rule",
+        "ruleWithOperations",
         "volumeSource",
     )
 )

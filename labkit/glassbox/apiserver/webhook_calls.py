@@ -25,10 +25,10 @@ import orjson
 from yarl import URL
 
 from labkit.glassbox import errors
-from labkit.glassbox.apiserver import schema
 from labkit.glassbox.apiserver.admission.matching import Question, in_form, review_of
+from labkit.glassbox.apiserver.admission.mutations import taken
 from labkit.glassbox.apiserver.admission.webhooks import Said, Unanswered
-from labkit.glassbox.apiserver.patch import Unpatchable, json_patch
+from labkit.glassbox.apiserver.json_patch import Unpatchable, json_patch
 from labkit.glassbox.apiserver.proxy import Target, service_target
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.errors import ApiError
@@ -75,14 +75,14 @@ async def _mutated(question: Question, hooks: list[tuple[dict, Resource]], api: 
             hook, form = hooks[index]
             said = await _ask(hook, question, form, api, mutating=True)
             warnings += said.get("warnings") or ()
-            question = _with_patch(question, hook, form, said)
+            question = _with_patch(question, form, said)
             if question.obj != before and not second:
                 wanting = (n for n in range(index) if hooks[n][0].get("reinvocationPolicy") == "IfNeeded")
                 again[:] = sorted({*again, *wanting})
     return Said(question.obj, tuple(warnings))
 
 
-def _with_patch(question: Question, hook: dict, form: Resource, said: dict) -> Question:
+def _with_patch(question: Question, form: Resource, said: dict) -> Question:
     """Return the question about the object as a webhook wants it, in its normal form. Raises ApiError 500."""
     if not said.get("patch") or question.obj is None:
         return question
@@ -90,16 +90,9 @@ def _with_patch(question: Question, hook: dict, form: Resource, said: dict) -> Q
     sub = request.route.subresource
     try:
         changes = orjson.loads(base64.b64decode(said["patch"]))
-        new = json_patch(in_form(deepcopy(question.obj), held, form, sub), changes)
-        if question.kind == (held.api_version, held.kind):
-            new, _ = schema.decode(held, in_form(new, form, held, sub) or {}, field_validation="Ignore")
-            schema.apply_defaults(held, new)
-            held.strategy.default(new)
-    except (Unpatchable, ValueError, ApiError) as error:
-        why = str(error) or "the patch does not fit the object"
-        told = f'admission webhook "{hook["name"]}" returned a patch that cannot be applied'
-        raise errors.internal(f"{told}: {why}") from None
-    return Question(question.operation, request, new, question.old, question.name)
+        return taken(question, form, json_patch(in_form(deepcopy(question.obj), held, form, sub), changes))
+    except (Unpatchable, ValueError) as error:
+        raise errors.internal(str(error)) from None
 
 
 async def _ask(hook: dict, question: Question, form: Resource, api: Api, mutating: bool = False) -> dict:

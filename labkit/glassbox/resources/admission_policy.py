@@ -1,8 +1,7 @@
-"""ValidatingAdmissionPolicy and its bindings: rules in CEL about what may be written, and where they are in force.
+"""Admission policies of both kinds and their bindings: rules in CEL about what is written, and where they are in force.
 
-Left out: the check of a policy's expressions against the kinds that it is about (status.typeChecking).
-
-Upstream: pkg/registry/admissionregistration/validatingadmissionpolicy{,binding}, pkg/apis/admissionregistration/v1
+Upstream: pkg/registry/admissionregistration/{validating,mutating}admissionpolicy{,binding},
+pkg/apis/admissionregistration/v1
 """
 
 from __future__ import annotations
@@ -16,10 +15,20 @@ from labkit.glassbox.resources.validation import admission_policies
 GROUP = "admissionregistration.k8s.io"
 
 
+class MutatingPolicyStrategy(Strategy):
+    counts_generation = True
+    faults = staticmethod(admission_policies.mutating_policy)
+
+
 class PolicyStrategy(Strategy):
     counts_generation = True
     has_status = True
     faults = staticmethod(admission_policies.policy)
+
+
+class MutatingBindingStrategy(Strategy):
+    counts_generation = True
+    faults = staticmethod(admission_policies.mutating_binding)
 
 
 class BindingStrategy(Strategy):
@@ -32,59 +41,68 @@ def _param_kind(obj: dict, now: float) -> str:
     return f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else "<unset>"
 
 
-POLICIES = Resource(
-    group=GROUP,
-    kind="ValidatingAdmissionPolicy",
-    plural="validatingadmissionpolicies",
-    namespaced=False,
-    strategy=PolicyStrategy(),
-    categories=("api-extensions",),
-    subresources=("status",),
-    columns=(
-        NAME,
-        Column(
-            "Validations",
-            lambda obj, now: len(dig(obj, "spec.validations") or ()),
-            description="Validations indicates the number of validation rules defined in this configuration",
-            type="integer",
-        ),
-        Column(
-            "ParamKind",
-            _param_kind,
-            description="ParamKind specifies the kind of resources used to parameterize this policy",
-        ),
-        AGE,
-    ),
-    storage_version_hash="6OxvlMmQ6is=",
-)
-BINDINGS = Resource(
-    group=GROUP,
-    kind="ValidatingAdmissionPolicyBinding",
-    plural="validatingadmissionpolicybindings",
-    namespaced=False,
-    strategy=BindingStrategy(),
-    categories=("api-extensions",),
-    columns=(
-        NAME,
-        Column(
-            "PolicyName",
-            at("spec.policyName"),
-            description="PolicyName indicates the policy definition which the policy binding binded to",
-        ),
-        Column(
-            "ParamRef",
-            lambda obj, now: param_ref(dig(obj, "spec.paramRef")),
-            description="ParamRef indicates the param object which sets the configration param",
-        ),
-        AGE,
-    ),
-    storage_version_hash="v9715VZqakg=",
-)
-
-
 def param_ref(reference: dict | None) -> str:
     """Return where a binding's parameters are, as a table shows it."""
     if not reference:
         return "<unset>"
     named = reference.get("name") or "*"
     return f"{reference['namespace']}/{named}" if reference.get("namespace") else named
+
+
+def _counted(name: str, what: str) -> Column:
+    """Return the column that counts a policy's rules."""
+    return Column(
+        name,
+        lambda obj, now: len(dig(obj, f"spec.{name.lower()}") or ()),
+        description=f"{what} rules defined in this configuration",
+        type="integer",
+    )
+
+
+def _kind(kind: str, strategy: Strategy, version_hash: str, columns: tuple[Column, ...], *below: str) -> Resource:
+    return Resource(
+        group=GROUP,
+        kind=kind,
+        plural=f"{kind.lower().removesuffix('policy')}policies" if kind.endswith("Policy") else f"{kind.lower()}s",
+        namespaced=False,
+        strategy=strategy,
+        categories=("api-extensions",),
+        columns=(NAME, *columns, AGE),
+        storage_version_hash=version_hash,
+        subresources=below,
+    )
+
+
+_PARAM_KIND = Column(
+    "ParamKind",
+    _param_kind,
+    description="ParamKind specifies the kind of resources used to parameterize this policy",
+)
+_BOUND = (
+    Column(
+        "PolicyName",
+        at("spec.policyName"),
+        description="PolicyName indicates the policy definition which the policy binding binded to",
+    ),
+    Column(
+        "ParamRef",
+        lambda obj, now: param_ref(dig(obj, "spec.paramRef")),
+        description="ParamRef indicates the param object which sets the configration param",
+    ),
+)
+
+MUTATING_POLICIES = _kind(
+    "MutatingAdmissionPolicy",
+    MutatingPolicyStrategy(),
+    "LYmCf+UMVdg=",
+    (_counted("Mutations", "Mutation indicates the number of mutations"), _PARAM_KIND),
+)
+MUTATING_BINDINGS = _kind("MutatingAdmissionPolicyBinding", MutatingBindingStrategy(), "90V5FRZZ3Zg=", _BOUND)
+POLICIES = _kind(
+    "ValidatingAdmissionPolicy",
+    PolicyStrategy(),
+    "6OxvlMmQ6is=",
+    (_counted("Validations", "Validations indicates the number of validation"), _PARAM_KIND),
+    "status",
+)
+BINDINGS = _kind("ValidatingAdmissionPolicyBinding", BindingStrategy(), "v9715VZqakg=", _BOUND)

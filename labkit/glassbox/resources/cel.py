@@ -3,8 +3,8 @@
 A rule is checked once against the types that a schema declares, and evaluated on plain values. The library (Google's
 own, in C++) is loaded when the first rule is met.
 
-Left out: what Kubernetes adds to the language (isSorted, find, url, quantity, ip, format …), `optionalOldSelf`, and the
-estimate of a rule's cost: a definition that asks for the first two is refused; a rule that loops too long fails.
+Left out: what Kubernetes adds to the language (isSorted, find, url, quantity, ip, format …) and `optionalOldSelf`: a
+definition that asks for them is refused. A rule that loops too long fails.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/cel/{environment,common}, github.com/google/cel-go
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any
@@ -52,6 +52,7 @@ WELL_KNOWN = {
     "date": "google.protobuf.Timestamp",
     "duration": "google.protobuf.Duration",
 }
+GO_TYPES = {"TIMESTAMP": WELL_KNOWN["date"], "DURATION": WELL_KNOWN["duration"], "NULL": "null_type"}
 SCALARS = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
 PACKAGE = "schema"
 
@@ -79,22 +80,30 @@ def extensions() -> list:
     return [ext_strings.ExtStrings(), ext_optional.ExtOptional()]
 
 
+def environment(variables: Iterable[str] | dict[str, Any], types: Types | None = None) -> Any:
+    """Return where expressions are compiled; variables that come without a type are of any."""
+    cel = library()
+    given = variables if isinstance(variables, dict) else dict.fromkeys(variables, cel.Type.DYN)
+    functions = list(types.functions) if types else []
+    return cel.NewEnv(types.pool() if types else None, variables=given, extensions=extensions(), functions=functions)
+
+
 # -- evaluation
 
 
 @lru_cache(maxsize=2048)
 def program(expression: str, variables: tuple[str, ...]) -> Any:
     """Return an expression, ready to run on values of any types."""
-    cel = library()
-    environment = cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN), extensions=extensions())
-    return environment.compile(expression)
+    return environment(variables).compile(expression)
 
 
-def evaluate(expression: str, values: dict[str, Any]) -> Any:
+def evaluate(expression: str, values: dict[str, Any], ready: Callable[..., Any] = program) -> Any:
     """Return what an expression comes to. Raises Failed."""
     try:
-        found = program(expression, tuple(values)).eval(data=values)
+        found = ready(expression, tuple(values)).eval(data=values)
     except RuntimeError as error:
+        if "convertable" in str(error):  # as the library spells it: to JSON, of a value in a patch
+            raise Failed(in_go_words(str(error).partition(" [")[0], EVALUATED)) from None
         raise Failed("operation cancelled: actual cost limit exceeded") from error  # too many iterations
     if found.type() == library().Type.ERROR:
         raise Failed(in_go_words(str(found.value()), EVALUATED))
@@ -113,19 +122,29 @@ def in_go_words(text: str, table: tuple[tuple[str, str], ...]) -> str:
 # -- checking
 
 
-def check(expression: str, variables: dict[str, Any], types: Types | None = None) -> str:
-    """Return the type of an expression: "BOOL", "STRING" … Raises BadExpression."""
-    cel = library()
-    pool = types.pool() if types else None
-    environment = cel.NewEnv(pool, variables=variables, extensions=extensions())
+def check(expression: str, variables: dict[str, Any], types: Types) -> str:
+    """Return the type of an expression: "bool", "list(string)" … Raises BadExpression."""
+    return in_go(types.told(compiled(expression, variables, types).return_type().name()))
+
+
+def compiled(expression: str, variables: dict[str, Any], types: Types) -> Any:
+    """Return an expression whose types are checked. Raises BadExpression."""
+    text = types.written(expression)
     try:
-        return environment.compile(expression).return_type().name()
+        return environment(variables, types).compile(text)
     except RuntimeError as error:
         faults = re.findall(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:\d+:\d+: (.*)", str(error), re.MULTILINE)
         if all(COMPARISON.fullmatch(each) for each in faults) and faults:
-            return program(expression, tuple(variables)).return_type().name()
+            return environment(tuple(variables), types).compile(text)
         told = re.sub(r"^INVALID_ARGUMENT: | \[INVALID_ARGUMENT\]$", "", str(error))
-        raise BadExpression(UNDECLARED.sub(_at_its_beginning, in_go_words(told, COMPILED))) from None
+        told = "\nERROR: ".join(each for each in told.split("\nERROR: ") if "*error*" not in each)  # what only follows
+        raise BadExpression(UNDECLARED.sub(_at_its_beginning, in_go_words(types.told(told), COMPILED))) from None
+
+
+def in_go(kind: str) -> str:
+    """Return a type's name as cel-go writes it: "list(string)" for "LIST<STRING>"."""
+    kind = kind.replace("<", "(").replace(">", ")")
+    return re.sub(r"\b[A-Z]+\b", lambda found: GO_TYPES.get(found[0], found[0].lower()), kind)
 
 
 def _at_its_beginning(found: re.Match) -> str:
@@ -138,6 +157,16 @@ def _at_its_beginning(found: re.Match) -> str:
 
 class Types:
     """The types that a schema declares: a message for each object with properties."""
+
+    functions: tuple = ()  # what else expressions may call
+
+    def written(self, expression: str) -> str:
+        """Return an expression as the library takes it."""
+        return expression
+
+    def told(self, text: str) -> str:
+        """Return what the library tells, about the types as the expression calls them."""
+        return text
 
     def __init__(self) -> None:
         from google.protobuf import descriptor_pb2

@@ -12,7 +12,7 @@ Upstream: staging/src/k8s.io/apiserver/pkg/admission/plugin/policy/validating
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,14 +46,24 @@ class Violation:
 
 def check(question: Question, api: Api) -> None:
     """Refuse, or warn of, what the policies in force are against. Raises ApiError."""
-    rows, _ = api.store.rows(prefix(BINDINGS))
-    for row in rows:
-        binding = orjson.loads(row.value)
-        held = api.store.get(key(POLICIES, "", binding["spec"]["policyName"]))
-        if held is not None:
-            policy = orjson.loads(held.value)
-            for found in violations(policy["spec"], binding["spec"], question, api):
-                _act(found, objects.name(policy), binding, question)
+    for policy, binding, form in in_force(BINDINGS, POLICIES, question, api):
+        for found in violations(policy["spec"], binding["spec"], question, form, api):
+            _act(found, objects.name(policy), binding, question)
+
+
+def in_force(
+    bindings: Resource, policies: Resource, question: Question, api: Api
+) -> Iterator[tuple[dict, dict, Resource]]:
+    """Yield each policy that means a write, by name, with its binding and the form in which it wants to see it."""
+    rows, _ = api.store.rows(prefix(bindings))
+    for binding in sorted((orjson.loads(row.value) for row in rows), key=lambda each: each["spec"]["policyName"]):
+        held = api.store.get(key(policies, "", binding["spec"]["policyName"]))
+        if held is None:
+            continue
+        policy, narrowed = orjson.loads(held.value), binding["spec"].get("matchResources")
+        form = _form(policy["spec"]["matchConstraints"], question, api)
+        if form is not None and (not narrowed or _form(narrowed, question, api)):
+            yield policy, binding, form
 
 
 def _act(found: Violation, policy: str, binding: dict, question: Question) -> None:
@@ -70,21 +80,22 @@ def _act(found: Violation, policy: str, binding: dict, question: Question) -> No
         raise error
 
 
-def violations(policy: dict, binding: dict, question: Question, api: Api) -> Iterator[Violation]:
+def violations(policy: dict, binding: dict, question: Question, form: Resource, api: Api) -> Iterator[Violation]:
     """Yield what one policy, as it is bound, has against a write."""
-    form = _form(policy["matchConstraints"], question, api)
-    if form is None or (binding.get("matchResources") and not _form(binding["matchResources"], question, api)):
-        return
-    values = _values(question, form, api)
     is_strict = policy.get("failurePolicy", "Fail") == "Fail"
     try:
-        found = _params(policy.get("paramKind"), binding.get("paramRef"), question, api)
+        for values in asked(policy, binding, question, form, api):
+            yield from _broken(policy, values, is_strict)
     except cel.Failed as failure:
         if is_strict:
             yield Violation(str(failure), is_misconfigured=True)
-        return
-    for params in found:
-        yield from _broken(policy, values | ({"params": params} if policy.get("paramKind") else {}), is_strict)
+
+
+def asked(policy: dict, binding: dict, question: Question, form: Resource, api: Api) -> list[dict[str, Any]]:
+    """Return what a policy's expressions see: once for each of its parameters. Raises cel.Failed."""
+    found = _params(policy.get("paramKind"), binding.get("paramRef"), question, api)
+    values = _values(question, form, api)
+    return [values | ({"params": params} if policy.get("paramKind") else {}) for params in found]
 
 
 def _form(match: dict, question: Question, api: Api) -> Resource | None:
@@ -158,24 +169,24 @@ def _broken(policy: dict, values: dict[str, Any], is_strict: bool) -> Iterator[V
                 yield Violation(_message(each, values, declared), each.get("reason") or "Invalid")
         except cel.Failed as failure:
             if is_strict:
-                yield Violation(_failure(each, failure))
+                yield Violation(failed(each, failure))
 
 
-def _failure(asked: dict, failure: cel.Failed) -> str:
+def failed(asked: dict, failure: cel.Failed) -> str:
     return f"expression '{asked['expression']}' resulted in error: {failure}"
 
 
 def holds(conditions: list[dict] | None, values: dict[str, Any]) -> bool:
     """Tell whether all conditions hold: one that does not outweighs one that fails. Raises cel.Failed."""
-    failed = ""
+    told = ""
     for each in conditions or ():
         try:
             if not evaluate(each["expression"], values, {}):
                 return False
         except cel.Failed as failure:
-            failed = failed or _failure(each, failure)
-    if failed:
-        raise cel.Failed(failed)
+            told = told or failed(each, failure)
+    if told:
+        raise cel.Failed(told)
     return True
 
 
@@ -203,10 +214,12 @@ def _message(validation: dict, values: dict[str, Any], declared: dict[str, str])
     return validation.get("message", "").strip() or f"failed expression: {validation['expression'].strip()}"
 
 
-def evaluate(expression: str, values: dict[str, Any], declared: dict[str, str]) -> Any:
+def evaluate(
+    expression: str, values: dict[str, Any], declared: dict[str, str], run: Callable[..., Any] = cel.evaluate
+) -> Any:
     """Return what an expression comes to, with the variables that it speaks of. Raises cel.Failed."""
     used = {name: cel.again(evaluate(declared[name], values, declared)) for name in _used(expression, declared)}
-    return cel.evaluate(expression, {**values, "variables": used} if used else values)
+    return run(expression, {**values, "variables": used} if used else values)
 
 
 def _used(expression: str, declared: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Webhooks, first half: which of them a write concerns, and where a handler stops until they have been asked.
+"""Who may change or refuse a write: policies, then webhooks; and where a handler stops until those have been asked.
 
 A handler never waits (it runs from its read to its append without yielding), so it cannot call anybody. Where a webhook
 has to be asked, `review` raises Unanswered; the server asks (webhook_calls.py), notes what was said, and handles the
@@ -17,7 +17,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.glassbox.apiserver.admission import policies
+from labkit.glassbox.apiserver.admission import mutations, policies
 from labkit.glassbox.apiserver.admission.matching import Question, concerns
 from labkit.glassbox.apiserver.auth import ITSELF
 from labkit.glassbox.apiserver.request import Answer, Api, Request
@@ -25,7 +25,6 @@ from labkit.glassbox.resources import SUBRESOURCES, Resource
 from labkit.glassbox.resources.webhook_configuration import GROUP, MUTATING, VALIDATING
 
 CONNECTIONS = ("attach", "exec", "portforward", "proxy")
-POLICIES = "validatingadmissionpolic"  # what these plurals begin with, of the policies and their bindings
 
 
 class Unanswered(Exception):
@@ -44,20 +43,23 @@ class Said:
 
 
 def mutate(request: Request, operation: str, obj: dict | None, old: dict | None, api: Api) -> bool:
-    """Let webhooks change an object; tell whether any was asked. Raises Unanswered."""
+    """Let policies, then webhooks change an object; tell whether any may have. Raises ApiError, Unanswered."""
+    question = _question(request, operation, obj, old)
+    is_meant = request.reviewed and not _is_exempt(request.resource)
+    done = mutations.apply(question, api) if is_meant else mutations.NOTHING
     said = _said(MUTATING, request, operation, obj, old, api)
     if said and obj is not None and said.obj is not None:
         obj.clear()
         obj.update(copy.deepcopy(said.obj))
-    return said is not None
+    if (said or done.is_changed) and done.again:
+        mutations.apply(question, api, done.again)
+    return said is not None or done.is_changed
 
 
 def validate(request: Request, operation: str, obj: dict | None, old: dict | None, api: Api) -> None:
     """Let policies, then webhooks refuse. Raises ApiError, Unanswered; a webhook's refusal comes from whoever asks."""
     if not _is_exempt(request.resource):
-        shown = obj or old or {"metadata": {}}
-        name = request.route.name or shown["metadata"].get("name", "")
-        policies.check(Question(operation, request, obj, old, name), api)
+        policies.check(_question(request, operation, obj, old), api)
     _said(VALIDATING, request, operation, obj, old, api)
 
 
@@ -87,9 +89,8 @@ def _said(
     hooks = api.hooks.of(configured)
     if not hooks or request.user is ITSELF or not request.reviewed or _is_exempt(request.resource):
         return None
-    shown = old or obj or {"metadata": {}}
-    name = request.route.name or shown["metadata"].get("name", "")
-    question = Question(operation, request, obj, old, name)
+    question = _question(request, operation, obj, old)
+    name = question.name
     meant = [(hook, form) for hook in hooks if (form := concerns(hook, question, api))]
     asked = [(hook, form) for hook, form in meant if policies.is_wanted(hook, question, form, api)]
     if not asked:
@@ -104,6 +105,11 @@ def _said(
     return said
 
 
+def _question(request: Request, operation: str, obj: dict | None, old: dict | None) -> Question:
+    shown = obj or old or {"metadata": {}}
+    return Question(operation, request, obj, old, request.route.name or shown["metadata"].get("name", ""))
+
+
 def _is_exempt(resource: Resource) -> bool:
-    own = resource.plural in (MUTATING.plural, VALIDATING.plural) or resource.plural.startswith(POLICIES)
-    return own and resource.group == GROUP
+    """Tell whether a kind is one of those by which reviews are configured, which nobody reviews."""
+    return resource.group == GROUP

@@ -246,6 +246,11 @@ def faults(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
         yield from _list_faults(shape, value, path)
 
 
+def listed(faults: list[str]) -> str:
+    """Return several faults as upstream lists them."""
+    return faults[0] if len(faults) == 1 else "\n  ".join(["errors:", *faults])
+
+
 def _map_faults(shape: Shape, value: Any, path: str) -> Iterator[str]:
     if not isinstance(value, dict):
         yield f"{path}: expected map, got {go_value(value)}"

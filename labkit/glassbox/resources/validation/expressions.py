@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources import cel
+from labkit.glassbox.resources import cel, cel_mutation
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import duplicate, invalid, items, required
 
@@ -27,13 +27,17 @@ def conditions(given: list[dict] | None, variables: Iterable[str], path: str) ->
 
 
 def expression(
-    text: str, path: str, variables: Iterable[str], known: list[str], wanted: str = "BOOL"
+    text: str, path: str, variables: Iterable[str], known: list[str], wanted: str = "bool"
 ) -> Iterator[Cause]:
-    """Check an expression that may speak of these variables; "" for one of any type."""
+    """Check an expression that may speak of these variables; "" for one of any type.
+
+    What comes from the object is of any type too, which is let pass but where a patch is wanted.
+    """
     if not text.strip():
         yield required(path, "expression is not specified" if path.endswith(".expression") else "")
         return
-    types = cel.Types()
+    makes_patches = wanted in (cel_mutation.OBJECT, cel_mutation.OPERATIONS)
+    types: cel.Types = cel_mutation.Patches(text) if makes_patches else cel.Types()
     dynamic = cel.library().Type.DYN
     given = dict.fromkeys(variables, dynamic)
     if known:
@@ -43,5 +47,5 @@ def expression(
     except cel.BadExpression as error:
         yield invalid(path, text, f"compilation failed: {error}")
         return
-    if wanted and found not in (wanted, "DYN"):
-        yield invalid(path, text, f"must evaluate to {wanted.lower()}")
+    if wanted and found != wanted and (makes_patches or found != "dyn"):
+        yield invalid(path, text, f"must evaluate to {wanted} but got {found}")
