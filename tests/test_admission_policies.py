@@ -4,14 +4,17 @@ import uuid
 
 import pytest
 
+from tests.embedded import eventually
+
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+TRUE = {"name": "b", "expression": "true"}
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 
 
 def rules(*operations, resources=("configmaps",), groups=("",)):
     return {
         "apiGroups": list(groups),
-        "apiVersions": ["*"],
+        "apiVersions": ["v1"],
         "operations": list(operations),
         "resources": list(resources),
     }
@@ -174,3 +177,27 @@ def test_a_misspelt_variable_is_refused(api_server):
     }
     refused = api_server.request("POST", POLICIES, {"metadata": {"name": "bad"}, "spec": spec})[1]
     assert "undefined field 'wrong'" in refused["message"]
+
+
+def test_a_policy_s_status_tells_of_fields_that_its_kinds_do_not_have(api_server, in_force):
+    name = in_force("object.data.a == 'x' && object.spec.nope", {"expression": "true", "messageExpression": "object.x"})
+
+    def told():
+        return api_server.request("GET", f"{POLICIES}/{name}")[1]["status"].get("typeChecking")
+
+    found = eventually(told)["expressionWarnings"]
+    assert [each["fieldRef"] for each in found] == [
+        "spec.validations[0].expression",
+        "spec.validations[1].messageExpression",
+    ]
+    where = "/v1, Kind=ConfigMap: ERROR: <input>:1:31: undefined field 'spec'"
+    assert found[0]["warning"].startswith(where)
+
+
+def test_a_policy_that_fits_its_kinds_has_nothing_told_of_it(api_server, in_force):
+    name = in_force("variables.b || (has(object.data) && object.metadata.name != '')", variables=[TRUE])
+
+    def status():
+        return api_server.request("GET", f"{POLICIES}/{name}")[1]["status"]
+
+    assert eventually(status) == {"observedGeneration": 1, "typeChecking": {}}

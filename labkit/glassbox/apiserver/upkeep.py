@@ -1,4 +1,4 @@
-"""The controllers that live in the API server: an IPAddress for each address of a service, and a few conditions.
+"""The controllers that live in the API server: an IPAddress for each address of a service, and what a status tells.
 
 What is kept here without having its effect says so in a condition: an APIService that names a Service, a further range
 of services' addresses.
@@ -15,18 +15,20 @@ from collections.abc import Iterator
 
 import orjson
 
+from labkit.glassbox.apiserver import type_checking
 from labkit.glassbox.apiserver.handlers import handle_itself
 from labkit.glassbox.apiserver.objects_at_rest import key, prefix
 from labkit.glassbox.apiserver.request import Api
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.objects import condition, dig, set_condition
 from labkit.glassbox.resources import REGISTRY
+from labkit.glassbox.resources.admission_policy import POLICIES
 
 log = logging.getLogger(__name__)
 
 SERVICES, ADDRESSES = REGISTRY.find("services"), REGISTRY.find("ipaddresses")
 SCHEMAS, LEVELS = REGISTRY.find("flowschemas"), REGISTRY.find("prioritylevelconfigurations")
-TOLD = {each.plural: each for each in (SCHEMAS, REGISTRY.find("apiservices"), REGISTRY.find("servicecidrs"))}
+TOLD = {each.plural: each for each in (SCHEMAS, REGISTRY.find("apiservices"), REGISTRY.find("servicecidrs"), POLICIES)}
 LABELS = {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
 
 
@@ -83,12 +85,21 @@ def look_after(at: str, api: Api) -> None:
         _address(name, api)
     elif row := api.store.get(at):
         obj = orjson.loads(row.value)
-        wanted = told(obj, api)
-        held = condition(obj, wanted["type"]) if wanted else None
-        if wanted and (held is None or any(held.get(field) != value for field, value in wanted.items())):
-            conditions = set_condition(dig(obj, "status.conditions"), wanted, api.clock.now())
-            obj["status"] = {**(obj.get("status") or {}), "conditions": conditions}
+        if wanted := status(obj, api):
+            obj["status"] = {**(obj.get("status") or {}), **wanted}
             handle_itself("PUT", TOLD[plural].path(None, name, "status"), obj, api)
+
+
+def status(obj: dict, api: Api) -> dict | None:
+    """Return what of an object's status is to be written; None if it is as it should be."""
+    if obj["kind"] == POLICIES.kind:
+        is_new = dig(obj, "status.observedGeneration") != obj["metadata"]["generation"]
+        return type_checking.status(obj) if is_new else None
+    wanted = told(obj, api)
+    held = condition(obj, wanted["type"]) if wanted else None
+    if wanted is None or (held and all(held.get(field) == value for field, value in wanted.items())):
+        return None
+    return {"conditions": set_condition(dig(obj, "status.conditions"), wanted, api.clock.now())}
 
 
 def _address(name: str, api: Api) -> None:
