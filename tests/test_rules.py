@@ -3,7 +3,7 @@
 import pytest
 
 from labkit.glassbox.resources import cel
-from labkit.glassbox.resources.validation import rules, structural
+from labkit.glassbox.resources.validation import rule_costs, rules, structural
 from labkit.glassbox.resources.validation.schema_values import NOTHING
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
@@ -24,7 +24,7 @@ def told(value, schema, old=NOTHING):
 def refused(*asked, broken_at="", **properties):
     return [
         each.message.partition("null}: ")[2] or each.message
-        for each in rules.check(an_object(*asked, **properties), "a", False, broken_at)
+        for each in rules.check(an_object(*asked, **properties), "a", False, broken_at, 1, [])
     ]
 
 
@@ -55,7 +55,7 @@ def test_a_rule_sees_an_object_as_its_schema_says(rule, given, holds):
         rule,
         n=NUMBER,
         text=TEXT,
-        list={"type": "array", "items": {"type": "object", "properties": {"k": TEXT}}},
+        list={"type": "array", "maxItems": 9, "items": {"type": "object", "properties": {"k": TEXT}}},
         ratio={"type": "number"},
         port={"x-kubernetes-int-or-string": True},
         when={"type": "string", "format": "date-time"},
@@ -65,7 +65,7 @@ def test_a_rule_sees_an_object_as_its_schema_says(rule, given, holds):
         namespace=TEXT,
         **{"a-b": TEXT},
     )
-    assert list(rules.check(schema, "a", False)) == []
+    assert list(rules.check(schema, "a", False, "", 1, [])) == []
     assert (told(given, schema) == []) == holds
 
 
@@ -150,3 +150,50 @@ def test_a_default_has_to_keep_the_rules():
 @pytest.mark.parametrize(("name", "written"), [("a-b", "a__dash__b"), ("in", "__in__"), ("a__b", "a__underscores__b")])
 def test_names_that_rules_cannot_write_are_written_otherwise(name, written):
     assert cel.escaped(name) == written
+
+
+def cost(rule, schema, bound=1):
+    types = cel.Types()
+    return rule_costs.estimate(cel.compiled(rule, {"self": types.of(schema)}, types), schema, bound)
+
+
+def a_list(items, **more):
+    return {"type": "array", "items": items, **more}
+
+
+@pytest.mark.parametrize(
+    ("rule", "schema", "estimated"),
+    [
+        ("self == 1", NUMBER, 2),
+        ("self.all(x, true)", a_list(NUMBER, maxItems=10), 32),
+        ("self.all(x, true)", a_list(NUMBER), 4718591),  # as many as fit into a request, at two bytes each
+        ("self.all(x, true)", a_list(TEXT), 3145727),
+        ("self == 'abcdefghijkl'", TEXT, 3),
+        ("self.contains('abcdefghijkl')", {**TEXT, "maxLength": 100}, 81),
+        ("self in ['a', 'b']", TEXT, 12),
+    ],
+)
+def test_the_cost_of_a_rule_is_estimated_as_upstream_does(rule, schema, estimated):
+    assert cost(rule, schema) == estimated
+
+
+def test_a_rule_counts_once_for_each_value_that_there_may_be():
+    assert cost("self == 1", NUMBER, bound=100) == 200
+    assert cost("self == 1", NUMBER, bound=None) == 2 * (3 * 1024 * 1024 // 2)
+
+
+def test_a_rule_that_may_take_too_long_is_refused_and_bounds_make_it_good():
+    rule = {"rule": "self.all(x, self.all(y, x == y))"}
+    too_many = a_list(TEXT, **{"x-kubernetes-validations": [rule]})
+    found = [(each.field, each.message) for each in structural.check(an_object(a=too_many), "s")]
+    at = "s.properties[a].x-kubernetes-validations[0].rule"
+    assert [field for field, _ in found] == [at, at, "s"]
+    assert found[0][1].startswith("Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try")
+    few = {**too_many, "maxItems": 20, "items": {**TEXT, "maxLength": 20}}
+    assert not list(structural.check(an_object(a=few), "s"))
+
+
+def test_a_limit_on_the_lists_around_it_makes_a_rule_cheaper():
+    item = an_object("self.t.contains('abcdefghijkl')", t={**TEXT, "maxLength": 1000})
+    assert list(structural.check(an_object(a=a_list(item)), "s"))
+    assert not list(structural.check(an_object(a=a_list(item, maxItems=10)), "s"))

@@ -18,7 +18,7 @@ from typing import Any
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import cel
 from labkit.glassbox.resources.structural import schema_of
-from labkit.glassbox.resources.validation import go_struct
+from labkit.glassbox.resources.validation import go_struct, rule_costs
 from labkit.glassbox.resources.validation.fields import duplicate, forbidden, invalid, one_of, required
 from labkit.glassbox.resources.validation.schema_values import NOTHING, NOWHERE, counterpart, same
 
@@ -30,8 +30,13 @@ OLD = re.compile(r"\boldSelf\b")
 # -- a definition
 
 
-def check(schema: dict, path: str, is_root: bool, broken_at: str = "") -> Iterator[Cause]:
-    """Yield what is wrong with a schema's own rules; `broken_at`: the list whose items have no older ones."""
+def check(
+    schema: dict, path: str, is_root: bool, broken_at: str, bound: int | None, costs: list[tuple[str, int]]
+) -> Iterator[Cause]:
+    """Yield what is wrong with a schema's own rules; note what each costs.
+
+    `broken_at`: the list whose items have no older ones; `bound`: how many such values there may be in an object.
+    """
     for index, rule in enumerate(schema.get(RULES) or ()):
         at = f"{path}.{RULES}[{index}]"
         yield from one_of(f"{at}.reason", rule.get("reason"), REASONS)
@@ -47,18 +52,20 @@ def check(schema: dict, path: str, is_root: bool, broken_at: str = "") -> Iterat
             told = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {broken_at}"
             yield _refused(f"{at}.rule", rule, told)
             continue
-        yield from _compiled(schema, rule, at, is_root)
+        yield from _compiled(schema, rule, at, is_root, bound, costs)
 
 
-def _compiled(schema: dict, rule: dict, at: str, is_root: bool) -> Iterator[Cause]:
+def _compiled(
+    schema: dict, rule: dict, at: str, is_root: bool, bound: int | None, costs: list[tuple[str, int]]
+) -> Iterator[Cause]:
     types = cel.Types()
     own = types.of(schema, is_root)
     variables = {"self": own, **({"oldSelf": own} if OLD.search(json.dumps(rule)) else {})}
     for field, wanted, told, prefix in (
-        ("rule", "BOOL", "cel expression must evaluate to a bool", "compilation failed: "),
+        ("rule", "bool", "cel expression must evaluate to a bool", "compilation failed: "),
         (
             "messageExpression",
-            "STRING",
+            "string",
             "messageExpression must evaluate to a string",
             "messageExpression compilation failed: ",
         ),
@@ -66,10 +73,15 @@ def _compiled(schema: dict, rule: dict, at: str, is_root: bool) -> Iterator[Caus
         if not rule.get(field):
             continue
         try:
-            if cel.check(rule[field], variables, types) not in (wanted, "DYN"):
-                yield _refused(f"{at}.{field}", rule, told)
+            compiled = cel.compiled(rule[field], variables, types)
         except cel.BadExpression as error:
             yield _refused(f"{at}.{field}", rule, f"{prefix}{error}")
+            continue
+        if cel.in_go(compiled.return_type().name()) not in (wanted, "dyn"):
+            yield _refused(f"{at}.{field}", rule, told)
+            continue
+        costs.append((f"{at}.{field}", rule_costs.estimate(compiled, schema, bound)))
+        yield from rule_costs.exceeding(*costs[-1], f"estimated {field} cost")
 
 
 def _refused(path: str, rule: dict, told: str) -> Cause:

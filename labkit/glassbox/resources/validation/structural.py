@@ -16,7 +16,7 @@ from typing import Any
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import structural
 from labkit.glassbox.resources.structural import EMBEDDED, PRESERVE
-from labkit.glassbox.resources.validation import formats, rules, schema_values
+from labkit.glassbox.resources.validation import formats, rule_costs, rules, schema_values
 from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required
 from labkit.glassbox.resources.validation.schema_values import INT_OR_STRING, LIST_KEYS, LIST_TYPE, NOWHERE
 
@@ -48,7 +48,9 @@ def check(schema: dict, path: str) -> Iterator[Cause]:
     ):
         yield forbidden(f"{path}.properties[metadata]", METADATA_RULE)
     yield from _specified(schema, path, "", is_root=True)
-    yield from _rules(schema, path, is_root=True)
+    costs: list[tuple[str, int]] = []
+    yield from _rules(schema, path, costs, 1, is_root=True)
+    yield from rule_costs.too_expensive(costs, path)
 
 
 def inner_schemas(schema: dict, path: str) -> Iterator[tuple[dict, str, str]]:
@@ -84,13 +86,18 @@ def _specified(schema: dict, path: str, what: str, is_root: bool = False) -> Ite
             yield from _specified(each, at, inner)
 
 
-def _rules(schema: dict, path: str, is_root: bool = False, broken_at: str = "") -> Iterator[Cause]:
+def _rules(
+    schema: dict, path: str, costs: list[tuple[str, int]], bound: int | None, is_root: bool = False, broken_at: str = ""
+) -> Iterator[Cause]:
     if schema.get(rules.RULES):
-        yield from rules.check(schema, path, is_root, broken_at)
+        yield from rules.check(schema, path, is_root, broken_at, bound, costs)
     if schema.get("type") == "array" and schema.get(LIST_TYPE) != "map":
         broken_at = broken_at or path
     for each, at, _ in inner_schemas(schema, path):
-        yield from _rules(each, at, False, broken_at)
+        many = {"items": "maxItems", "additionalProperties": "maxProperties"}.get(at.rpartition(".")[2])
+        limit = schema.get(many) if many else 1
+        within = None if bound is None or limit is None else bound * limit
+        yield from _rules(each, at, costs, within, False, broken_at)
 
 
 def _keywords(schema: dict, path: str, kind: str) -> Iterator[Cause]:
