@@ -38,9 +38,13 @@ RULES: list[tuple[str, str]] = [
 
 _SUFFIX = rf"(?:[{SAFE}]{{5}}\b|<rand-\d+>)"
 RECORDED_IDENTITY: list[tuple[re.Pattern, str]] = [
-    (re.compile(r"\b10\.97\.0\.1:16443\b"), "127.0.0.1:<own>"),  # the API server, as its clients reach it
+    (
+        re.compile(r"\b(?:10\.97\.0\.1|127\.0\.0\.1):16443\b"),
+        "127.0.0.1:<own>",
+    ),  # the API server, as its clients reach it
     (re.compile(r"\b10\.97\.0\.1\b(?!:)"), "172.30.0.11"),  # node1
     (re.compile(r"\b10\.244\.4\.0/24\b"), "10.244.<own>.0/24"),  # of a node made by hand
+    (re.compile(r"^( +Resource Version: +)\d+$"), r"\1<rv>"),  # which the recorder left as it was
     (re.compile(r"^26m$"), "<age>"),  # of the first service's address
     (re.compile(r"^6\.18\.44-fc-v669 "), f"{platform.release()} "),
     (re.compile(r"^containerd://2\S+$"), "glassbox://<own>"),

@@ -4,6 +4,7 @@ Commands about kinds that are not served yet are left out by themselves. `python
 prints what differs in the sessions whose names begin so.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -20,7 +21,7 @@ from tests.embedded import EmbeddedCluster, RecordedCluster, eventually
 FOLDER = Path(__file__).parents[2] / "shared" / "golden" / "kubectl"
 DIFFERENCES = Path(__file__).parent / "kubectl_differences.yaml"
 FILES = sorted(FOLDER.glob("*.txt"))
-CERTIFICATE = "/tmp/gk"
+CERTIFICATE, RECORDED_FOLDER = "/tmp/gk", "/tmp/golden/kubectl"
 
 
 class Session:
@@ -29,7 +30,7 @@ class Session:
     def __init__(self, cluster: EmbeddedCluster, namespace: str, home: Path):
         self.home, self.values = home, {}
         kubeconfig = home / "kubeconfig"
-        kubeconfig.write_text(cluster.kubeconfig.read_text())
+        kubeconfig.write_text(json.dumps(as_recorded(json.loads(cluster.kubeconfig.read_text()))))
         self.environment = os.environ | {
             "KUBECONFIG": str(kubeconfig),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -52,12 +53,21 @@ class Session:
         )
 
     def recorded_names(self, text: str) -> str:
-        return text.replace(f"{self.home}/gk", CERTIFICATE).replace(f"{self.home}/tmp", "<tmp>")
+        text = text.replace(f"{self.home}/gk", CERTIFICATE).replace(f"{self.home}/tmp", "<tmp>")
+        return text.replace(str(FOLDER.resolve()), RECORDED_FOLDER)
 
     def difference(self, step: recordings.Step) -> list[str]:
         done = self.run(step.command)
         stdout, stderr = self.recorded_names(done.stdout), self.recorded_names(done.stderr)
         return recordings.difference(step, done.returncode, stdout, stderr, self.values)
+
+
+def as_recorded(config: dict) -> dict:
+    """Return a kubeconfig with the recorded one's names: they are the client's, not the cluster's."""
+    names = {"clusters": "real", "contexts": "real", "users": "admin"}
+    told = {kind: [{**config[kind][0], "name": name}] for kind, name in names.items()}
+    told["contexts"][0]["context"] = {"cluster": "real", "user": "admin"}
+    return {**config, **told, "current-context": "real"}
 
 
 def differences(cluster, path: Path, home: Path) -> dict[str, list[str]]:

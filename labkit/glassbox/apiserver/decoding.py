@@ -23,6 +23,7 @@ TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind 
 GO_TYPES = {list: "array", str: "string", int: "number", float: "number", bool: "bool"}
 DEEPEST = 1000  # levels that the parser goes down; Go's goes down 10,000
 MOST_NODES = 2_000_000  # of a YAML document; three mebibytes without aliases hold fewer
+QUOTED = 30  # bytes of a body that error texts show
 SCHEME = 'scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
@@ -48,9 +49,8 @@ def excerpt(body: bytes, as_text: bool) -> str:
     """Return the beginning of a body for an error text: text if it looks like JSON, else hexadecimal."""
     if not body:
         return "<empty>"
-    cut = 30 if as_text else 15
-    text = body[:cut].decode(errors="replace") if as_text else body[:cut].hex()
-    return text if len(body) <= cut else text + " ..."
+    text = body[:QUOTED].decode(errors="replace") if as_text else body[:QUOTED].hex()
+    return text if len(body) <= QUOTED else text + " ..."
 
 
 def loads(body: bytes) -> Any:
