@@ -5,7 +5,8 @@ import uuid
 import pytest
 
 from labkit.glassbox.resources import cel_mutation
-from labkit.glassbox.resources.cel import Failed
+from labkit.glassbox.resources.cel import BadExpression, Failed
+from tests.test_custom_resources import define, widget
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 POLICIES, BINDINGS = f"{GROUP}/mutatingadmissionpolicies", f"{GROUP}/mutatingadmissionpolicybindings"
@@ -170,6 +171,17 @@ def test_a_scale_is_changed_by_its_own_shape(in_force, create, api_server, names
     assert scaled["spec"]["replicas"] == 3
 
 
+def test_a_custom_resource_is_changed_by_its_schema(in_force, api_server, namespace):
+    crd, path = define(api_server)
+    about = rules(crd["spec"]["names"]["plural"], group="test.example.com")
+    in_force(merge("Object{spec: Object.spec{size: object.spec.size + 1}}"), about=about)
+    path = path.replace("default", namespace)
+    assert api_server.request("POST", path, widget(crd, spec={"size": 3}))[1]["spec"] == {"size": 4}
+    in_force(merge("Object{spec: Object.spec{size: 'big'}}"), about=about)
+    told = "failed to convert patch object to typed object: .spec.size: expected numeric (int or float), got &value."
+    assert told in api_server.request("POST", path, widget(crd, "v", spec={"size": 3}))[1]["message"]
+
+
 @pytest.mark.parametrize(
     ("mutation", "path", "told"),
     [
@@ -203,3 +215,9 @@ def test_objects_in_texts_and_comments_are_no_types():
 def test_a_value_that_json_does_not_have_is_refused():
     with pytest.raises(Failed, match="type is not convertable to JSON"):
         cel_mutation.evaluate("Object{a: type(1)}", {})
+
+
+def test_an_expression_that_makes_too_many_types_is_refused():
+    expression = ", ".join(f"Object.f{n}{{g{n}: 1}}" for n in range(400))
+    with pytest.raises(BadExpression, match="401 types with 802 names are more than is taken here"):
+        cel_mutation.Patches(f"[{expression}]")

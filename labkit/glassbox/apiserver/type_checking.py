@@ -17,7 +17,8 @@ from labkit.glassbox.apiserver.definitions import definition, reference, type_of
 from labkit.glassbox.resources import REGISTRY, Resource, cel
 from labkit.glassbox.resources.validation.admission_policies import seen
 
-MOST_KINDS, DEEPEST = 10, 12
+MOST_KINDS = 10
+MOST_TURNS = 1  # that a definition which refers to itself is followed; what lies deeper counts as any
 
 
 def status(policy: dict) -> dict:
@@ -71,18 +72,18 @@ def _fault(expression: str, kind: Resource, spec: dict) -> str:
     return ""
 
 
-def _schema(schema: dict, words: frozenset[str], depth: int = 0) -> dict:
+def _schema(schema: dict, words: frozenset[str], within: tuple[str, ...] = ()) -> dict:
     """Return a published schema as far as an expression may speak of it."""
     if name := reference(schema):
-        return _schema(definition(name), words, depth)
-    if "oneOf" in schema or schema.get("x-kubernetes-int-or-string") or "type" not in schema or depth > DEEPEST:
+        return cel.ANY if within.count(name) > MOST_TURNS else _schema(definition(name), words, (*within, name))
+    if "oneOf" in schema or schema.get("x-kubernetes-int-or-string") or "type" not in schema:
         return cel.ANY
     kind = {"type": type_of(schema), **({"format": schema["format"]} if "format" in schema else {})}
     for keyword in ("items", "additionalProperties"):
         if isinstance(inner := schema.get(keyword), dict):
-            kind[keyword] = _schema(inner, words, depth + 1)
+            kind[keyword] = _schema(inner, words, within)
     if properties := schema.get("properties"):
-        kind["properties"] = {name: _schema(properties[name], words, depth + 1) for name in properties if name in words}
+        kind["properties"] = {name: _schema(properties[name], words, within) for name in properties if name in words}
     elif kind["type"] == "object" and "additionalProperties" not in kind:
         return cel.ANY
     return kind

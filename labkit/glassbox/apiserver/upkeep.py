@@ -46,10 +46,13 @@ async def keep_up(api: Api) -> None:
     waiting.update(everything(api))
     while True:
         while waiting:
+            at = waiting.pop()
             try:
-                look_after(waiting.pop(), api)
+                look_after(at, api)
             except ApiError as error:
                 log.warning("%s", error.message)
+            except Exception:  # the others have to be looked after
+                log.exception("%s could not be looked after", at)
             await asyncio.sleep(0)
         changed.clear()
         await changed.wait()

@@ -21,6 +21,7 @@ from labkit.glassbox.resources import cel
 
 OBJECT, OPERATIONS = "Object", "list(JSONPatch)"  # what expressions come to
 TYPE = "T__"  # the field in which an object has its type
+MOST_FIELDS = 100_000  # of all types together
 VALUE, TEXT, MESSAGE = ".google.protobuf.Value", 9, 11
 LITERAL = re.compile(
     r"""\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|//[^\n]*"""
@@ -38,6 +39,10 @@ class Patches(cel.Types):
         made = [each["type"] for each in LITERAL.finditer(expression) if each["type"]]
         self.names |= {each.replace(".", "_"): each for each in made}
         self.fields = sorted({*re.findall(r"[A-Za-z_]\w*", expression), TYPE})
+        if len(self.names) * len(self.fields) > MOST_FIELDS:
+            raise cel.BadExpression(
+                f"{len(self.names)} types with {len(self.fields)} names are more than is taken here"
+            )
         kinds = cel.library().Type
         escape = cel.library().Overload("jsonpatch_escapeKey", kinds.STRING, [kinds.STRING], False, escaped)
         self.functions = (cel.library().FunctionDecl("jsonpatch.escapeKey", [escape]),)

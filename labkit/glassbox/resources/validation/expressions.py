@@ -37,12 +37,12 @@ def expression(
         yield required(path, "expression is not specified" if path.endswith(".expression") else "")
         return
     makes_patches = wanted in (cel_mutation.OBJECT, cel_mutation.OPERATIONS)
-    types: cel.Types = cel_mutation.Patches(text) if makes_patches else cel.Types()
     dynamic = cel.library().Type.DYN
     given = dict.fromkeys(variables, dynamic)
-    if known:
-        given["variables"] = types.of({"type": "object", "properties": dict.fromkeys(known, cel.ANY)})
     try:
+        types: cel.Types = cel_mutation.Patches(text) if makes_patches else cel.Types()
+        if known:
+            given["variables"] = types.of({"type": "object", "properties": dict.fromkeys(known, cel.ANY)})
         found = cel.check(text, given, types)
     except cel.BadExpression as error:
         yield invalid(path, text, f"compilation failed: {error}")
