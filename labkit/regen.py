@@ -1,10 +1,12 @@
 """Run the reference notebooks again and rewrite their stored outputs, so that two runs leave no difference.
 
-A picture of which nothing but figures changed stays as it was: names that clusters make up differ in length.
+An output in which nothing changed but what was measured stays as it was, and so does a picture in which nothing but
+figures changed: names that clusters make up differ in length.
 The parameters stay as the notebook declares them, so the caller sees to it that the default cluster is a new one.
 A notebook with a failing cell is left as it was.
 """
 
+import copy
 import re
 import tempfile
 from collections.abc import Iterable
@@ -46,8 +48,8 @@ def _store_passed(path: Path, executed: Path, result: Result) -> bool:
 
 def store(path: Path, executed: Path) -> bool:
     """Write the normalised notebook over the stored one when they differ; tell whether they did."""
-    new = normalise.notebook(notebook.read(executed))
-    keep_pictures(notebook.read(path), new)
+    stored, new = (normalise.notebook(notebook.read(each), measured=False) for each in (path, executed))
+    keep_alike(stored, new)
     text = nbformat.writes(new) + "\n"
     if path.read_text() == text:
         return False
@@ -55,14 +57,16 @@ def store(path: Path, executed: Path) -> bool:
     return True
 
 
-def keep_pictures(stored: Any, new: Any) -> None:
-    """Put a stored picture in the place of a new one that differs in figures alone, and says the same in words."""
+def keep_alike(stored: Any, new: Any) -> None:
+    """Put what a stored output says in the place of a new one's that nbval would take for it."""
     for old_cell, cell in zip(stored.cells, new.cells, strict=False):
         for old, output in zip(old_cell.get("outputs", []), cell.get("outputs", []), strict=False):
             if _without_figures(old) == _without_figures(output):
-                output.data = {**output.data, **{kind: old.data[kind] for kind in output.data if kind == SVG}}
+                output.update({key: old[key] for key in ("text", "data", "evalue", "traceback") if key in old})
 
 
 def _without_figures(output: Any) -> Any:
-    data = output.get("data", {})
-    return data.get("text/plain"), re.sub(r"[\d.]+", "", data[SVG]) if SVG in data else object()
+    said = normalise.output(copy.deepcopy(output))
+    if SVG in said.get("data", {}):
+        said.data[SVG] = re.sub(r"[\d.]+", "", said.data[SVG])
+    return said

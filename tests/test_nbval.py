@@ -188,5 +188,19 @@ def picture(width, text="web-5c9f6d7b8c-x2k4p", twin="one pod"):
     ids=["figures", "words", "twin"],
 )
 def test_a_stored_picture_stays_when_nothing_but_figures_changed(new, kept):
-    regen.keep_pictures(picture(469), new)
+    regen.keep_alike(picture(469), new)
     assert ("469" in new.cells[0].outputs[0].data["image/svg+xml"]) is kept
+
+
+def test_a_measured_figure_is_stored_as_it_was_and_stays_until_something_else_changes(tmp_path):
+    def said(text):
+        path = tmp_path / f"{text}.ipynb"
+        cell = new_code_cell("print()", outputs=[new_output("stream", name="stdout", text=text)], id="one")
+        nbformat.write(new_notebook(cells=[cell]), path)
+        return path
+
+    stored = said("p99 ≈7 ms: web-8b2xk")
+    regen.store(stored, said("p99 ≈9 ms: web-zq6vn"))
+    assert nbformat.read(stored, 4).cells[0].outputs[0].text == "p99 ≈7 ms: web-x2k4p"
+    regen.store(stored, said("p99 ≈9 ms: cat-zq6vn"))
+    assert nbformat.read(stored, 4).cells[0].outputs[0].text == "p99 ≈9 ms: cat-x2k4p"
