@@ -83,7 +83,7 @@ def test_neither_the_graders_token_nor_its_environment_nor_its_files_are_in_sigh
     said = handed.said(graded, "token")
     assert "found [] []" in said
     assert "system:serviceaccount:lab-03:student" in said
-    assert "\nno\n" in said  # it may not do everything
+    assert "no" in said.split()  # it may not do everything
 
 
 def test_nobody_came_from_a_sandbox_or_a_pod_to_the_host(graded, outside):
