@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 from labkit.glassbox.pod_requests import requests
+from labkit.glassbox.scheduler import volumes
 from labkit.glassbox.scheduler.choice import Choice, best, explain
-from labkit.glassbox.scheduler.cycle import Cycle
+from labkit.glassbox.scheduler.cycle import Cycle, Storage
 from labkit.glassbox.scheduler.filters import unimplemented, why_not
 from labkit.glassbox.scheduler.nodes import NodeInfo
 from labkit.glassbox.scheduler.reasons import Reason
@@ -354,3 +355,22 @@ def test_fifty_pods_that_come_together_are_all_bound(scheduling):
     for number in range(50):
         scheduling.create("pods", pod(f"p{number}", "default"))
     eventually(lambda: all(each["spec"].get("nodeName") for each in scheduling.list("pods", "default")["items"]))
+
+
+# --- claims that are on their way ----------------------------------------------------------
+
+
+def claimed(version, **annotations):
+    meta = {"name": "c", "namespace": "n", "resourceVersion": str(version), "annotations": annotations}
+    return {"metadata": meta, "spec": {"storageClassName": "lazy", "resources": {"requests": {"storage": "1Mi"}}}}
+
+
+def test_a_second_pod_of_a_claim_follows_the_first_to_its_node_before_the_volume_is_there():
+    lazy = {"metadata": {"name": "lazy"}, "provisioner": "x", "volumeBindingMode": "WaitForFirstConsumer"}
+    pod_ = asking(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}])
+    claims = volumes.on_their_way({"n/c": claimed(7)}, "node1", {"n/c": 8, "n/gone": 9})
+    seen = cycle(pod_, holding(), holding(name="node2"), storage=Storage(claims, {}, {"lazy": lazy}))
+    assert isinstance(volumes.plan_binding(seen, seen.nodes["node1"]), volumes.Binding)
+    (reason,) = volumes.volume_binding(seen, seen.nodes["node2"])
+    assert reason.text == "node(s) didn't find available persistent volumes to bind"
+    assert volumes.on_their_way({"n/c": claimed(9)}, "node1", {"n/c": 8}) == {}  # seen since, and given back

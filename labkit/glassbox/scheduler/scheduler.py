@@ -188,7 +188,10 @@ class Scheduler:
         for other, node in self.nominated.values():
             if node in nodes and objects.uid(other) != objects.uid(pod) and priority(other) >= priority(pod):
                 nodes[node] = nodes[node].also_with([other])
-        storage = Storage(*(dict(self.cache[kind].objects) for kind in STORAGE))
+        claims, *others = (dict(self.cache[kind].objects) for kind in STORAGE)
+        for held in self.settling.values():
+            claims |= volumes.on_their_way(claims, held.node, held.asked)
+        storage = Storage(claims, *others)
         return Cycle(pod, nodes, self.cache["namespaces"].objects, storage)
 
     def choose(self, pod: dict) -> Choice | None:

@@ -29,6 +29,14 @@ class Binding:
     provision: tuple[dict, ...] = ()
 
 
+def on_their_way(claims: Mapping[str, dict], node: str, asked: Mapping[str, int]) -> dict[str, dict]:
+    """Return those of the claims that were asked, in a version not seen yet, to be provisioned on a node, with it."""
+    late = [key for key in asked if key in claims and int(claims[key]["metadata"]["resourceVersion"]) < asked[key]]
+    annotations = {key: {**objects.annotations(claims[key]), SELECTED_NODE: node} for key in late}
+    metadata = {key: {**claims[key]["metadata"], "annotations": annotations[key]} for key in late}
+    return {key: {**claims[key], "metadata": metadata[key]} for key in late}
+
+
 def claim_names(pod: dict) -> Iterator[tuple[str, bool]]:
     """Give the names of the claims that the pod mounts, and whether the pod's own ephemeral volume makes it."""
     for volume in pod["spec"].get("volumes") or []:
@@ -100,6 +108,9 @@ def plan_binding(cycle: Cycle, info: NodeInfo) -> Binding | Reason:
             if not volume_match.reaches(volume, info.node):
                 return Reason("node(s) didn't match PersistentVolume's node affinity")
             continue
+        chosen = objects.annotations(claim).get(SELECTED_NODE)
+        if chosen and chosen != info.name:  # another pod's node: the volume will be there
+            return Reason("node(s) didn't find available persistent volumes to bind")
         there = [each for each in cycle.storage.volumes.values() if objects.name(each) not in taken]
         if found := volume_match.find(claim, there, info.node):
             taken.add(objects.name(found))
