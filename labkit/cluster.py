@@ -177,6 +177,8 @@ def enter(cluster: Cluster, namespace: str) -> Path:
     if str(bin_dir) in env["PATH"].split(os.pathsep):
         kubectl.link(binary, bin_dir)
     os.environ.update(env)
+    if client := sys.modules.get("kubernetes.config.kube_config"):
+        client.__dict__["KUBE_CONFIG_DEFAULT_LOCATION"] = str(path)  # as it was when the module was imported
     _offer_command(bin_dir)
     return path
 
