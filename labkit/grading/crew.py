@@ -74,8 +74,9 @@ class Here:
                 worker.terminate()
             with here:
                 late = hear(worker, here, UP_SECONDS)
-                with self._turns:
-                    late = late or hear(worker, here, seconds, say="your turn")
+                if not late and worker.exitcode is None:  # one that is late, or has ended, takes nobody's turn
+                    with self._turns:
+                        late = hear(worker, here, seconds, say="your turn")
             worker.join(0 if late else END_SECONDS)
             self.running.discard(worker)
             if worker.exitcode is None:
