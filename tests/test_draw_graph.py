@@ -219,3 +219,17 @@ def test_a_long_name_is_shortened_in_the_picture_alone():
     assert ">PersistentVolume pvc-6e0…d4e5f<" in picture.svg
     assert volume.title in picture.svg  # told to a screen reader
     assert volume.title in str(picture)
+
+
+def owned(kind, name, *owners, **annotations):
+    references = [{"kind": "ReplicaSet", "name": each, "uid": each, "controller": True} for each in owners]
+    meta = {"name": name, "uid": name, "ownerReferences": references, "annotations": annotations}
+    return {"kind": kind, "metadata": meta, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+
+
+def test_owners_in_a_circle_and_a_revision_that_is_no_number_are_drawn():
+    odd = {owners.REVISION: "latest"}
+    sets = [owned("ReplicaSet", "a", "b", **odd), owned("ReplicaSet", "b", "a")]
+    objects = [*sets, owned("Pod", "p", "a")]
+    assert owners.ready_below(objects) == {"a": 1, "b": 1}
+    assert len(twin(owners.graph_of(objects))) > 0

@@ -32,12 +32,16 @@ def graph_of(objects: Iterable[Object]) -> Graph:
 
 def ready_below(objects: list[Object]) -> Counter[str]:
     """Count the ready pods that each owner has, its owner too, by UID."""
-    owners = {each["metadata"]["uid"]: owners_of(each) for each in objects}
+    owners = {each["metadata"]["uid"]: [owner["uid"] for owner in owners_of(each)] for each in objects}
     counts: Counter[str] = Counter()
-    above = [owner["uid"] for each in objects if is_ready(each) for owner in owners_of(each)]
-    while above:
+    for pod in filter(is_ready, objects):
+        above: set[str] = set()  # who owns in a circle is met once
+        todo = [*owners[pod["metadata"]["uid"]]]
+        while todo:
+            uid = todo.pop()
+            todo += owners.get(uid, []) if uid not in above else []
+            above.add(uid)
         counts.update(above)
-        above = [owner["uid"] for uid in above for owner in owners.get(uid, [])]
     return counts
 
 
@@ -86,7 +90,8 @@ def is_ready(obj: Object) -> bool:
 
 
 def _revision(obj: Object) -> int:
-    return int((obj["metadata"].get("annotations") or {}).get(REVISION, 0))
+    told = (obj["metadata"].get("annotations") or {}).get(REVISION, "")
+    return int(told) if told.isdecimal() else 0
 
 
 def _order(obj: Object) -> tuple[int, str, str]:
