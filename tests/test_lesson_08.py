@@ -12,6 +12,7 @@ from labkit.trials.faults import is_ready
 from tests.lessons import kubectl, manifests
 
 LESSON = "08"
+SURVIVES = "another pod takes the place of a killed one, and most visitors never notice"
 EXERCISES = ("08.1", "08.2", "08.3", "08.4")
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -280,6 +281,32 @@ def test_one_replica_is_not_enough_to_lose_one(lab):
     hand_in(objects)
     is_wrong(lab, "08.3", "another pod takes the place of a killed one, and most visitors never notice",
              because="requests failed", hint="How many are there?")  # fmt: skip
+
+
+def test_a_pod_on_its_way_out_does_not_answer_for_the_one_that_is_killed(lab):
+    objects = reference()
+    objects["Deployment/web"]["spec"]["replicas"] = 1
+    container(objects["Deployment/web"])["lifecycle"] = {"preStop": {"sleep": {"seconds": 6}}}
+    hand_in(objects)
+    kubectl("rollout restart deployment/web")
+    kubectl("rollout status deployment/web --timeout=60s")
+    is_wrong(lab, "08.3", SURVIVES, because="requests failed", hint="How many are there?")
+
+
+def test_two_pods_of_the_store_are_one_too_many(lab):
+    objects = reference()
+    objects["Deployment/store"]["spec"]["replicas"] = 2
+    hand_in(objects)
+    found, _ = look(lab, "08.1", "one pod alone writes")
+    assert [f.state for f in found.values()] == [State.CONVERGING]  # until it is old enough to be wrong
+
+
+def test_a_password_may_have_any_letters(lab):
+    objects = reference()
+    objects["Secret/store"]["stringData"]["PASSWORD"] = "contraseña · €"
+    hand_in(objects)
+    found, _ = look(lab, "08.2", "a note handed to the web tier lies in the store")
+    assert [f.state for f in found.values()] == [State.RIGHT]
 
 
 def test_a_daemon_set_cannot_be_scaled(lab):

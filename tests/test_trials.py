@@ -1,9 +1,12 @@
 """Trials: the visitor against a server that fails to order; what faults plan; a rubric's mistakes by name."""
 
+import contextlib
 import json
+import re
 import subprocess
 import sys
 import threading
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,8 +16,8 @@ from labkit import rubric
 from labkit.checks import State, judge_trial
 from labkit.errors import RubricError
 from labkit.rubric import Item
-from labkit.trials import visitor
-from labkit.trials.faults import as_stored, is_rolled_out, reverse, without_address
+from labkit.trials import claims, visitor
+from labkit.trials.faults import as_stored, is_liveness, is_rolled_out, reverse, without_address
 from labkit.trials.visitor import Load, ask_all
 from tests.embedded import eventually
 
@@ -22,7 +25,7 @@ from tests.embedded import eventually
 
 
 class Told(BaseHTTPRequestHandler):
-    """Answers as its path says: /200, /503, /close, /silent, /name/a."""
+    """Answers as its path says: /200, /503, /close, /silent, /drip, /flood, /name/a."""
 
     def do_GET(self):
         word = self.path.strip("/").split("/")
@@ -32,10 +35,20 @@ class Told(BaseHTTPRequestHandler):
             return
         self.send_response(int(word[0]) if word[0].isdigit() else 200)
         self.end_headers()
-        self.wfile.write(f"served by {word[-1]}, {self.headers.get('X-Word', '')}".encode())
+        if word[0] in ("drip", "flood"):
+            self.pour(*((b".", 0.05) if word[0] == "drip" else (bytes(1 << 20), 0)))
+            return
+        who = sorted(self.headers.items())
+        self.wfile.write(f"served by {word[-1]}, {self.headers.get('X-Word', '')} for {who}".encode())
 
     def do_POST(self):
         self.do_GET()
+
+    def pour(self, piece, pause):
+        """Answer without end, a piece at a time."""
+        with contextlib.suppress(OSError):
+            while not self.server.silence.wait(pause):
+                self.wfile.write(piece)
 
     def log_message(self, *_):
         pass
@@ -66,13 +79,24 @@ def test_requests_that_are_answered_well_are_counted(server):
         ({"path": "/200", "status": [403]}, "HTTP 200"),
         ({"path": "/close"}, "connection closed without an answer"),
         ({"path": "/silent", "timeout": 0.2}, "no answer within 0.2 s"),
+        ({"path": "/drip", "timeout": 0.2}, "no answer within 0.2 s"),
+        ({"path": "/flood", "contains": "zebra"}, "an answer without 'zebra'"),
         ({"path": "/name/a", "contains": "zebra"}, "an answer without 'zebra'"),
+        ({"path": "/503", "headers": {"X-Word": "sésamo €"}}, "HTTP 503"),
+        ({"path": "/200", "headers": {"X-Word": "a\nb"}}, "Invalid header value b'a\\nb'"),
         ({"path": "/name/a", "lacks": "by a"}, "an answer with 'by a'"),
     ],
 )
 def test_a_failure_is_told_by_its_kind(server, plan, kind):
     told = ask_all({"url": server + plan.pop("path"), **plan})
     assert told["said"] == f"1 of 1 requests failed: {kind} (1)"
+
+
+def test_who_asks_for_a_check_is_not_to_be_told_from_a_visitor(server):
+    told = ask_all({"url": f"{server}/name/a", "finds": "for (.*)"})
+    with urllib.request.urlopen(f"{server}/name/a") as answer:
+        (theirs,) = re.findall("for (.*)", answer.read().decode())
+    assert told["seen"] == [re.sub(r"urllib/3\.\d+", "urllib/3", theirs)]
 
 
 def test_nobody_at_all_and_no_such_name_are_kinds_of_failure():
@@ -194,3 +218,26 @@ def test_a_mistake_in_a_trial_is_named_by_file_line_and_field(tmp_path, old, new
     path.write_text(RUBRIC.replace(old, new, 1))
     with pytest.raises(RubricError, match=message):
         rubric.load(path)
+
+
+# --- where a note lies, who restarted a pod ----------------------------------------------------------
+
+
+def mounting(*claims):
+    volumes = [{"name": each, "persistentVolumeClaim": {"claimName": each}} for each in claims]
+    return {"spec": {"nodeName": "node2", "volumes": [{"name": "v", "emptyDir": {}}, *volumes]}}
+
+
+def test_the_claims_of_pods_are_read_on_their_node_and_not_written_to():
+    assert claims.claims_of([mounting("b"), mounting("a", "b"), {"spec": {}}]) == ["a", "b"]
+    spec = claims.looker(["a", "b"], "n1", "node2")["spec"]
+    assert spec["nodeName"] == "node2"
+    assert [mount["readOnly"] for mount in spec["containers"][0]["volumeMounts"]] == [True, True]
+    assert spec["containers"][0]["command"] == ["grep", "-rqF", "n1", "/claims"]
+
+
+def test_a_probe_that_failed_is_told_by_an_event_of_the_pod():
+    event = {"involvedObject": {"name": "web"}, "message": "Container web failed liveness probe, will be restarted"}
+    assert is_liveness(event, "web")
+    assert not is_liveness(event, "other")
+    assert not is_liveness({**event, "message": "Readiness probe failed: HTTP 503"}, "web")

@@ -11,6 +11,7 @@ Upstream: staging/src/k8s.io/kubectl/pkg/polymorphichelpers/{objectrestarter,rol
 """
 
 import base64
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,7 +24,8 @@ from labkit.wait import Condition, Target, Waiter, describe
 
 RESTARTED = "kubectl.kubernetes.io/restartedAt"  # as `kubectl rollout restart` does it
 ROLLS_OUT = ("Deployment", "StatefulSet", "DaemonSet")
-PLACEHOLDER = "labkit-placeholder"
+PLACEHOLDER = "labkit-placeholder-"
+EVENT_SECONDS = 5.0  # for an event to be written down
 GIVEN_BY_SERVER = ("resourceVersion", "uid", "creationTimestamp", "managedFields", "generation", "ownerReferences")
 
 
@@ -53,6 +55,13 @@ class Faults:
 
         self._until(Target("pods", selector=selector), Condition("replaced", replaced))
 
+    def calm(self, selector: str) -> None:
+        """Wait until none of the pods is on its way out: without others, a Service still leads to it."""
+        if any(is_leaving(p) for p in self.api.items("pods", self.namespace, label_selector=selector)):
+            stay = Condition("here to stay", lambda found: not any(map(is_leaving, found)))
+            with suppress(WaitTimeout):
+                self._until(Target("pods", selector=selector), stay)
+
     def upset(self, selector: str, hurt: Callable[[str], object]) -> None:
         """Have one pod hurt, given its address, and wait until its kubelet has restarted it."""
         pods, _ = self.settled(selector)
@@ -64,6 +73,12 @@ class Faults:
             return bool(found) and restarts(found[0]) > before and is_ready(found[0])
 
         self._until(Target("pods", name), Condition("restarted", restarted))
+        told = Condition("told of a liveness probe", lambda found: any(is_liveness(each, name) for each in found))
+        try:
+            Waiter(self.api, self.namespace).until(Target("events"), told, timeout=EVENT_SECONDS,
+                                                   namespace=self.namespace)  # fmt: skip
+        except WaitTimeout:
+            raise Trouble(f"pod/{name} ended by itself: it was started again, and by no liveness probe") from None
 
     def restart(self, selector: str) -> None:
         """Roll the pods' owners out anew, each pod replaced by another."""
@@ -92,13 +107,13 @@ class Faults:
 
     def remake(self, name: str) -> None:
         """Delete a Service and make it again, under the same name and another address, which it keeps."""
-        service = self._object("services", name)
-        self._journal.note({"do": "delete", "name": PLACEHOLDER}, {"do": "create", "object": service})
+        service, placeholder = self._object("services", name), f"{PLACEHOLDER}{uuid.uuid4().hex[:8]}"
+        self._journal.note({"do": "delete", "name": placeholder}, {"do": "create", "object": service})
         self.api.delete("services", name, self.namespace)
         Waiter(self.api, self.namespace).gone("services", name, timeout=self.within)
         if (address := service["spec"].get("clusterIP", "None")) != "None":
             spec = {"clusterIP": address, "ports": [{"port": 80}]}
-            self._create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": PLACEHOLDER}, "spec": spec})
+            self._create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": placeholder}, "spec": spec})
         self._create(without_address(service))
 
     def left_over(self) -> bool:
@@ -152,8 +167,11 @@ class Faults:
         """Return what keeps the pods: the Deployment, not its ReplicaSet."""
         found: dict[str, Object] = {}
         for each in pods:
-            top = each
+            top, met = each, set()
             while above := next((r for r in top["metadata"].get("ownerReferences") or [] if r.get("controller")), None):
+                if above["uid"] in met or not any(above["kind"].lower() in k.names() for k in self.api.kinds()):
+                    raise Trouble(f"{said(each)} belongs to {above['kind']} {above['name']}, which keeps no pods")
+                met.add(above["uid"])
                 top = self._object(above["kind"], above["name"])
             if top is each:
                 raise Trouble(f"{said(each)} belongs to nobody: no controller would replace it")
@@ -246,6 +264,12 @@ def without_address(service: Object) -> Object:
 def restarts(pod: Object) -> int:
     """Return how often the pod's containers have been started again."""
     return sum(each["restartCount"] for each in pod["status"].get("containerStatuses") or [])
+
+
+def is_liveness(event: Object, pod: str) -> bool:
+    """Tell whether an event says that a liveness probe of the pod has failed."""
+    about = event.get("involvedObject") or {}
+    return about.get("name") == pod and "liveness probe" in str(event.get("message")).lower()
 
 
 def is_leaving(pod: Object) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from labkit.api import Api, Object
 from labkit.errors import ClusterError, WaitTimeout
 from labkit.rubric import Trial
+from labkit.trials.claims import search
 from labkit.trials.faults import Faults, Trouble
 from labkit.trials.probe import Probe
 from labkit.trials.visitor import UNKNOWN
@@ -64,6 +65,8 @@ class Trials:
             for service, selector in self.leads.items():
                 refuse_stranger(self.api, self.namespace, service, selector)
             fill = Filler(self.api, self.namespace)
+            for selector in [step["kill"] for step in trial.steps if "kill" in step]:
+                faults.calm(selector)
             if trial.load:
                 self._probe.start_load(fill(trial.load))
             for step in trial.steps:
@@ -86,6 +89,8 @@ def take(step: dict[str, Any], probe: Probe, faults: Faults) -> Object:
             if told["failed"] and plan.get("needed"):
                 raise Trouble(told["said"], nothing=UNKNOWN in told["said"])  # a name that nobody bears yet
             return {name: told}
+        case {"look": name, "pods": selector, "contains": word}:
+            return {name: search(faults.api, faults.namespace, selector, word, faults.within)}
         case {"kill": selector}:
             faults.kill(selector)
         case {"upset": selector, **plan}:
@@ -107,12 +112,14 @@ def refuse_stranger(api: Api, namespace: str, service: str, selector: str) -> No
     """Raise Trouble where a Service leads to others than the pods that are tried: their answers would say nothing."""
     if name := ((api.get("services", service, namespace) or {}).get("spec") or {}).get("externalName"):
         raise Trouble(f"Service {service} is another name of {name}, not of pods with {selector}")
-    pods = {p["metadata"]["uid"] for p in api.items("pods", namespace)}
+    pods = api.items("pods", namespace)
     meant = {p["metadata"]["uid"] for p in api.items("pods", namespace, label_selector=selector)}
+    others = [p for p in pods if p["metadata"]["uid"] not in meant]
+    strange = {p["metadata"]["uid"] for p in others} | {p["status"].get("podIP") for p in others}
     for each in api.items("endpointslices", namespace, label_selector=f"kubernetes.io/service-name={service}"):
         for endpoint in each.get("endpoints") or []:
             target = endpoint.get("targetRef") or {}
-            if not target or target.get("uid") in pods - meant:  # one that is gone will leave the slice too
+            if not target or strange & {target.get("uid"), *endpoint["addresses"]}:  # who is gone leaves the slice too
                 who = f"pod {target['name']}" if target else endpoint["addresses"][0]
                 raise Trouble(f"Service {service} leads to {who}, which does not carry {selector}")
 

@@ -13,17 +13,40 @@ Load is paced by the clock and waits for no answer: a slow service does not make
 import http.client
 import json
 import re
+import socket
 import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlsplit
 
 AT_ONCE, TIMEOUT, PAUSE = 8, 5.0, 0.2  # requests; seconds for an answer; seconds between two tries
 UNKNOWN = "DNS knows no"
+MOST_BYTES, MOST_KEPT = 1 << 20, 4000  # of an answer: one that never ends must not fill this pod's memory
+LIKE_ANYBODY = {"User-Agent": "Python-urllib/3", "Connection": "close"}  # who asks for a check is not to be told apart
 
 Answer = tuple[str, str]  # what is wrong with it ("" when nothing is), its body
+
+
+class Patient(socket.socket):
+    """A connection that waits so long in all, not for each piece of what it is sent."""
+
+    deadline = 0.0
+
+    @classmethod
+    def to(cls, address: tuple[str, int], timeout: float) -> "Patient":
+        """Connect."""
+        deadline = time.monotonic() + timeout
+        made = cls(fileno=socket.create_connection(address, timeout).detach())
+        made.deadline = deadline
+        made.settimeout(timeout)
+        return made
+
+    def recv_into(self, *arguments: Any) -> int:
+        self.settimeout(max(0.001, self.deadline - time.monotonic()))
+        return super().recv_into(*arguments)
 
 
 def ask(plan: dict) -> Answer:
@@ -32,15 +55,20 @@ def ask(plan: dict) -> Answer:
     port, timeout = url.port or 80, plan.get("timeout", TIMEOUT)
     connection = http.client.HTTPConnection(url.hostname or "", port, timeout=timeout)
     try:
+        connection.sock = Patient.to((url.hostname or "", port), timeout)
         body = plan.get("body", "").encode() or None
-        connection.request(plan.get("method", "GET"), url.path or "/", body, plan.get("headers", {}))
+        headers = {name: text.encode() for name, text in (LIKE_ANYBODY | plan.get("headers", {})).items()}
+        connection.request(plan.get("method", "GET"), url.path or "/", body, headers)
         answer = connection.getresponse()
-        text = answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
+        body = answer.read(MOST_BYTES)
+        if answer.length and len(body) < MOST_BYTES:
+            raise http.client.IncompleteRead(body)
+        text = body.decode(errors="replace")
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a header that cannot be sent
         return describe(error, url.hostname or "", timeout), ""
     finally:
         connection.close()
-    return judge(plan, answer.status, text), text
+    return judge(plan, answer.status, text), text[:MOST_KEPT]
 
 
 def judge(plan: dict, status: int, text: str) -> str:
@@ -64,7 +92,7 @@ def describe(error: Exception, host: str, timeout: float) -> str:
         return "connection refused"
     if isinstance(error, (ConnectionResetError, http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "connection closed without an answer"
-    return getattr(error, "strerror", None) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error)[:80] or type(error).__name__
 
 
 def report(plan: dict, answers: list[Answer]) -> dict:

@@ -12,7 +12,7 @@ from pathlib import Path
 from settings import end_when_told, setting
 
 NOTES = Path("/data/notes")
-PASSWORD = setting("PASSWORD").strip()
+PASSWORD = setting("PASSWORD").strip().encode()
 
 
 class Store(BaseHTTPRequestHandler):
@@ -29,7 +29,7 @@ class Store(BaseHTTPRequestHandler):
 
     def may_pass(self):
         """Let in who knows the password; tell the others."""
-        known = hmac.compare_digest(self.headers.get("X-Password", ""), PASSWORD)
+        known = hmac.compare_digest(self.headers.get("X-Password", "").encode("latin-1"), PASSWORD)
         if not known:
             self.answer(403, "wrong password\n")
         return known

@@ -26,7 +26,7 @@ HANGS = threading.Event()
 def ask_store(note=None):
     """Fetch the notes, or add one; return status and text."""
     body = note.encode() if note else None
-    request = urllib.request.Request(f"{STORE_URL}/notes", body, {"X-Password": PASSWORD})
+    request = urllib.request.Request(f"{STORE_URL}/notes", body, {"X-Password": PASSWORD.encode()})
     try:
         with urllib.request.urlopen(request, timeout=2) as answer:
             return answer.status, answer.read().decode()
