@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 OWNER = "app.kubernetes.io/managed-by"
 LESSON, STUDENT, PART_OF = "labkit.dev/lesson", "labkit.dev/student", "labkit.dev/part-of"
 ANSWERS = "LABKIT_ANSWERS"  # set by a grader: the file that takes the answers
+GRADED = "LABKIT_GRADED"  # set by a grader: kubeconfig and namespace, whatever cluster a notebook names
 NAMESPACE_SECONDS, ACCOUNT_SECONDS = 90.0, 30.0
 
 
@@ -53,6 +54,8 @@ class Lab:
     def __init__(self, *, cluster: str = clusters.DEFAULT, namespace: str = "", student: str = "", seed: int = 0,
                  lesson: str = "", fresh: bool = True, alone: bool = False) -> None:  # fmt: skip
         self.lesson, self.student, self.seed = lesson, student, seed
+        if graded := os.environ.get(GRADED):
+            cluster, namespace = graded.split()
         self.namespace = namespace or default_namespace(lesson, student)
         check_name(self.namespace)
         self._own: throwaway.OwnCluster | None = None

@@ -1,5 +1,6 @@
 """Marks made of what a cluster held: nothing for nothing, no zero for what could not be told; a rubric that changes."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -141,3 +142,38 @@ class TestKept:
 @pytest.mark.parametrize(("load", "said"), [(8.0, 0), (8.1, 1)])
 def test_an_overloaded_grading_machine_is_told(load, said):
     assert len(worker.busy(load, 2)) == said
+
+
+FULL = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
+
+
+def rolling(ready):
+    status = {"replicas": 1, "readyReplicas": ready, "updatedReplicas": 1, "observedGeneration": 1}
+    return obj("Deployment", "web", spec={"replicas": 1}, status=status)
+
+
+@pytest.mark.parametrize(
+    ("pods", "deployments"),
+    [
+        ([], []), ([], [rolling(1)]), ([waiting("x")], [rolling(0)]),
+        ([obj("Pod", "web", status=FULL)], [rolling(0)]),
+    ],
+    ids=["nothing", "rolled out", "no image", "no room"],
+)  # fmt: skip
+def test_what_has_settled_or_never_will_is_not_waited_for(pods, deployments):
+    held = holding(pods=pods, deployments=deployments, statefulsets=[], daemonsets=[])
+    begun = time.monotonic()
+    judge.settle(held, NS, 20)
+    assert time.monotonic() - begun < 10
+
+
+def test_what_rolls_out_when_the_notebook_ends_is_waited_for():
+    looks = []
+
+    class Later(kept.Kept):
+        def items(self, resource, *args, **selectors):
+            looks.append(resource)
+            return [rolling(looks.count("deployments") > 2)] if resource == "deployments" else []
+
+    judge.settle(Later([]), NS, 20)
+    assert looks.count("deployments") == 3

@@ -57,7 +57,10 @@ class TestOutputs:
 
     def test_predictions_are_read_from_the_run(self):
         ran = notebook(cell("x", "✎ 03.a you expect: two pods\n"), cell("x", "✎ 03.a you expect: three\n", "b"))
-        assert shown.predictions(ran) == {"03.a": "three"}
+        assert shown.predictions(ran, ["03.a", "03.b"]) == {"03.a": "three"}
+
+    def test_a_prediction_of_a_number_that_the_lesson_has_not_is_none(self):
+        assert shown.predictions(notebook(cell("x", "✎ 03.zz you expect: a page full of me\n")), ["03.a"]) == {}
 
     def test_a_run_that_left_nothing_to_read_is_none(self, tmp_path):
         (tmp_path / "executed").write_text("{")
@@ -128,3 +131,12 @@ def test_a_line_without_an_end_costs_no_more_than_its_beginning():
     cell = new_code_cell("1", outputs=[new_output("stream", text="x" * (1 << 24))])
     assert [len(line) for line in shown.lines_of(cell)] == [shown.MOST_LINE]
     assert time.process_time() - begun < 5
+
+
+def test_commands_that_failed_are_told_once_each():
+    lines = ["deployment.apps/web created", 'Error from server (NotFound): services "x" not found',
+             'The Service "web" is invalid: spec.ports: Required value', "/bin/sh: 1: helm: not found",
+             'error: the path "x.yaml" does not exist', 'error: the path "x.yaml" does not exist',
+             "errors: 0"]  # fmt: skip
+    (told,) = shown.refused(notebook(cell("!kubectl …", "\n".join(lines)), cell("fine", "pod/web created")))
+    assert told == {"source": "!kubectl …", "said": lines[1:5]}

@@ -67,6 +67,22 @@ def test_the_kubeconfig_is_private_and_the_users_own_is_left_alone(make, home):
 
 
 @pytest.mark.cluster
+def test_the_python_client_finds_the_labs_cluster_by_itself(make):
+    from kubernetes import client, config
+
+    lab = make()
+    config.load_kube_config()
+    assert client.Configuration.get_default_copy().host == lab.api.server
+
+
+@pytest.mark.cluster
+def test_a_grader_says_which_cluster_and_namespace_it_is_whatever_a_notebook_names(cluster, home, monkeypatch):
+    monkeypatch.setenv("LABKIT_GRADED", f"{cluster.kubeconfig} default")
+    lab = Lab(lesson="08", cluster="glassbox:nowhere", namespace="mine")
+    assert (lab.namespace, lab.cluster.kubeconfig) == ("default", cluster.kubeconfig)
+
+
+@pytest.mark.cluster
 def test_a_second_run_starts_in_an_empty_namespace(make):
     lab = make()
     shell("kubectl create configmap colours")

@@ -25,13 +25,19 @@ from labkit.grading import cells, handins, judge, shown, similar, warm
 from labkit.grading.crew import BEGUN, Crew, Here
 from labkit.grading.handins import HandIn
 from labkit.grading.worker import write_whole
+from labkit.lab import check_name, default_namespace
 
 LIMITS: dict[str, Any] = {
     "seconds": 600.0, "cell_seconds": 120.0, "memory": 3 << 30, "processes": 256, "files": 1024,
     "disk": 256 << 20, "file": 64 << 20, "output": 1 << 20,
 }  # fmt: skip
+CLEANUP = re.compile(r"^([ \t]*)lab\.cleanup\(.*\).*$", re.MULTILINE)
 SECOND = re.compile(r"""\.make_namespace\(["']([a-z0-9-]+)["']\)""")
+PREDICTS = re.compile(r"""\blab\.predict\(\s*["']([^"']+)["']""")
+METADATA = ("tags", "nbgrader")  # what a cell keeps of its metadata when it is run
 EMBEDDED = "glassbox"
+LONGEST_NAMESPACE = 50  # so that there is room for a second one's suffix
+MOST_WORK = 20_000  # characters of an answer that are shown, and compared with others'
 LAST_SECONDS = 300.0  # beyond a hand-in's own limit: for its cluster and its judge
 FOLDER = "results"
 MADE = "batch.json"  # of what the folder's results are
@@ -51,8 +57,11 @@ class Batch:
     owner: dict[str, Any] | None = None  # that cluster's kubeconfig
 
     def namespace(self, hand_in: HandIn) -> str:
-        """Name where a hand-in works: alike on clusters of their own, apart and nameless on one that is shared."""
-        return f"lab-{self.lesson}-{self.key(hand_in)[:8]}" if self.owner else f"lab-{self.lesson}"
+        """Name where a hand-in works: apart and nameless on a cluster that is shared."""
+        if not self.owner:
+            return f"lab-{self.lesson}"
+        apart = f"{hand_in.student}\0{self.key(hand_in)}"  # two students may hand in the same
+        return f"lab-{self.lesson}-{hashlib.sha256(apart.encode()).hexdigest()[:8]}"
 
     def key(self, hand_in: HandIn) -> str:
         """Tell one result's making from another's."""
@@ -168,7 +177,7 @@ def results(out: Path) -> list[dict[str, Any]]:
 
 def one(batch: Batch, hand_in: HandIn, workers: Crew) -> dict[str, Any]:
     """Grade one hand-in; what is no notebook earns nothing, with the reason, and costs no time."""
-    reference = notebook.read(batch.reference)
+    reference, marked = notebook.read(batch.reference), rubric.load(batch.rubric)
     facts: dict[str, Any] = {
         "student": hand_in.student,
         "lesson": batch.lesson,
@@ -181,27 +190,44 @@ def one(batch: Batch, hand_in: HandIn, workers: Crew) -> dict[str, Any]:
     place = batch.out / FOLDER / f"{hand_in.student}.json"
     try:
         nb, flags = handins.parse(hand_in, reference)
+        facts["flags"] += flags
+        facts["namespace"] = facts["namespace"] if batch.owner else own_namespace(nb, batch.lesson)
+        facts["work"] = work(batch, hand_in, nb, reference)
+        ordered = order(batch, hand_in, nb, facts, place)
     except LabError as error:
-        result = {**facts, "unreadable": str(error), "trouble": "", "seconds": 0.0,
-                  "exercises": judge.unjudged(rubric.load(batch.rubric), "no notebook", 0.0)}  # fmt: skip
-        write_whole(place, json.dumps(result, indent=1))
-        return result
-    facts["flags"] += flags
-    facts["work"] = work(batch, hand_in, nb, reference)
+        unread = judge.unjudged(marked, "no notebook", 0.0)
+        return _leave(place, facts | {"unreadable": str(error), "trouble": "", "seconds": 0.0, "exercises": unread})
+    except Exception as error:  # one hand-in's oddity must not cost the others
+        return _lost(place, facts, marked, f"the grader cannot read it: {type(error).__name__}: {error}")
     place.unlink(missing_ok=True)
-    said = workers.run(order(batch, hand_in, nb, facts, place), batch.limits["seconds"] + LAST_SECONDS)
+    said = workers.run(ordered, batch.limits["seconds"] + LAST_SECONDS)
     if workers.ended:
         return facts
     if not place.exists():
-        why = f"the grader's own process failed: {said}"
-        lost = {
-            **facts,
-            "trouble": why,
-            "exercises": judge.unjudged(rubric.load(batch.rubric), why, None),
-            "seconds": 0.0,
-        }
-        write_whole(place, json.dumps(lost, indent=1))
+        return _lost(place, facts, marked, f"the grader's own process failed: {said}")
     return dict(json.loads(place.read_text()))
+
+
+def _lost(place: Path, facts: dict[str, Any], marked: rubric.Rubric, why: str) -> dict[str, Any]:
+    """Leave a result that says why there is none: the grader's own fault is never a zero."""
+    return _leave(place, facts | {"trouble": why, "exercises": judge.unjudged(marked, why, None), "seconds": 0.0})
+
+
+def _leave(place: Path, result: dict[str, Any]) -> dict[str, Any]:
+    write_whole(place, json.dumps(result, indent=1))
+    return result
+
+
+def own_namespace(nb: Any, lesson: str) -> str:
+    """Name the namespace that the notebook had on the student's own cluster: its manifests may name it too."""
+    try:
+        given = {name: parameter.default for name, parameter in notebook.parameters(nb).items()}
+        name = given.get("namespace") or default_namespace(lesson, str(given.get("student", "")))
+        check_name(name)
+    except (LabError, SyntaxError, ValueError, TypeError):
+        name = ""
+    taken = not name or name == "default" or name.startswith("kube-") or len(name) > LONGEST_NAMESPACE
+    return default_namespace(lesson, "") if taken else name
 
 
 def work(batch: Batch, hand_in: HandIn, nb: Any, reference: Any) -> dict[str, str]:
@@ -211,7 +237,7 @@ def work(batch: Batch, hand_in: HandIn, nb: Any, reference: Any) -> dict[str, st
     given = similar.lines_given([*(cell.source for cell in starter.cells), *course])
     beside = {f.path: f.content.decode(errors="replace") for f in hand_in.beside}
     wrote = cells.work(nb, reference) | beside
-    return {name: text for name, source in wrote.items() if (text := similar.own(source, given)).strip()}
+    return {name: text[:MOST_WORK] for name, source in wrote.items() if (text := similar.own(source, given)).strip()}
 
 
 def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: Path) -> dict[str, Any]:
@@ -226,13 +252,14 @@ def order(batch: Batch, hand_in: HandIn, nb: Any, facts: dict[str, Any], place: 
         "objects": str((batch.out / "objects" / f"{hand_in.student}.json.gz").absolute()),
         "owner": batch.owner,
         "namespace": facts["namespace"],
-        "others": [f"{facts['namespace']}-{each}" for each in second_namespaces(batch.reference)],
+        "others": [f"{facts['namespace']}-{suffix}" for suffix in found_in(batch.reference, SECOND)],
         "rubric": str(batch.rubric.absolute()),
         "limits": batch.limits,
         "nodes": batch.nodes,
         "parameters": {n: p.default for n, p in declared.items() if n not in ("cluster", "namespace")},
         "shown": shown.recorded(nb),
         "claims": shown.claims(nb),
+        "predicts": found_in(batch.reference, PREDICTS),
         "notebook": name,
         "files": dict(files(batch, hand_in)) | {name: runnable(nb)},
     }
@@ -249,21 +276,22 @@ def files(batch: Batch, hand_in: HandIn) -> Iterator[tuple[str, str]]:
 
 
 def runnable(nb: Any) -> str:
-    """Return the notebook as it is run: without outputs, and without the cells that take its work away again."""
+    """Return the notebook as it is run: without outputs, and without the lines that take its work away again."""
     import nbformat
 
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-            if "cleanup" in notebook.tags(cell) or re.search(r"^lab\.cleanup\(\)", cell.source, re.MULTILINE):
-                cell.source = "# not run: what the notebook made is what is judged"
-    nb.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            cell.source = CLEANUP.sub(r"\1pass  # not run: what the notebook made is what is judged", cell.source)
+        cell.metadata = nbformat.from_dict({name: cell.metadata[name] for name in METADATA if name in cell.metadata})
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nb.metadata = nbformat.from_dict({"kernelspec": kernel})  # any tool may have written the rest, and ours read it
     return nbformat.writes(nb).encode().decode("latin-1")
 
 
-def second_namespaces(reference: Path) -> list[str]:
-    """Return the suffixes of the second namespaces that the lesson makes."""
-    return sorted(set(SECOND.findall("\n".join(cell.source for cell in notebook.read(reference).cells))))
+def found_in(reference: Path, what: re.Pattern[str]) -> list[str]:
+    """Return what a pattern's group finds in the lesson's cells: second namespaces, predictions' numbers."""
+    return sorted(set(what.findall("\n".join(cell.source for cell in notebook.read(reference).cells))))
 
 
 class Pace:

@@ -151,8 +151,3 @@ def clear(api: Api, namespaces: list[str]) -> None:
             Waiter(api, name).gone("namespaces", name, timeout=GONE_SECONDS)
     except WaitTimeout as late:
         raise ClusterError(f"the namespace {name} does not go", value=late.value) from None
-
-
-def namespace(lesson: str, key: str) -> str:
-    """Name a hand-in's namespace so that nobody reads from it whose it is."""
-    return f"lab-{lesson}-{key[:8]}"

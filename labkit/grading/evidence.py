@@ -1,22 +1,27 @@
 """A hand-in's cluster, brought back: from a copy, so that what was kept stays as the judge left it."""
 
+import hashlib
+import re
 import shutil
 from pathlib import Path
 
 from labkit import providers
 from labkit.cluster import state_home
 from labkit.errors import LabError
+from labkit.grading.handins import plain
 
 
 def reopen(grades: Path, student: str) -> tuple[str, Path]:
     """Start a copy of the kept cluster; return its name and kubeconfig; raises LabError when nothing was kept."""
     kept = grades / "kept" / student
-    if "/" in student or not kept.is_dir():
+    if plain(student) != student or not kept.is_dir():
         there = sorted(p.name for p in (grades / "kept").glob("*"))
         raise LabError(
             f"no cluster of {student} was kept in {grades}", expected=f"one of {', '.join(there)}" if there else ""
         )
-    name = f"graded-{''.join(c if c.isalnum() else '-' for c in student.lower())}"[:40].strip("-")
+    name = f"graded-{re.sub('[^a-z0-9]+', '-', student)}"[:40].strip("-")
+    if name != f"graded-{student}":  # a cluster's name holds less than a student's: two may not be one
+        name = f"{name[:31]}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
     provider = providers.find("glassbox")
     provider.stop(name, purge=True)
     shutil.copytree(kept, state_home() / "clusters" / name, symlinks=True)

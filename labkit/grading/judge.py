@@ -11,6 +11,7 @@ it too, so all that is not right is open; but for an item that judges the image 
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +22,31 @@ from labkit.checks import hints as hints_of
 from labkit.checks import judge as verdict_of
 from labkit.errors import ClusterError
 from labkit.rubric import MANUAL, Exercise, Item, Rubric
+from labkit.trials.faults import ROLLS_OUT, is_rolled_out
 from labkit.verdict import Finding, State
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS, SETTLE_SECONDS = 0.5, 30.0
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff")
 LACKS = "the grading cluster lacks the image"
 RERUN = "its trial is new or has changed: only another run can tell"
 Findings = dict[tuple[str, int], Finding]  # by exercise and the item's place in it
+
+
+def settle(api: Any, namespace: str, seconds: float = SETTLE_SECONDS) -> None:
+    """Wait until what the hand-in rolls out is there: its last cell may not have; never for what no time cures."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        owners = [each for kind in ROLLS_OUT for each in api.items(f"{kind.lower()}s", namespace)]
+        stuck = any(is_hopeless(pod) or is_unschedulable(pod) for pod in api.items("pods", namespace))
+        if stuck or all(map(is_rolled_out, owners)):
+            return
+        threading.Event().wait(LOOK_SECONDS)
+
+
+def is_unschedulable(pod: dict[str, Any]) -> bool:
+    """Tell whether no node has room for the pod."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "PodScheduled" and c.get("reason") == "Unschedulable" for c in conditions)
 
 
 def judge(api: Any, namespace: str, rubric: Rubric, answers: dict[str, Any],

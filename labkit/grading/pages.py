@@ -87,6 +87,8 @@ def cluster(out: Path, result: Result) -> dict[str, Any]:
         }
     except ClusterError:
         return {"pictures": [], "events": []}
+    except Exception as error:  # a hand-in's objects may be such as no picture was made for
+        return {"pictures": [], "events": [], "unseen": f"{type(error).__name__}: {error}"}
 
 
 def namespaces(held: kept.Kept) -> list[str]:

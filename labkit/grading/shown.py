@@ -18,6 +18,8 @@ MOST_LINE, MOST_COMPARED = 400, 1 << 16  # characters of a line, and of a cell's
 KIT = re.compile(r"^\s*[•✓✗◐○↯?✎…⚠]|^\s*(expected|found|look|hint:)\s")
 NAMESPACE = re.compile(r"\blab-\d\d(-[a-z0-9-]+)?")
 RIGHT = re.compile(r"^✓ (\d\d\.\d+) .*: right\b", re.MULTILINE)
+REFUSED = re.compile(r"[Ee]rror: |Error from server|error (validating|when) |The \S+ \".*\" is invalid|.*: not found$|"
+                     r"\S+: .*No such file or directory")  # fmt: skip
 Shown = dict[str, dict[str, Any]]  # by cell: source, lines
 
 
@@ -81,8 +83,20 @@ def differing(shown: Shown, ran: Any) -> list[dict[str, Any]]:
     return found[:MOST_CELLS]
 
 
-def predictions(ran: Any) -> dict[str, str]:
-    """Return the last prediction of each number that the run wrote down."""
+def refused(ran: Any) -> list[dict[str, Any]]:
+    """Return the cells in which a command was refused or failed, with its words: `!kubectl …` fails no cell."""
+    found = []
+    for cell in ran.cells if ran else []:
+        if cell.cell_type == "code":
+            said = clipped("\n".join(output.get("text", "") for output in cell.get("outputs", [])))
+            if lines := list(dict.fromkeys(line for line in said.splitlines() if REFUSED.match(line))):
+                found.append({"source": cell.source[:MOST_TEXT], "said": lines[:MOST_LINES]})
+    return found[:MOST_CELLS]
+
+
+def predictions(ran: Any, numbers: list[str]) -> dict[str, str]:
+    """Return the last prediction of each of the lesson's numbers that the run wrote down."""
     said = re.compile(predict.SAID.format(number=r"(\d\d\.\w+)", answer="(.*)"))
     texts = [output.get("text", "") for cell in (ran.cells if ran else []) for output in cell.get("outputs", [])]
-    return {number: answer.strip()[:200] for text in texts for number, answer in said.findall(str(text))}
+    found = {number: answer.strip()[:200] for text in texts for number, answer in said.findall(str(text))}
+    return {number: answer for number, answer in found.items() if number in numbers}

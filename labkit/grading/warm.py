@@ -82,6 +82,8 @@ def run(job: str, environment: dict[str, str]) -> NoReturn:
     try:
         _provide_kernel()
         code = run_one.main([job])
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

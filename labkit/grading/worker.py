@@ -11,6 +11,7 @@ ended. The cluster's files are kept, without what was running, so that it can be
 The result says what the hand-in earned, or why the grader could not tell: its own fault is never a zero.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -34,7 +35,8 @@ from labkit.glassbox import syscalls, user_namespace
 from labkit.glassbox.netlink import Netlink
 from labkit.grading import access, borrowed, judge, kept, shown, warm
 from labkit.grading.sandbox import WORK, Box
-from labkit.lab import ANSWERS
+from labkit.lab import ANSWERS, GRADED
+from labkit.trials import journal
 
 CLUSTER = "graded"
 GRACE_SECONDS = 20.0  # for a sandbox to end after the notebook's own limit, before it is killed
@@ -95,6 +97,8 @@ def grade(order: dict[str, Any], box: Box, home: Path, turn: Connection) -> dict
         student = access.grant(api, order["namespace"], order["others"], config)
         run = execute(order, home / "box", student, box)
         access.revoke(api, order["namespace"], order["others"])
+        api.delete("secrets", journal.NAME, order["namespace"])  # no check has written it: the grader would act on it
+        judge.settle(api, order["namespace"])
         answers = judge.read_answers(home / "box" / "answers")
         marks = judge.judge(
             api, order["namespace"], rubric.load(Path(order["rubric"])), answers,
@@ -106,14 +110,25 @@ def grade(order: dict[str, Any], box: Box, home: Path, turn: Connection) -> dict
         keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
     keep_file(home / "box" / "executed", Path(order["executed"]))
     kept.write(Path(order["objects"]), held)
-    ran = shown.executed(home / "box" / "executed")
     order["facts"]["flags"] += shown.unfounded(order["claims"], marks)
     order["facts"]["flags"] += busy(os.getloadavg()[0], os.cpu_count() or 1)
     return {
         "run": run, "answers": answers, "exercises": marks, "trouble": "",
         "lacks": judge.images_lacking(kept.Kept(held), order["namespace"]),
-        "differs": shown.differing(order["shown"], ran), "predictions": shown.predictions(ran), "seconds": seconds,
+        "seconds": seconds, **told_by(order, home / "box" / "executed"),
     }  # fmt: skip
+
+
+def told_by(order: dict[str, Any], executed: Path) -> dict[str, Any]:
+    """Return what the executed notebook tells beside the marks; the hand-in may have written anything there."""
+    try:
+        ran = shown.executed(executed)
+        differs = shown.differing(order["shown"], ran)
+        return {"differs": differs, "predictions": shown.predictions(ran, order["predicts"]),
+                "refused": shown.refused(ran)}  # fmt: skip
+    except Exception as error:
+        order["facts"]["flags"].append(f"the notebook that it left behind is none: {type(error).__name__}: {error}")
+        return {"differs": [], "predictions": {}, "refused": []}
 
 
 def busy(load: float, cores: int) -> list[str]:
@@ -156,8 +171,13 @@ def lay_out(order: dict[str, Any], work: Path, kubeconfig: dict[str, Any]) -> No
     """Write what the hand-in sees: its notebook, the course's files, its own over them, kernel and kubeconfig."""
     for path, content in order["files"].items():
         place = work / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content.encode("latin-1"))
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content.encode("latin-1"))
+        except OSError as error:
+            if error.errno == errno.ENOSPC or path == order["notebook"]:
+                raise
+            order["facts"]["flags"].append(f"{path} cannot be written: {error.strerror}")
     with suppress(OSError):  # in nbgrader's edition they lie beside the notebook
         (work / order["notebook"]).with_name("manifests").symlink_to(work / "manifests")
     (work / "out").mkdir()
@@ -177,7 +197,9 @@ def sandbox_order(order: dict[str, Any], box: Path) -> dict[str, Any]:
     """Return what the sandbox is told."""
     environment = {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "HOME": "/home", "TMPDIR": "/tmp",
-        "LANG": "C.UTF-8", "LABKIT_HOME": "/home/labkit", "LABKIT_WORK": f"{WORK}/out", ANSWERS: f"{WORK}/out/answers",
+        "LANG": "C.UTF-8", "LABKIT_HOME": "/home/labkit", "LABKIT_WORK": f"{WORK}/out",
+        "KUBECONFIG": f"{WORK}/kubeconfig", GRADED: f"{WORK}/kubeconfig {order['namespace']}",
+        ANSWERS: f"{WORK}/out/answers",
         "JUPYTER_PATH": f"{WORK}/kernel", "JUPYTER_RUNTIME_DIR": f"{WORK}/kernel/runtime",
         "IPYTHONDIR": f"{WORK}/kernel/ipython", "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "LABKIT_PROGRESS": "off", "OPENBLAS_NUM_THREADS": "1",
@@ -273,7 +295,7 @@ def write_whole(path: Path, content: str) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("w") as file:
+        with fresh.open("w", encoding="utf-8", errors="replace") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
