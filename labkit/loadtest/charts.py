@@ -46,7 +46,7 @@ def spectrum(run: Run) -> Picture:
         axes.set(xlabel="requests that took at most so long", ylabel="ms")
         axes.legend()
 
-    return _picture(f"percentile spectrum {run.plan.name}".strip(), lines, paint, run)
+    return _picture(_of("percentile spectrum", run), lines, paint, run)
 
 
 def over_time(run: Run, marks: Sequence[tuple[float, str]] = ()) -> Picture:
@@ -79,7 +79,7 @@ def over_time(run: Run, marks: Sequence[tuple[float, str]] = ()) -> Picture:
         axes.set(xlabel="seconds", ylabel="response, ms")
         axes.legend(loc="upper left")
 
-    return _picture(f"requests over time {run.plan.name}".strip(), lines, paint, run)
+    return _picture(_of("requests over time", run), lines, paint, run)
 
 
 def shares(found: Spread, names: Sequence[str]) -> Picture:
@@ -161,6 +161,10 @@ def _lag(axes: Any, run: Run) -> None:
         np.log10(np.clip(run.lag, 1e-6, None) * 1e3), bins=np.linspace(-3, 4, 57), color="C2" if not run.void else "C3"
     )
     axes.set(title="lag: sent too late", xlabel="log₁₀ ms", yticks=[])
+
+
+def _of(what: str, run: Run) -> str:
+    return f"{what}: {run.plan.name}" if run.plan.name else what
 
 
 def _picture(title: str, lines: Sequence[str], paint: Callable[[Any], None], run: Run | None = None) -> Picture:

@@ -5,10 +5,10 @@ from tests.shows.kernels import in_the_kernel
 from tests.shows.lesson_08 import before_a_pod_ends
 
 SHOWN = {
-    "two-clocks": r"percentile spectrum first\n +response: p50 ≈\S+ ms, p95 .+\n +service: p50 ≈\S+ ms, p95",
+    "two-clocks": r"percentile spectrum: first\n +response: p50 ≈\S+ ms, p95 .+\n +service: p50 ≈\S+ ms, p95",
     "open": r"p99 computed: 960 ms, measured: ≈\S+ ms, near it: True",
     "closed": r"p99 ≈\S+ ms, below a quarter of a second: True\nthe longest is nearly a second: True",
-    "warm-up": r"requests over time warm-up\n.+warm-up: ≈\S+ s",
+    "warm-up": r"requests over time: warm-up\n.+warm-up: ≈\S+ s",
     "noise": r"✓ 10 runs[\s\S]+no difference: True[\s\S]+A / B: ≈\S+ \[≈\S+, ≈\S+\]",
     "unit": r"over runs: ≈\S+ \[≈\S+, ≈\S+\] ms\n +over requests: ≈\S+ \[≈\S+, ≈\S+\] ms",
     "replicas": r"Service web-1 [\s\S]+web-2 .+\n +└─ 2 × Pod · ready\n +Service web-4 .+\n +└─ 4 × Pod · ready",
