@@ -124,6 +124,13 @@ def test_a_void_runs_picture_says_so_and_its_twin_is_compared_without():
     assert normalised(void.text).strip() == normalised(good.text).strip()
 
 
+def test_what_happened_in_one_second_is_told_in_one_line():
+    happened = [(4.0, "Killing pod"), (4.0, "Killing pod"), (4.2, "Started pod"), (6.0, "Killing pod")]
+    svg = charts.over_time(disturbed(), happened).svg
+    assert "4 s: 2 × Killing pod, Started pod<" in svg
+    assert "6 s: Killing pod<" in svg
+
+
 def test_a_twin_tells_whether_there_were_errors():
     assert "errors: ≈200 · events: ≈1" in PICTURES["over_time"]().text
     assert "errors: none · events: none" in charts.over_time(made()).text

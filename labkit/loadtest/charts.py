@@ -4,6 +4,8 @@ says so (∅), and why.
 """
 
 import io
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from labkit.loadtest.stats.intervals import Interval, over_runs
 from labkit.loadtest.stats.scaling import Usl
 
 SIZE, WIDTHS = (9.0, 3.4), (4, 1)  # inches; a picture and its lag beside it
+CAPTION = 120  # characters of a line below a chart
 NINES = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 RUN_OUT = 10  # a percentile with fewer requests beyond it is drawn faint
 
@@ -73,13 +76,24 @@ def over_time(run: Run, marks: Sequence[tuple[float, str]] = ()) -> Picture:
             label=", ".join(run.errors) or "no error",
         )
         axes.axvspan(0, run.warmup, alpha=0.15, color="gray")
-        for at, what in marks:
+        for at, _ in marks:
             axes.axvline(at, color="black", lw=0.6, ls=":")
-            axes.annotate(what, (at, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", size=6)
-        axes.set(xlabel="seconds", ylabel="response, ms")
+        axes.set(xlabel="\n".join(["seconds", *_moments(marks)]), ylabel="response, ms")
         axes.legend(loc="upper left")
 
     return _picture(_of("requests over time", run), lines, paint, run)
+
+
+def _moments(marks: Sequence[tuple[float, str]]) -> list[str]:
+    """Return for each second in which something happened what it was, and how often."""
+    seen: dict[str, Counter[str]] = {}
+    for at, what in marks:
+        seen.setdefault(f"{at:.0f} s", Counter())[what] += 1
+    lines = []
+    for second, happened in seen.items():
+        told = ", ".join(what if count == 1 else f"{count} × {what}" for what, count in happened.items())
+        lines += textwrap.wrap(f"{second}: {told}", CAPTION)
+    return lines
 
 
 def shares(found: Spread, names: Sequence[str]) -> Picture:
