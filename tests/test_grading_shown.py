@@ -140,3 +140,10 @@ def test_commands_that_failed_are_told_once_each():
              "errors: 0"]  # fmt: skip
     (told,) = shown.refused(notebook(cell("!kubectl …", "\n".join(lines)), cell("fine", "pod/web created")))
     assert told == {"source": "!kubectl …", "said": lines[1:5]}
+
+
+def test_many_cells_without_end_cost_seconds():
+    begun = time.process_time()
+    cells = [cell("1", f"{n} " * (1 << 15), name=f"c{n}") for n in range(100, 600)]
+    assert len(shown.recorded(notebook(*cells))) <= shown.MOST_SHOWN // shown.MOST_COMPARED
+    assert time.process_time() - begun < 30

@@ -9,6 +9,8 @@ import yaml
 from labkit import rubric
 from labkit.checks import State
 from labkit.trials.faults import is_ready
+from labkit.trials.probe import is_unschedulable
+from tests.embedded import eventually
 from tests.lessons import kubectl, manifests
 
 LESSON = "08"
@@ -291,6 +293,25 @@ def test_a_pod_on_its_way_out_does_not_answer_for_the_one_that_is_killed(lab):
     kubectl("rollout restart deployment/web")
     kubectl("rollout status deployment/web --timeout=60s")
     is_wrong(lab, "08.3", SURVIVES, because="requests failed", hint="How many are there?")
+
+
+def filler(cpu, replicas):
+    """Pods that do nothing but ask for processors."""
+    pause = {"name": "c", "image": "registry.k8s.io/pause:3.10", "resources": {"requests": {"cpu": cpu}}}
+    template = {"metadata": {"labels": {"app": f"f{cpu}"}}, "spec": {"containers": [pause]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": f"f{cpu}"}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": f"f{cpu}"}, "spec": spec}
+
+
+def test_nodes_without_room_are_no_excuse(lab):
+    hand_in(reference())
+    cpus = sum(int(node["status"]["allocatable"]["cpu"]) for node in lab.api.items("nodes"))
+    apply(filler("450m", 3 * cpus), filler("50m", 10 * cpus))
+    for cpu in ("450m", "50m"):
+        eventually(lambda cpu=cpu: any(map(is_unschedulable, lab.api.items("pods", lab.namespace,
+                                                                           label_selector=f"app=f{cpu}"))))  # fmt: skip
+    found, _ = look(lab, "08.1", "and to no other")
+    assert [f.state for f in found.values()] == [State.RIGHT]
 
 
 def test_two_pods_of_the_store_are_one_too_many(lab):

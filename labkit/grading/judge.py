@@ -23,6 +23,7 @@ from labkit.checks import judge as verdict_of
 from labkit.errors import ClusterError
 from labkit.rubric import MANUAL, Exercise, Item, Rubric
 from labkit.trials.faults import ROLLS_OUT, is_rolled_out
+from labkit.trials.probe import is_unschedulable
 from labkit.verdict import Finding, State
 
 LOOK_SECONDS, SETTLE_SECONDS = 0.5, 30.0
@@ -41,12 +42,6 @@ def settle(api: Any, namespace: str, seconds: float = SETTLE_SECONDS) -> None:
         if stuck or all(map(is_rolled_out, owners)):
             return
         threading.Event().wait(LOOK_SECONDS)
-
-
-def is_unschedulable(pod: dict[str, Any]) -> bool:
-    """Tell whether no node has room for the pod."""
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "PodScheduled" and c.get("reason") == "Unschedulable" for c in conditions)
 
 
 def judge(api: Any, namespace: str, rubric: Rubric, answers: dict[str, Any],

@@ -5,6 +5,7 @@ make runs alike; what the kit itself says is left out. A check's recorded verdic
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from labkit.errors import LabError
 from labkit.grading import cells
 
 MOST_CELLS, MOST_LINES, MOST_TEXT = 30, 20, 2000
-MOST_LINE, MOST_COMPARED = 400, 1 << 16  # characters of a line, and of a cell's outputs
+MOST_LINE, MOST_COMPARED, MOST_SHOWN = 400, 1 << 16, 1 << 20  # characters of a line, of a cell's outputs, of all
 KIT = re.compile(r"^\s*[•✓✗◐○↯?✎…⚠]|^\s*(expected|found|look|hint:)\s")
 NAMESPACE = re.compile(r"\blab-\d\d(-[a-z0-9-]+)?")
 RIGHT = re.compile(r"^✓ (\d\d\.\d+) .*: right\b", re.MULTILINE)
@@ -26,10 +27,22 @@ Shown = dict[str, dict[str, Any]]  # by cell: source, lines
 def recorded(nb: Any) -> Shown:
     """Return what the code cells of a notebook show, by cell."""
     found = {}
-    for cell in nb.cells:
-        if cell.cell_type == "code" and cell.get("outputs") and not cells.CHECK.search(cell.source):
+    for cell in compared(nb):
+        if not cells.CHECK.search(cell.source):
             found[cells.key(cell)] = {"source": cell.source[:MOST_TEXT], "lines": lines_of(cell)}
     return {name: each for name, each in found.items() if each["lines"]}
+
+
+def compared(nb: Any) -> Iterator[Any]:
+    """Yield the code cells that show something, until they have shown so much that comparing takes seconds."""
+    left = MOST_SHOWN
+    for cell in nb.cells:
+        if cell.cell_type == "code" and cell.get("outputs"):
+            size = sum(len(o.get("text") or (o.get("data") or {}).get("text/plain") or "") for o in cell.outputs)
+            left -= min(size, MOST_COMPARED)
+            if left < 0:
+                return
+            yield cell
 
 
 def lines_of(cell: Any) -> list[str]:
@@ -45,7 +58,7 @@ def clipped(text: str) -> str:
 
 def claims(nb: Any) -> list[str]:
     """Return the exercises that a notebook's outputs show as right."""
-    texts = [text_of(cell, clipped) for cell in nb.cells if cell.cell_type == "code" and cell.get("outputs")]
+    texts = [text_of(cell, clipped) for cell in compared(nb)]
     return sorted({number for text in texts for number in RIGHT.findall(text)})
 
 
@@ -71,8 +84,8 @@ def differing(shown: Shown, ran: Any) -> list[dict[str, Any]]:
     """Return the cells that show what their run does not: only cells that ran are compared."""
     again = {
         cells.key(cell): lines_of(cell)
-        for cell in (ran.cells if ran else [])
-        if cell.cell_type == "code" and (cell.metadata.get("papermill") or {}).get("duration") is not None
+        for cell in (compared(ran) if ran else [])
+        if (cell.metadata.get("papermill") or {}).get("duration") is not None
     }
     found: list[dict[str, Any]] = []
     for name, each in shown.items():

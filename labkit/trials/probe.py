@@ -15,10 +15,17 @@ import yaml
 from labkit import kubectl
 from labkit.api import Api, Object
 from labkit.errors import ClusterError, WaitTimeout
-from labkit.wait import Target, Waiter, parse_condition
+from labkit.wait import Condition, Target, Waiter, parse_condition
 
 POD = Path(__file__).with_name("probe.yaml")
 START_SECONDS, TALK_SECONDS = 60.0, 120.0
+READY = parse_condition("Ready")
+
+
+def is_unschedulable(pod: Object) -> bool:
+    """Tell whether no node has room for the pod."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "PodScheduled" and c.get("reason") == "Unschedulable" for c in conditions)
 
 
 class Probe:
@@ -26,10 +33,14 @@ class Probe:
 
     def __init__(self, api: Api, namespace: str) -> None:
         self.api, self.namespace = api, namespace
-        self.name = api.create("pods", yaml.safe_load(POD.read_text()), namespace)["metadata"]["name"]
+        pod = yaml.safe_load(POD.read_text())
+        self.name = self._create(pod)
         try:
-            ready = parse_condition("Ready")
-            Waiter(api, namespace).until(Target("pods", self.name), ready, timeout=START_SECONDS, namespace=namespace)
+            if self._has_no_room():  # what the service asks for fills the nodes: one that asks for nothing has room
+                self._remove()
+                pod["spec"]["containers"][0].pop("resources")
+                self.name = self._create(pod)
+                self._has_no_room()
             self._line = self._connect()
         except WaitTimeout as late:
             self._remove()
@@ -37,6 +48,16 @@ class Probe:
         except BaseException:
             self._remove()
             raise
+
+    def _create(self, pod: Object) -> str:
+        return str(self.api.create("pods", pod, self.namespace)["metadata"]["name"])
+
+    def _has_no_room(self) -> bool:
+        """Wait until the pod is ready, or has no place on any node; tell whether that is so."""
+        settled = Condition("Ready", lambda found: READY.holds(found) or any(map(is_unschedulable, found)))
+        Waiter(self.api, self.namespace).until(Target("pods", self.name), settled, timeout=START_SECONDS,
+                                               namespace=self.namespace)  # fmt: skip
+        return is_unschedulable(self.api.get("pods", self.name, self.namespace) or {})
 
     def ask(self, plan: dict[str, Any]) -> Object:
         """Have the visitor do as the plan says and return its report; see visitor.py."""
