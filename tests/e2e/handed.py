@@ -9,6 +9,7 @@ import sys
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
+from labkit import normalise
 from tests.lessons import ROOT
 
 PARAMETERS = 'cluster = "glassbox"\nnamespace = ""\nstudent = ""\nseed = 0'
@@ -66,4 +67,5 @@ def page(out, student):
 def said(out, student):
     """Return all that the hand-in printed when it was run again."""
     nb = nbformat.read(out / "executed" / f"{student}.ipynb", as_version=4)
-    return "\n".join(o.get("text") or o.get("evalue") or "" for c in nb.cells for o in c.get("outputs", []))
+    outputs = [output for cell in nb.cells for output in normalise.joined(cell.get("outputs", []))]
+    return "\n".join(output.get("text") or output.get("evalue") or "" for output in outputs)
