@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -9,7 +10,8 @@ import pytest
 import yaml
 
 from labkit.cli import main
-from labkit.grading import judge, kept
+from labkit.errors import LabError
+from labkit.grading import evidence, judge, kept
 from labkit.rubric import load
 from tests.lessons import ROOT
 
@@ -240,3 +242,18 @@ class TestRefusedBeforeAnythingRuns:
     def test_nothing_to_grade_is_named(self, folder, capsys):
         code, said = folder.run(capsys, inbox=False)
         assert (code, "SUBMISSIONS and --lesson say what is graded" in said) == (2, True)
+
+
+def test_two_students_never_have_one_cluster_brought_back():
+    students = ["ana", "Ana", "añá", "a" * 50, "a" * 51, "ana.b", "ana-b"]
+    names = [evidence.name_of(student) for student in students]
+    assert names[0] == "graded-ana"
+    assert len(set(names)) == len(students)
+    assert all(re.fullmatch("[a-z0-9-]{1,40}", name) for name in names)
+
+
+@pytest.mark.parametrize("student", ["..", "../other", "nobody", ""])
+def test_only_who_was_graded_is_brought_back(tmp_path, student):
+    (tmp_path / "kept" / "ana").mkdir(parents=True)
+    with pytest.raises(LabError, match="was kept in"):
+        evidence.reopen(tmp_path, student)

@@ -19,11 +19,14 @@ def reopen(grades: Path, student: str) -> tuple[str, Path]:
         raise LabError(
             f"no cluster of {student} was kept in {grades}", expected=f"one of {', '.join(there)}" if there else ""
         )
-    name = f"graded-{re.sub('[^a-z0-9]+', '-', student)}"[:40].strip("-")
-    if name != f"graded-{student}":  # a cluster's name holds less than a student's: two may not be one
-        name = f"{name[:31]}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
-    provider = providers.find("glassbox")
+    name, provider = name_of(student), providers.find("glassbox")
     provider.stop(name, purge=True)
     shutil.copytree(kept, state_home() / "clusters" / name, symlinks=True)
     provider.start(name)
     return name, provider.kubeconfig(name)[0]
+
+
+def name_of(student: str) -> str:
+    """Name the cluster that is brought back: what a cluster's name cannot hold of a student's is told by a hash."""
+    name = f"graded-{re.sub('[^a-z0-9]+', '-', student)}"[:40].strip("-")
+    return name if name == f"graded-{student}" else f"{name[:31]}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
