@@ -17,7 +17,9 @@ from labkit.loadtest.stats.fairness import Spread
 from labkit.loadtest.stats.intervals import Interval, over_runs
 from labkit.loadtest.stats.scaling import Usl
 
-SIZE, WIDTHS = (9.0, 3.4), (4, 1)  # inches; a picture and its lag beside it
+WIDTH, HEIGHT, WIDTHS = 9.0, 3.4, (4, 1)  # inches; a picture and its lag beside it
+ROOM, ROW = 0.8, 0.4  # inches: a forest's title and axis, and each of its rows
+A_POINT = 20  # requests, on average, of which a percentile over time is drawn
 CAPTION = 120  # characters of a line below a chart
 NINES = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 RUN_OUT = 10  # a percentile with fewer requests beyond it is drawn faint
@@ -61,7 +63,7 @@ def over_time(run: Run, marks: Sequence[tuple[float, str]] = ()) -> Picture:
 
     def paint(axes: Any) -> None:
         rows = run.table
-        good, width = rows[rows.error == ""], max(0.05, run.plan.seconds / 200)
+        good, width = rows[rows.error == ""], run.plan.seconds / min(200, max(1, len(rows) / A_POINT))
         times = (good.done - good.scheduled) * 1e3
         by = times.groupby((good.scheduled // width) * width)
         for at, label in ((0.5, "p50"), (0.95, "p95")):
@@ -142,11 +144,12 @@ def forest(rows: Mapping[str, Interval], title: str, unit: str = "", reference: 
             axes.plot([i.low, i.high], [-place, -place], color="C0")
             axes.plot(i.estimate, -place, "o", color="C0", label=name)
         axes.set_yticks([-place for place in range(len(rows))], list(rows))
+        axes.set_ylim(0.5 - len(rows), 0.5)
         axes.set_xlabel(unit)
         if reference is not None:
             axes.axvline(reference, color="gray", ls="--")
 
-    return _picture(title, lines, paint)
+    return _picture(title, lines, paint, height=ROOM + ROW * len(rows))
 
 
 def scaling(fit: Usl, throughputs: Mapping[int, Sequence[float]]) -> Picture:
@@ -181,16 +184,20 @@ def _of(what: str, run: Run) -> str:
     return f"{what}: {run.plan.name}" if run.plan.name else what
 
 
-def _picture(title: str, lines: Sequence[str], paint: Callable[[Any], None], run: Run | None = None) -> Picture:
+def _picture(title: str, lines: Sequence[str], paint: Callable[[Any], None], run: Run | None = None,
+             height: float = HEIGHT) -> Picture:  # fmt: skip
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     void = [f"∅ void: {why}" for why in run.void] if run else []
     settings: Any = {"svg.hashsalt": title, "svg.fonttype": "none", "axes.titlesize": 10, "font.size": 8}
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots(1, 2, width_ratios=WIDTHS) if run else [figure.subplots()]
         paint(axes[0])
+        if axes[0].get_yscale() == "log":
+            axes[0].yaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter())
         axes[0].set_title(" · ".join([title, *void[:1]]))
         if run:
             _lag(axes[1], run)
