@@ -2,9 +2,10 @@
 
 import re
 
+import orjson
 import pytest
 
-from labkit.glassbox.apiserver import schema
+from labkit.glassbox.apiserver import openapi_v2, schema
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources import REGISTRY
 
@@ -220,3 +221,12 @@ def test_a_document_tells_that_fields_can_be_validated():
     operation = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]
     assert operation["x-kubernetes-group-version-kind"] == {"group": "apps", "kind": "Deployment", "version": "v1"}
     assert "fieldValidation" in {parameter["name"] for parameter in operation["parameters"]}
+
+
+def test_the_document_of_version_2_defines_all_that_it_refers_to():
+    document = openapi_v2.openapi_v2()
+    text = orjson.dumps(document).decode()
+    assert set(re.findall('"#/definitions/(.+?)"', text)) <= document["definitions"].keys()
+    port = document["definitions"]["io.k8s.api.core.v1.ServicePort"]["properties"]
+    assert port["protocol"]["type"] == "string"
+    assert port["targetPort"].keys() == {"$ref", "description"}

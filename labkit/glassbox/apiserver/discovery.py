@@ -4,10 +4,7 @@ Everything follows from the declarations in `resources`; answers are built once,
 
 Aggregated discovery is v2 alone, as 1.36 has it: a client that asks for v2beta1 gets the legacy form.
 
-kubectl asks for /openapi/v2 only where v3 lacks a kind, to validate what it is about to send: the answer is a document
-that describes nothing, so that it goes on and says by name which kind is not served.
-
-Left out: /openapi/v2 in JSON and its definitions, /metrics.
+Left out: /metrics.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/discovery, …/pkg/server/{healthz,routes}
 """
@@ -22,7 +19,7 @@ from functools import lru_cache, partial
 import orjson
 
 from labkit.glassbox import errors
-from labkit.glassbox.apiserver import schema
+from labkit.glassbox.apiserver import openapi_v2, schema
 from labkit.glassbox.apiserver.negotiation import encode, negotiate
 from labkit.glassbox.resources import REGISTRY, SUBRESOURCES, Resource
 from labkit.glassbox.tokens import ALGORITHM, ISSUER, SigningKey
@@ -45,11 +42,10 @@ VERSION = {
     "platform": "linux/amd64",
 }
 CHECKS = ("ping", "log", "store", "poststarthook/start-system-namespaces-controller")
+RAW = ("/", "/version")  # objects without a kind: always pretty
 TEXT = "text/plain; charset=utf-8"
 NO_CACHE = "no-cache, private"
 AN_HOUR = {"Cache-Control": "public, max-age=3600"}
-# gnostic's Document: field 1 is the version of the format, field 2 the Info of title (1) and version (2).
-EMPTY_OPENAPI_V2 = b"\x0a\x032.0" + b"\x12\x15" + b"\x0a\x0aKubernetes" + b"\x12\x07v1.36.2"
 OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # asked for with an @, which Go cannot parse
 
 
@@ -67,16 +63,16 @@ def page(path: str, query: dict, accept: str, if_none_match: str, address: str) 
     """Return the answer to a GET of a path that is no resource's. Raises ApiError 404 or 406."""
     bare = path.rstrip("/") or "/"
     if bare in ("/api", "/apis") and (version := _aggregated_version(accept)):
-        return _cached(_aggregated(bare, version), AGGREGATED.format(version=version), if_none_match)
+        return _tagged(_aggregated(bare, version), AGGREGATED.format(version=version), if_none_match)
     if bare.startswith("/openapi/v3") and (found := _openapi(bare)):
         return found
-    if bare == "/openapi/v2" and "proto-openapi.spec.v2" in accept:
-        return Page(EMPTY_OPENAPI_V2, media=OPENAPI_V2)
+    if bare == "/openapi/v2":
+        return _tagged(*_openapi_v2(accept), if_none_match, "no-cache, private")
     if health := _health(bare, query):
         return health
     if maker := _objects(address).get(bare):
         media = negotiate(accept).media
-        return Page(encode(maker(), media), media=media)
+        return Page(encode(maker(), media, pretty=bare in RAW), media=media)
     if is_known_group(bare):
         raise errors.no_such_path()
     return not_found()
@@ -110,9 +106,9 @@ def not_found() -> Page:
     return Page(b"404 page not found\n", 404, TEXT)
 
 
-def _cached(body: bytes, media: str, if_none_match: str) -> Page:
+def _tagged(body: bytes, media: str, if_none_match: str, caching: str = "public") -> Page:
     tag = '"' + hashlib.sha256(body).hexdigest().upper() + '"'
-    headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "public"}
+    headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": caching}
     return Page(b"", 304, media, headers) if if_none_match == tag else Page(body, 200, media, headers)
 
 
@@ -211,7 +207,7 @@ def _objects(address: str) -> dict[str, Callable[[], dict]]:
 
 def _paths(address: str) -> list[str]:
     health = [f"/{name}/{check}" for name in ("healthz", "livez", "readyz") for check in CHECKS]
-    roots = ["/apis/", "/healthz", "/livez", "/openapi/v3", "/openapi/v3/", "/readyz", *ISSUER_PAGES]
+    roots = ["/apis/", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/readyz", *ISSUER_PAGES]
     return sorted({*(path for path in _objects(address) if path != "/"), *health, *roots})
 
 
@@ -262,6 +258,13 @@ def _legacy(resource: Resource) -> list[dict]:
 
 
 # --- OpenAPI and health
+
+
+def _openapi_v2(accept: str) -> tuple[bytes, str]:
+    document = openapi_v2.openapi_v2()
+    if "proto-openapi.spec.v2" in accept:
+        return openapi_v2.encode("Document", document), OPENAPI_V2
+    return orjson.dumps(document), "application/json"
 
 
 def _openapi(path: str) -> Page | None:

@@ -197,4 +197,5 @@ def operation(resource: Resource, verb: str, gvk: dict) -> dict:
 
 
 def _content(media: list[str], name: str) -> dict:
-    return {each: {"schema": {"$ref": COMPONENTS + name}} for each in media}
+    known = name in definitions()  # else the definitions are not part of Kubernetes': metrics
+    return {each: {"schema": {"$ref": COMPONENTS + name} if known else {"type": "object"}} for each in media}
