@@ -98,10 +98,13 @@ def test_a_file_of_several_objects_is_created(connection, core, namespace, tmp_p
     )
     ((one,), (two,)) = utils.create_from_yaml(connection, str(file), namespace=namespace)
     assert (one.metadata.name, two.spec.type) == ("one", "ClusterIP")
-    with pytest.raises(
-        utils.FailToCreateError, match='"reason":"AlreadyExists","details":{"name":"two","kind":"services"}'
-    ):
+    with pytest.raises(utils.FailToCreateError) as told:
         utils.create_from_yaml(connection, str(file), namespace=namespace)
+    assert str(told.value).splitlines(keepends=True)[1] == (  # a refusal ends its line
+        'Error from server (Conflict): {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
+        '"message":"services \\"two\\" already exists","reason":"AlreadyExists",'
+        '"details":{"name":"two","kind":"services"},"code":409}\n'
+    )
     assert core.read_namespaced_config_map("one", namespace).metadata.name == "one"
 
 

@@ -69,8 +69,8 @@ def render(answer: Answer, request: Request, now: float) -> bytes:
     """Return the body of an answer in the form that the client wants. Raises ApiError 406."""
     wanted = negotiate(request.accept)
     pretty = is_pretty(request.query, request.user_agent)
-    if wanted.plain and not pretty:
-        return as_go_escapes(answer.raw if answer.raw is not None else orjson.dumps(answer.obj)) + b"\n"
+    if wanted.plain and not pretty and answer.raw is not None:
+        return as_go_escapes(answer.raw) + b"\n"
     obj = answer.obj if answer.obj is not None else orjson.loads(answer.raw or b"null")
     if wanted.kind and obj.get("kind") != "Status":
         obj = shown_as(wanted, obj, answer.is_list, request, now)
@@ -93,9 +93,12 @@ def is_pretty(query: Mapping[str, str], user_agent: str) -> bool:
 
 
 def encode(obj: Any, media: str, pretty: bool = False) -> bytes:
+    """Return a body as upstream writes it: JSON on one line ends that line, pretty JSON does not."""
     if media == YAML:
         return _yaml(obj)
-    return orjson.dumps(obj, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(obj)
+    if pretty:
+        return as_go_escapes(orjson.dumps(obj, option=orjson.OPT_INDENT_2))
+    return as_go_escapes(orjson.dumps(obj)) + b"\n"
 
 
 def _yaml(obj: Any) -> bytes:
