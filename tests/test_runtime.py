@@ -86,6 +86,13 @@ def test_a_container_is_pid_1_of_its_own_and_shares_the_pods_name():
     """).split() == ["1", "web", "web"]
 
 
+def test_the_shell_of_a_tools_image_knows_what_busyboxs_knows():
+    assert in_machine("""
+        sandbox()
+        print(run("a", "busybox", "sh", "-c", "[[ -e /bin/sh ]] && echo -en 'one\\\\ntwo'; echo 'as\\\\nis'"))
+    """).splitlines() == ["one", "twoas\\nis"]
+
+
 def test_it_sees_nothing_of_the_hosts_files_but_the_system():
     assert in_machine("""
         sandbox()
@@ -107,7 +114,7 @@ def test_the_system_is_read_only_and_the_capabilities_are_containerds():
         "CapEff:\t00000000a80425fb",
         "CapBnd:\t00000000a80425fb",
         "NoNewPrivs:\t1",
-        "sh: 1: umount: not found",
+        "sh: line 1: umount: command not found",
         "kept",
     ]
 

@@ -195,9 +195,13 @@ def _keep(source: Path, place: Path) -> str:
 
 
 def applets() -> tuple[dict[str, str], list[str]]:
-    """Return the tools images' applets, as name -> the host's file, and the names of those that this host lacks."""
+    """Return the tools images' applets, as name -> the host's file, and the names of those that this host lacks.
+
+    sh is bash where there is one: like busybox's shell, and unlike dash, it knows `echo -e` and `[[`.
+    """
     path = os.pathsep.join(("/usr/bin", "/bin", "/usr/sbin", "/sbin"))
     found = {name: shutil.which(name, path=path) for name in declarations()["host_applets"].split()}
+    found["sh"] = shutil.which("bash", path=path) or found["sh"]
     return {name: file for name, file in found.items() if file}, [name for name, file in found.items() if not file]
 
 
