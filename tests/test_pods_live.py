@@ -54,6 +54,18 @@ def test_containers_of_a_pod_share_host_name_and_shared_memory(cluster, namespac
     make(cluster, namespace, shared, until="jsonpath={.status.containerStatuses[1].state.terminated.reason}=Completed")
 
 
+def test_a_pod_that_ends_at_once_is_not_told_of_as_running(cluster, namespace):
+    phases = r'jsonpath={.status.phase}{"\n"}'
+    with cluster.kubectl_in_background("get", "pods", "-n", namespace, "-w", "-o", phases) as watch:
+        cluster.kubectl("run", "once", "-n", namespace, "--image=busybox", "--restart=Never", "--", "true")
+        seen = []
+        for line in watch.stdout:
+            seen.append(line.strip())
+            if seen[-1] == "Succeeded":
+                break
+    assert set(seen) == {"Pending", "Succeeded"}
+
+
 def test_a_dead_pause_process_costs_the_containers_a_restart(cluster, namespace):
     make(cluster, namespace, pod("held", "sleep 1000"))
     container = field(cluster, namespace, "held", ".status.containerStatuses[0].containerID")

@@ -31,6 +31,9 @@ from labkit.glassbox.kubelet.status import Verdict, Waiting
 from labkit.glassbox.kubelet.stopping import Stopper
 from labkit.glassbox.kubelet.surroundings import Surroundings
 
+# Seconds before a container that runs once is told of as running: who attaches to one that is about to end finds none.
+# Upstream looks once a second.
+SETTLED = 0.2
 DEADLINE = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -78,7 +81,11 @@ class PodWorker:
         waiting = self.starter.start(pod, actual, todo)
         self.limit(pod, self.inspect(pod))
         actual = self.inspect(pod)
-        self.reporter.report(pod, actual, waiting, replace(self.observe(pod, actual), pending=pending))
+        observed = replace(self.observe(pod, actual), pending=pending)
+        if soon := settles_in(pod, actual, self.around.clock.now()):
+            self.around.again(uid, soon)
+        else:
+            self.reporter.report(pod, actual, waiting, observed)
         if refresh := volumes.refresh_after(pod):
             self.around.again(uid, refresh)
         return None
@@ -215,3 +222,10 @@ class PodWorker:
         self._taken.pop(uid, None)
         for part in (self.probes, self.hooks, self.starter, self.stopper, self.reporter, self.around):
             part.forget(uid)
+
+
+def settles_in(pod: dict, actual: Actual, now: float) -> float:
+    """Return after how many seconds it is worth telling that a pod's containers run."""
+    if pods.restart_policy(pod) == "Always":
+        return 0
+    return max((0.0, *(each.started_at + SETTLED - now for each in running(actual))))
