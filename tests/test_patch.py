@@ -61,10 +61,18 @@ def test_containers_merge_by_name():
     assert merged["containers"] == [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}]
 
 
-def test_an_added_element_stands_in_front_unless_an_order_is_asked_for():
-    held = {"containers": [{"name": "a"}, {"name": "b"}]}
-    patched = strategic_merge(held, {"containers": [{"name": "b", "image": "x"}, {"name": "new"}]}, POD_SPEC)
-    assert [each["name"] for each in patched["containers"]] == ["new", "a", "b"]
+@pytest.mark.parametrize(
+    ("held", "patch", "result"),
+    [
+        (["a"], ["a", "b"], ["a", "b"]),
+        (["a", "b"], ["b", "c"], ["a", "b", "c"]),
+        (["a", "b", "c"], ["c", "a"], ["b", "c", "a"]),
+        (["a"], ["b", "c"], ["b", "c", "a"]),
+    ],
+)
+def test_a_merged_list_has_the_order_of_the_patch_among_what_it_does_not_name(held, patch, result):
+    old, change = ({"containers": [{"name": name} for name in names]} for names in (held, patch))
+    assert [each["name"] for each in strategic_merge(old, change, POD_SPEC)["containers"]] == result
 
 
 def test_a_list_element_is_deleted_by_directive():

@@ -173,7 +173,7 @@ def strategic_merge(target: dict, change: dict, definition: str | None) -> dict:
         _merge_field(target, name, value, definition, orders.pop(name, None))
     for name, order in orders.items():
         if isinstance(target.get(name), list):
-            target[name] = _ordered(target[name], order, _field(definition, name).patch_merge_key)
+            target[name] = _ordered(target[name], order, target[name], _field(definition, name).patch_merge_key)
     return target
 
 
@@ -198,8 +198,8 @@ def _merge_field(target: dict, name: str, value: Any, definition: str | None, or
         base = held if isinstance(held, dict) and not replaces else {}
         target[name] = strategic_merge(base, value, below)
     elif isinstance(value, list) and "merge" in (info.patch_strategy or ""):
-        merged = _merge_list(held if isinstance(held, list) else [], value, info)
-        target[name] = _ordered(merged, order, info.patch_merge_key) if order else _new_first(merged, held)
+        held = held if isinstance(held, list) else []
+        target[name] = _ordered(_merge_list(held, value, info), order or value, held, info.patch_merge_key)
     else:
         target[name] = value
 
@@ -224,22 +224,23 @@ def _merge_list(held: list, change: list, info: schema.FieldInfo) -> list:
     return result
 
 
-def _new_first(merged: list, held: Any) -> list:
-    """Return a merged list with what the patch added in front, as upstream puts it if no order is asked for."""
-    new = merged[len(held) :] if isinstance(held, list) else []
-    return [*new, *merged[: len(merged) - len(new)]]
+def _ordered(merged: list, order: list, held: list, key: str | None) -> list:
+    """Return a merged list in the order that the patch asks for, or has itself.
 
-
-def _ordered(items: list, order: list, key: str | None) -> list:
-    """Return items in the order given; those that it does not name keep their places among the others."""
-    rank = {_identity(each, key): at for at, each in enumerate(order)}
-    named = sorted(
-        (each for each in items if _identity(each, key) in rank), key=lambda each: rank[_identity(each, key)]
-    )
-    if len(named) == len(items):
-        return named
-    queue = iter(named)
-    return [next(queue) if _identity(each, key) in rank else each for each in items]
+    What the patch does not name keeps its order, and stands before what it once stood before, as upstream has it.
+    """
+    rank, place = ({_identity(each, key): at for at, each in enumerate(given)} for given in (order, held))
+    named: list = []
+    rest: list = []
+    result: list = []
+    for each in merged:
+        (named if _identity(each, key) in rank else rest).append(each)
+    named.sort(key=lambda each: rank[_identity(each, key)])
+    while named and rest:
+        at, other = (place.get(_identity(each[0], key)) for each in (named, rest))
+        stays = at is not None and other is not None and other < at
+        result.append((rest if stays else named).pop(0))
+    return [*result, *named, *rest]
 
 
 def _identity(item: Any, key: str | None) -> Any:
