@@ -92,6 +92,7 @@ def test_a_shell_in_a_terminal_of_the_right_size(cluster, namespace):
     with terminal(cluster, namespace, "exec", "-it", "box", "-c", "c0", "--", "sh") as shell:
         shell.sendline("stty size; tty")
         shell.expect("31 97\r\n/dev/pts/0\r\n")
+        assert "\x1b" not in shell.before  # nothing that only a terminal understands
         shell.setwinsize(40, 50)
         eventually(lambda: shell.sendline("stty size") and shell.expect(["40 50", "31 97"]) == 0)
         shell.sendline("exit 4")

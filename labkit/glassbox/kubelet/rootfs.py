@@ -165,6 +165,7 @@ def _tools(image: Image) -> list[Step]:
         *([_top_level("lib64", f"{PRIVATE[1:]}/usr/lib64")] if os.path.lexists("/lib64") else []),
         ("link", "/usr/lib", f"..{PRIVATE}/usr/lib", ""),
         *_existing("/etc/alternatives"),
+        ("file", "/etc/inputrc", "set enable-bracketed-paste off\n", ""),  # bash's, which busybox's shell does not know
         ("bind", f"{PRIVATE}/applets", str(images.APPLETS), "ro"),
     ]
     if not kit.startswith("/usr/bin/"):
