@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from kubernetes import client, config, watch
 
 from tests.embedded import eventually
 from tests.live import address, events, field, follow, fresh_namespace, make, pod, wait
@@ -54,12 +55,24 @@ def test_containers_of_a_pod_share_host_name_and_shared_memory(cluster, namespac
     make(cluster, namespace, shared, until="jsonpath={.status.containerStatuses[1].state.terminated.reason}=Completed")
 
 
+def test_a_pod_deleted_while_it_starts_starts_no_further(cluster, namespace):
+    core = client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
+    core.create_namespaced_pod(namespace, pod("many", *["sleep 1000"] * 40))
+    core.delete_namespaced_pod("many", namespace)
+    for event in watch.Watch().stream(core.list_namespaced_pod, namespace, timeout_seconds=50):
+        if event["type"] == "DELETED":
+            break
+    last = event["object"].status.container_statuses or []
+    assert event["type"] == "DELETED"
+    assert sum(each.state.terminated is not None for each in last) < 40
+
+
 def test_a_pod_that_ends_at_once_is_not_told_of_as_running(cluster, namespace):
     phases = r'jsonpath={.status.phase}{"\n"}'
-    with cluster.kubectl_in_background("get", "pods", "-n", namespace, "-w", "-o", phases) as watch:
+    with cluster.kubectl_in_background("get", "pods", "-n", namespace, "-w", "-o", phases) as shown:
         cluster.kubectl("run", "once", "-n", namespace, "--image=busybox", "--restart=Never", "--", "true")
         seen = []
-        for line in watch.stdout:
+        for line in shown.stdout:
             seen.append(line.strip())
             if seen[-1] == "Succeeded":
                 break

@@ -50,7 +50,7 @@ class PodWorker:
         self.around, self.get_pod, self.addresses = around, get_pod, addresses
         self.hooks = Hooks(around)
         self.probes = Probes(around)
-        self.starter = Starter(around, pulls, addresses, self.hooks)
+        self.starter = Starter(around, pulls, addresses, self.hooks, self.is_wanted)
         self.stopper = Stopper(around, self.hooks)
         self.reporter = Reporter(around)
         self._verdicts: dict[str, Verdict] = {}
@@ -89,6 +89,11 @@ class PodWorker:
         if refresh := volumes.refresh_after(pod):
             self.around.again(uid, refresh)
         return None
+
+    def is_wanted(self, uid: str) -> bool:
+        """Tell whether a pod is still to run, as far as this node has heard."""
+        pod = self.get_pod(uid)
+        return pod is not None and not objects.is_deleting(pod)
 
     def resized(self, pod: dict) -> tuple[dict, tuple[str, str] | None]:
         """Return the pod with the amounts that the node gives it, and why those are not what it wants."""

@@ -6,6 +6,7 @@ container. What cannot be made now is told as the reason why a container waits, 
 Upstream: pkg/kubelet/kuberuntime/kuberuntime_container.go (startContainer), kuberuntime_sandbox.go
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,8 +42,16 @@ from labkit.glassbox.user_namespace import has_one_id
 class Starter:
     """Starts the pods of one node."""
 
-    def __init__(self, around: Surroundings, pulls: ImagePulls, addresses: Addresses, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        pulls: ImagePulls,
+        addresses: Addresses,
+        hooks: Hooks,
+        is_wanted: Callable[[str], bool],
+    ) -> None:
         self.around, self.pulls, self.addresses, self.hooks = around, pulls, addresses, hooks
+        self.is_wanted = is_wanted
 
     def start(self, pod: dict, actual: Actual, todo: Actions) -> dict[str, Waiting]:
         """Make what the pod lacks; return what keeps which containers from starting."""
@@ -66,6 +75,8 @@ class Starter:
                 self.around.again(uid, RETRY)
                 return waiting
         for start in todo.start:
+            if not self.is_wanted(uid):  # deleted meanwhile: what has not begun must not be waited for
+                break
             if why := self._start_container(pod, actual, start, made):
                 waiting[start.container["name"]] = why
             elif self.hooks.post_start(pod, start.container):
