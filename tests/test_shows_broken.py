@@ -23,7 +23,7 @@ from functools import partial
 
 lab.wait = partial(lab.wait, timeout={seconds})
 os.environ["PATH"] = os.pathsep.join([os.environ.get("{first}", ""), os.environ["PATH"]]).strip(os.pathsep)"""
-CELL_SECONDS = 60
+CELL_SECONDS = 120
 QUICK = (
     "02.a_set_makes_its_pods_once_and_never_again",
     "03.the_shell_takes_parentheses_without_quotes",
