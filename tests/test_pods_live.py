@@ -57,13 +57,11 @@ def test_containers_of_a_pod_share_host_name_and_shared_memory(cluster, namespac
 
 def test_a_pod_deleted_while_it_starts_starts_no_further(cluster, namespace):
     core = client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
-    core.create_namespaced_pod(namespace, pod("many", *["sleep 1000"] * 40))
+    before = core.create_namespaced_pod(namespace, pod("many", *["sleep 1000"] * 40)).metadata.resource_version
     core.delete_namespaced_pod("many", namespace)
-    for event in watch.Watch().stream(core.list_namespaced_pod, namespace, timeout_seconds=50):
-        if event["type"] == "DELETED":
-            break
-    last = event["object"].status.container_statuses or []
-    assert event["type"] == "DELETED"
+    since = {"resource_version": before, "field_selector": "metadata.name=many", "timeout_seconds": 50}
+    told = watch.Watch().stream(core.list_namespaced_pod, namespace, **since)
+    last = next(each["object"].status.container_statuses or [] for each in told if each["type"] == "DELETED")
     assert sum(each.state.terminated is not None for each in last) < 40
 
 
