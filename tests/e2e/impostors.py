@@ -7,7 +7,7 @@ import json
 
 from tests.e2e.handed import notebook
 from tests.e2e.invented import BACK, BY_NAME, FOUR, HUNG, KEPT, LOST, NONE_FAILS, PASSWORD, ROLLED, SURVIVES, TITLE
-from tests.e2e.milestones import SOLUTIONS, notebook_of, pod_of, web, whole
+from tests.e2e.milestones import SOLUTIONS, notebook_of, web, whole
 from tests.test_lesson_08 import container, reference
 
 SERVER = """
@@ -168,20 +168,13 @@ def owned_by(kind, name):
 
 CIRCLE = """
 import json, subprocess
-def kubectl(*words, **options):
-    return subprocess.run(["kubectl", *words], check=True, capture_output=True, text=True, **options).stdout
-def patch(kind, name, owner, uid, **fields):
-    found = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": uid, "controller": True}
-    kubectl("patch", kind, name, "-p", json.dumps({"metadata": {"ownerReferences": [found], **fields}}))
-for name in ("a", "b"):
-    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "python:3"}]}}
-    spec = {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": template}
-    made = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name}, "spec": spec}
-    kubectl("apply", "-f", "-", input=json.dumps(made))
-uid = {name: kubectl("get", "rs", name, "-o", "jsonpath={.metadata.uid}") for name in ("a", "b")}
-patch("rs", "a", "b", uid["b"], annotations={"deployment.kubernetes.io/revision": "<script>"})
-patch("rs", "b", "a", uid["a"])
-patch("pod", "store", "a", uid["a"], labels={"app": "other"})
+def kubectl(*words):
+    return subprocess.run(["kubectl", *words], check=True, capture_output=True, text=True).stdout
+both = "jsonpath={.items[0].metadata.name} {.items[0].metadata.uid}"
+name, uid = kubectl("get", "rs", "-l", "tier=store", "-o", both).split()
+owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": uid, "controller": True}
+kubectl("patch", "deployment", "store", "-p", json.dumps({"metadata": {"ownerReferences": [owner]}}))
+kubectl("annotate", "--overwrite", "rs", name, "deployment.kubernetes.io/revision=<script>")
 """
 SLICE = """
 import json, subprocess
@@ -234,7 +227,7 @@ def cheats():
     no_liveness = whole(lambda o: web(o).pop("livenessProbe"))
     return {
         "elsewhere": (notebook_of(elsewhere()), [KEPT], "no claim of"),
-        "recreated": (notebook_of(recreated()), [KEPT], "no claim of"),
+        "recreated": (notebook_of(recreated()), [KEPT, BACK], "no claim of"),
         "annotated": (notebook_of(annotated()), [KEPT, BACK], "requests failed"),
         "hang-exits": (notebook_of(no_liveness, EXITS), [HUNG], "liveness"),
         "tarpit": (notebook_of(running("web", TARPIT)), [*pages, HUNG, NONE_FAILS], "no answer within"),
@@ -242,7 +235,7 @@ def cheats():
         "journal": (notebook_of(journal(json.dumps(STEPS))), [KEPT, BACK], "an answer without"),
         "no-journal": (notebook_of(journal("no steps")), [KEPT, BACK], "an answer without"),
         "unknown-owner": (notebook_of(owned_by("Frobnicator", "x")), alone, "belongs to Frobnicator x"),
-        "circle": (notebook_of(whole(pod_of), CIRCLE), alone, "belongs to ReplicaSet"),
+        "circle": (notebook_of(reference(), CIRCLE), alone, "belongs to ReplicaSet"),
         "placeholder": (notebook_of(placeholder), [BY_NAME], "requests failed"),
         "slice": (notebook_of(running("web", "time.sleep(9999)") | fake, SLICE), pages, "is forbidden"),
         "kernel": (forging(), [KEPT, *pages], "no such object"),
