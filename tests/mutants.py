@@ -104,8 +104,8 @@ def judged(cluster, lesson, objects, programs):
     cluster.kubectl("create", "namespace", namespace)
     try:
         cluster.kubectl("create", "configmap", "code", f"--from-file={programs}", "-n", namespace)
-        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(listed))
+        documents = "\n---\n".join(map(json.dumps, objects))  # in a List kubectl itself would refuse some mutants
+        cluster.kubectl("apply", "-n", namespace, "-f", "-", input=documents)
         wait = ("wait", "--for=condition=Available", "deployment", "--all", f"--timeout={SETTLE_SECONDS}s")
         cluster.kubectl(*wait, "-n", namespace, check=False)  # a mutant may never become so
         return killer(Grader(Api(cluster.kubeconfig), namespace, lesson))

@@ -184,7 +184,7 @@ def pupils():
         "newest": ({"newest/old.ipynb": "{}", "newest/z.ipynb": json.dumps(notebook_of(store()))}, FIRST, "the newest"),
         "doubtful": ({"doubtful.ipynb": json.dumps(notebook(*sources(store())[:1], "1/0", lesson="08"))}, FIRST,
                      "ZeroDivisionError"),
-        "untouched": ({"untouched.ipynb": nbformat.writes(starter)}, 2.0, ""),
+        "untouched": ({"untouched.ipynb": nbformat.writes(starter)}, 3.0, ""),
         "other-lesson": ({"other-lesson.ipynb": json.dumps(notebook("1", lesson="03"))}, 0.0, "not found"),
     }  # fmt: skip
     unreadable = {
