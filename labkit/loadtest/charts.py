@@ -130,7 +130,8 @@ def throughput_latency(p95s: Mapping[float, Sequence[float]], objective: float, 
         axes.axhline(objective * 1e3, color="gray", ls="--", label="objective")
         axes.axvline(knee.low, color="C3", label="knee")
         axes.set(xlabel="offered, requests a second", ylabel="p95 of the response, ms", yscale="log")
-        axes.legend()
+        axes.set_ylim(min(middle) / 5, 5 * max(*middle, objective * 1e3))  # an interval of few runs may reach below 0
+        axes.legend(loc="upper left")
 
     return _picture("throughput and latency", lines, paint)
 
