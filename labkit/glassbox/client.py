@@ -24,6 +24,7 @@ import orjson
 import urllib3
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_ import ALPN_PROTOCOLS
 
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources import REGISTRY
@@ -339,6 +340,7 @@ class ResumingConnection(HTTPSConnection):
 
 def _tls(cluster: dict, user: dict) -> ssl.SSLContext:
     context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(ALPN_PROTOCOLS)  # before the first connection
     if "certificate-authority" in cluster or "certificate-authority-data" in cluster:
         context.load_verify_locations(cafile=cluster.get("certificate-authority"), cadata=_inline(cluster))
     else:
