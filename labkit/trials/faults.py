@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from labkit.api import Api, Object, Objects
@@ -95,6 +96,9 @@ class Faults:
         owner = self.settled(selector)[1][0]
         if "replicas" not in owner["spec"]:
             raise Trouble(f"{said(owner)} cannot be scaled")
+        if to:  # else it scales no more
+            for each in self._autoscalers(owner):
+                self._change([each], {"spec": {"minReplicas": to, "maxReplicas": max(to, each["spec"]["maxReplicas"])}})
         self._change([owner], {"spec": {"replicas": to}})
         self._roll_out([owner], selector)
         if not to:
@@ -152,11 +156,16 @@ class Faults:
         return []
 
     def settled(self, selector: str) -> tuple[Objects, Objects]:
-        """Return the pods and what keeps them, once that is rolled out; raises Trouble where there are none."""
+        """Return the pods and what keeps them, once that is rolled out, as many as an autoscaler wants at least.
+
+        Raises Trouble where there are none.
+        """
         pods = [p for p in self.api.items("pods", self.namespace, label_selector=selector) if not is_leaving(p)]
         if not pods:
             raise Trouble(f"no pods with {selector}", nothing=True)
         owners = self._owners(pods)
+        for each in owners:
+            self._await_autoscaler(each)
         self._roll_out(owners, selector)
         pods = [p for p in self.api.items("pods", self.namespace, label_selector=selector) if is_ready(p)]
         if not pods:
@@ -177,6 +186,19 @@ class Faults:
                 raise Trouble(f"{said(each)} belongs to nobody: no controller would replace it")
             found[top["metadata"]["uid"]] = top
         return list(found.values())
+
+    def _autoscalers(self, owner: Object) -> Objects:
+        """Return the autoscalers of an owner, without those that can do nothing."""
+        target = {"spec": {"scaleTargetRef": {"kind": owner["kind"], "name": owner["metadata"]["name"]}}}
+        found = self.api.items("horizontalpodautoscalers", self.namespace)
+        return [each for each in found if holds(each, target) and not is_unable(each)]
+
+    def _await_autoscaler(self, owner: Object) -> None:
+        """Wait until an owner is within the bounds of its autoscaler, which looks four times a minute."""
+        for each in self._autoscalers(owner):
+            scaled = Condition("scaled", partial(are_within, each["spec"]))
+            with suppress(WaitTimeout):
+                self._until(Target(owner["kind"], owner["metadata"]["name"]), scaled)
 
     def _roll_out(self, owners: Objects, selector: str) -> None:
         """Wait until every owner has all its pods, of its newest template, ready, and no others."""
@@ -270,6 +292,17 @@ def is_liveness(event: Object, pod: str) -> bool:
     """Tell whether an event says that a liveness probe of the pod has failed."""
     about = event.get("involvedObject") or {}
     return about.get("name") == pod and "liveness probe" in str(event.get("message")).lower()
+
+
+def are_within(bounds: Object, owners: Objects) -> bool:
+    """Tell whether owners ask for as many pods as an autoscaler may give them."""
+    return all(bounds.get("minReplicas", 1) <= o["spec"].get("replicas", 1) <= bounds["maxReplicas"] for o in owners)
+
+
+def is_unable(autoscaler: Object) -> bool:
+    """Tell whether an autoscaler says that it cannot scale: it does not find its target."""
+    conditions = (autoscaler.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "AbleToScale" and c["status"] == "False" for c in conditions)
 
 
 def is_leaving(pod: Object) -> bool:

@@ -66,6 +66,8 @@ class Trials:
                 refuse_stranger(self.api, self.namespace, service, selector)
             fill = Filler(self.api, self.namespace)
             for selector in [step["kill"] for step in trial.steps if "kill" in step]:
+                if trial.load:
+                    faults.settled(selector)  # else the load would count what went well while that was waited for
                 faults.calm(selector)
             if trial.load:
                 self._probe.start_load(fill(trial.load))
