@@ -5,6 +5,7 @@ What it finds is a plain object, and a rubric's items of type `traffic` and `per
 
     visitor.py   runs inside the cluster, in a pod, and asks
     probe.py     that pod, and the line to it
+    admitted.py  these pods, as a namespace admits them
     claims.py    what lies on the claims that pods mount
     faults.py    what is done to the service, and undone
     journal.py   what is still to be undone, kept in the cluster

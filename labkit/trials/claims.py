@@ -9,6 +9,7 @@ from typing import Any
 
 from labkit.api import Api, Object
 from labkit.errors import WaitTimeout
+from labkit.trials.admitted import create
 from labkit.wait import Condition, Target, Waiter
 
 IMAGE, PLACE, NOT_FOUND = "busybox:1.36", "/claims", 1
@@ -20,7 +21,7 @@ def search(api: Api, namespace: str, selector: str, word: str, seconds: float) -
     claims = claims_of(pods)
     if not claims:
         return report(1, f"no claim of the pods with {selector} holds the note: they mount none")
-    name = api.create("pods", looker(claims, word, pods[0]["spec"].get("nodeName", "")), namespace)["metadata"]["name"]
+    name = create(api, namespace, looker(claims, word, pods[0]["spec"].get("nodeName", "")), pods[0])
     try:
         ended = Condition("at its end", lambda found: bool(found) and exit_code(found[0]) is not None)
         Waiter(api, namespace).until(Target("pods", name), ended, timeout=seconds, namespace=namespace)

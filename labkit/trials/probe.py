@@ -15,6 +15,7 @@ import yaml
 from labkit import kubectl
 from labkit.api import Api, Object
 from labkit.errors import ClusterError, WaitTimeout
+from labkit.trials.admitted import create
 from labkit.wait import Condition, Target, Waiter, parse_condition
 
 POD = Path(__file__).with_name("probe.yaml")
@@ -34,12 +35,12 @@ class Probe:
     def __init__(self, api: Api, namespace: str) -> None:
         self.api, self.namespace = api, namespace
         pod = yaml.safe_load(POD.read_text())
-        self.name = self._create(pod)
+        self.name = create(api, namespace, pod)
         try:
             if self._has_no_room():  # what the service asks for fills the nodes: one that asks for nothing has room
                 self._remove()
                 pod["spec"]["containers"][0].pop("resources")
-                self.name = self._create(pod)
+                self.name = create(api, namespace, pod)
                 self._has_no_room()
             self._line = self._connect()
         except WaitTimeout as late:
@@ -48,9 +49,6 @@ class Probe:
         except BaseException:
             self._remove()
             raise
-
-    def _create(self, pod: Object) -> str:
-        return str(self.api.create("pods", pod, self.namespace)["metadata"]["name"])
 
     def _has_no_room(self) -> bool:
         """Wait until the pod is ready, or has no place on any node; tell whether that is so."""
