@@ -322,6 +322,24 @@ def test_two_pods_of_the_store_are_one_too_many(lab):
     assert [f.state for f in found.values()] == [State.CONVERGING]  # until it is old enough to be wrong
 
 
+@pytest.mark.parametrize(
+    ("strategy", "state"),
+    [
+        ({"type": "Recreate"}, State.RIGHT),
+        ({"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}, State.RIGHT),
+        ({"type": "RollingUpdate"}, State.WRONG),
+    ],
+    ids=["Recreate", "no surge", "surge"],
+)
+def test_a_rollout_of_the_store_has_one_writer_at_a_time(lab, strategy, state):
+    objects = reference()
+    objects["Deployment/store"]["spec"]["strategy"] = strategy
+    hand_in(objects)
+    found, hints = look(lab, "08.1", "a rollout has one writer at a time")
+    assert [f.state for f in found.values()] == [state]
+    assert state is State.RIGHT or any("type Recreate" in hint for hint in hints)
+
+
 def test_a_password_may_have_any_letters(lab):
     objects = reference()
     objects["Secret/store"]["stringData"]["PASSWORD"] = "contraseña · €"

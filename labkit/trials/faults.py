@@ -11,6 +11,7 @@ Upstream: staging/src/k8s.io/kubectl/pkg/polymorphichelpers/{objectrestarter,rol
 """
 
 import base64
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,15 +82,25 @@ class Faults:
         except WaitTimeout:
             raise Trouble(f"pod/{name} ended by itself: it was started again, and by no liveness probe") from None
 
-    def restart(self, selector: str) -> None:
-        """Roll the pods' owners out anew, each pod replaced by another."""
-        owners = self.settled(selector)[1]
+    def restart(self, selector: str) -> int:
+        """Roll the pods' owners out anew, each pod replaced by another; return how many were ready at once, at most."""
+        pods, owners = self.settled(selector)
         for each in owners:
             if each["kind"] not in ROLLS_OUT:
                 raise Trouble(f"{said(each)} cannot roll out a new version: {', '.join(ROLLS_OUT)} can")
         now = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: datetime.now(UTC).isoformat()}}}}}
         self._change(owners, now)
-        self._roll_out(owners, selector)
+        began, crowd = time.monotonic(), [0]
+        old = {each["metadata"]["uid"] for each in pods}
+
+        def renewed(found: Objects) -> bool:
+            crowd.append(sum(map(is_ready, found)))
+            return old.isdisjoint(each["metadata"]["uid"] for each in found if not is_leaving(each))
+
+        with suppress(WaitTimeout):  # then they are not rolled out either, and that is told
+            self._until(Target("pods", selector=selector), Condition("renewed", renewed))
+        self._roll_out(owners, selector, began)
+        return max(crowd)
 
     def scale(self, selector: str, to: int) -> None:
         """Scale the pods' owner."""
@@ -200,19 +211,22 @@ class Faults:
             with suppress(WaitTimeout):
                 self._until(Target(owner["kind"], owner["metadata"]["name"]), scaled)
 
-    def _roll_out(self, owners: Objects, selector: str) -> None:
-        """Wait until every owner has all its pods, of its newest template, ready, and no others."""
+    def _roll_out(self, owners: Objects, selector: str, began: float | None = None) -> None:
+        """Wait until every owner has all its pods, of its newest template, ready, no others; `began` by the clock."""
         for each in owners:
             target = Target(each["kind"], each["metadata"]["name"])
+            left = max(0.0, self.within - (time.monotonic() - began if began else 0.0))
             try:
-                self._until(target, Condition("rolled out", lambda found: all(map(is_rolled_out, found))))
-            except WaitTimeout as late:
+                self._until(target, Condition("rolled out", lambda found: all(map(is_rolled_out, found))), left)
+            except WaitTimeout:
                 pods = self.api.items("pods", self.namespace, label_selector=selector)
                 waiting = [describe(p) for p in pods if not is_ready(p)] or [describe(each)]
-                raise Trouble(f"{late.what}; " + "; ".join(waiting[:2])) from None
+                late = f"{target} is not rolled out after {self.within:g} s"
+                raise Trouble(f"{late}; " + "; ".join(waiting[:2])) from None
 
-    def _until(self, target: Target, condition: Condition) -> None:
-        Waiter(self.api, self.namespace).until(target, condition, timeout=self.within, namespace=self.namespace)
+    def _until(self, target: Target, condition: Condition, seconds: float | None = None) -> None:
+        timeout = self.within if seconds is None else seconds
+        Waiter(self.api, self.namespace).until(target, condition, timeout=timeout, namespace=self.namespace)
 
     def _object(self, resource: str, name: str) -> Object:
         if found := self.api.get(resource, name, self.namespace):

@@ -3,8 +3,9 @@
 Trials are run when an item first asks for one, and once a check. What was found after trouble, and what a load found
 beside it, is left out: a service that never rolled out has lost no request, and that is no merit.
 
-An ask that is `needed` ends the trial when it fails. In a step, {nonce} stands for a word made for this trial,
-{namespace} for the namespace, {secrets/NAME/KEY} and {configmaps/NAME/KEY} for what lies there.
+An ask that is `needed` ends the trial when it fails. A restart reports under its name in `most` how many of the pods
+were ready at once. In a step, {nonce} stands for a word made for this trial, {namespace} for the namespace,
+{secrets/NAME/KEY} and {configmaps/NAME/KEY} for what lies there.
 """
 
 import base64
@@ -97,6 +98,9 @@ def take(step: dict[str, Any], probe: Probe, faults: Faults) -> Object:
             faults.kill(selector)
         case {"upset": selector, **plan}:
             faults.upset(selector, lambda address: probe.ask(_at(plan, address)))
+        case {"restart": selector, "most": name}:
+            most = faults.restart(selector)
+            return {name: {"most": most, "said": f"at most {most} ready at once"}}
         case {"restart": selector}:
             faults.restart(selector)
         case {"scale": selector, "to": count}:

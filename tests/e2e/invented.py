@@ -21,6 +21,7 @@ TITLE, WEB_PASSWORD = "a new title reaches the page from the settings", "and the
 PASSWORD = "a new password reaches the store from the secret"
 BY_NAME = "it finds the store by name, wherever that is"
 SURVIVES = "another pod takes the place of a killed one, and most visitors never notice"
+ROLLOUT = "a rollout has one writer at a time"
 HUNG, LOST = "a pod that hangs is started again", "no request is lost meanwhile"
 ROLLED = "a rollout brings another version into every page"
 FOUR, NONE_FAILS = "four of them serve when four are asked for", "and none of them fails"
@@ -330,7 +331,7 @@ def wrong():
         "one": (spec("web", replicas=1), [SURVIVES], "requests failed"),
         "all-at-once": (spec("web", strategy=everything), [LOST], "requests failed"),
         "greedy": (change("web", resources={"requests": {"cpu": "64", "memory": "1Mi"}}), None, "Insufficient cpu"),
-        "two-writers": (spec("store", replicas=2), ["one pod alone writes"], "store-"),
+        "two-writers": (spec("store", replicas=2), ["one pod alone writes", ROLLOUT], "store-"),
         "url": (url_in_manifest, ["and another address of the store"], "HTTP 200"),
     }  # fmt: skip
     made = {name: (notebook_of(whole(each)), lost, says) for name, (each, lost, says) in changes.items()}
