@@ -81,7 +81,7 @@ def _without(value):
         return {key: _of_ours(value, key, _without(item)) for key, item in value.items() if item != UNLIMITED}
     if isinstance(value, list):
         return [_without(item) for item in value]
-    return as_ours(_VERSION.sub(r"\1<rv>", value)) if isinstance(value, str) else value
+    return as_ours(_VERSION.sub(r"\1<rv>", without_vendors_source(value))) if isinstance(value, str) else value
 
 
 def _of_ours(owner: dict, key: str, item):
@@ -97,3 +97,24 @@ def _of_ours(owner: dict, key: str, item):
 UNLIMITED = {"memory": "9007199254740988Ki"}  # a control group of version 1 tells "no limit" as a number
 # A text's resourceVersion is a plain number of the recorder's.
 _VERSION = re.compile(r'(resourceVersion\\*": ?\\*"|resourceVersion: ")(\d+)')
+
+
+_HUNK = re.compile(r"(?m)^@@ -(\d+),(\d+) \+(\d+),(\d+) @@\n")
+_VENDORS = re.compile(r"(?m)^(-     \}),\n-     \{\n(?:-      .*\n){16}-     \}\n(?=-    \])")  # the last of the sources
+VENDORS_LINES = 18
+
+
+def without_vendors_source(text: str) -> str:
+    """Return the difference between two pods' specs as if their token volumes had not the recorded vendor's source."""
+    if "pod updates may not change" not in text or "@@" not in text:
+        return text
+    shown, found = 'service-ca.crt"' in text, iter(_HUNK.finditer(text))
+    first = next(found).start()
+
+    def moved(hunk: re.Match) -> str:
+        line, lines, new, more = map(int, hunk.groups())
+        if shown and hunk.start() == first:  # the source itself is in the first
+            return f"@@ -{line},{lines - VENDORS_LINES} +{new},{more} @@\n"
+        return f"@@ -{line - VENDORS_LINES},{lines} +{new - (0 if shown else VENDORS_LINES)},{more} @@\n"
+
+    return _VENDORS.sub(r"\1\n", _HUNK.sub(moved, text)) if shown else _HUNK.sub(moved, text)

@@ -74,8 +74,6 @@ class PodStrategy(Strategy):
 
     def default(self, obj: dict) -> None:
         spec = obj.setdefault("spec", {})
-        spec.setdefault("serviceAccountName", spec.get("serviceAccount") or "default")
-        spec["serviceAccount"] = spec["serviceAccountName"]
         spec["tolerations"] = with_default_tolerations(spec.get("tolerations") or [])
 
     def prepare_for_create(self, obj: dict) -> None:

@@ -14,8 +14,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, PLAIN
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import names, rbac
-from labkit.glassbox.resources.validation.fields import invalid
+from labkit.glassbox.resources.validation import internal_struct, names, rbac
 
 GROUP = "rbac.authorization.k8s.io"
 
@@ -38,10 +37,9 @@ class BindingStrategy(RoleStrategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:
         yield from super().change_faults(obj, old)
-        new = obj["roleRef"]
-        if new != old["roleRef"]:
-            shown = {name[:1].upper() + name[1:]: new.get(name, "") for name in ("kind", "name")}
-            yield invalid("roleRef", {"APIGroup": new.get("apiGroup", ""), **shown}, "cannot change roleRef")
+        yield from internal_struct.unchanged(
+            "roleRef", obj["roleRef"], old["roleRef"], "RoleRef", "cannot change roleRef"
+        )
 
 
 def subjects(kind: str) -> Callable[[dict, float], str]:

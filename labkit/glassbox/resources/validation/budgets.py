@@ -9,16 +9,15 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation.fields import invalid, one_of
+from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.metadata import label_selector
 from labkit.glassbox.resources.validation.workloads import amount
-
-FIELDS = ("minAvailable", "selector", "maxUnavailable", "unhealthyPodEvictionPolicy")  # in the order of Go's struct
 
 
 def budget(obj: dict) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     if "minAvailable" in spec and "maxUnavailable" in spec:
-        shown = {field[0].upper() + field[1:]: spec.get(field) for field in FIELDS}
+        shown = struct("PodDisruptionBudgetSpec", spec)
         yield invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set")
     for field in ("minAvailable", "maxUnavailable"):
         if field in spec:

@@ -10,18 +10,14 @@ from collections.abc import Iterator
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
-from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import difference, forbidden, invalid, one_of, required, unsupported
+from labkit.glassbox.resources.validation import internal_struct, names
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required, unsupported
 from labkit.glassbox.resources.validation.metadata import label_selector
 
 MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
 CAPACITY = "status.capacity.storage"
 POSITIVE = "must be greater than zero"
-FIELDS = (
-    *("accessModes", "selector", "resources", "volumeName", "storageClassName", "volumeMode", "dataSource"),
-    *("dataSourceRef", "volumeAttributesClassName"),
-)
 IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
@@ -59,15 +55,7 @@ def changed_claim(obj: dict, old: dict) -> Iterator[Cause]:
         held["storageClassName"] = new.get("storageClassName")
     if dig(old, "status.phase") == "Bound":
         held["resources"] = new.get("resources")
-    if _as_go(new) != _as_go(held):
-        yield forbidden("spec", f"{IMMUTABLE}\n{difference(_as_go(held), _as_go(new))}")
+    if told := internal_struct.difference("PersistentVolumeClaimSpec", held, new):
+        yield forbidden("spec", f"{IMMUTABLE}\n{told}")
     elif wanted and had and quantity.parse(wanted) < min(map(quantity.parse, (had, dig(old, CAPACITY, had)))):
         yield forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
-
-
-def _as_go(spec: dict) -> dict:
-    """Return a claim's spec as the API server's own struct, whose text refusals show."""
-    whole = {field[0].upper() + field[1:]: spec.get(field) for field in FIELDS}
-    resources = spec.get("resources") or {}
-    whole["Resources"] = {name: resources.get(name.lower()) for name in ("Limits", "Requests")}
-    return {**whole, "VolumeName": whole["VolumeName"] or ""}

@@ -5,7 +5,6 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/util/validation/field/errors.go
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -101,12 +100,6 @@ def status_counts(status: dict) -> Iterator[Cause]:
             yield invalid(f"status.{field}", status[field], "cannot be greater than status.replicas")
     if status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
         yield invalid("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
-
-
-def difference(old: Any, new: Any, **options: Any) -> str:
-    """Return what differs between two values, as a unified diff of their JSON."""
-    before, after = (json.dumps(each, indent=1, **options).splitlines() for each in (old, new))
-    return "\n".join(list(difflib.unified_diff(before, after, lineterm=""))[2:]) + "\n"
 
 
 def unchanged(path: str, new: Any, old: Any) -> Iterator[Cause]:

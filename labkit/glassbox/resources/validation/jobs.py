@@ -20,10 +20,10 @@ from labkit.glassbox.resources.validation.fields import (
     one_of,
     required,
     too_many,
-    unchanged,
     unique,
     unsupported,
 )
+from labkit.glassbox.resources.validation.internal_struct import struct, unchanged
 from labkit.glassbox.resources.validation.metadata import label_selector
 from labkit.glassbox.resources.validation.pods import template
 from labkit.glassbox.resources.validation.workloads import MATCHES_NOT, is_matched, labels_of, numbers
@@ -35,8 +35,12 @@ MOST_RULES, MOST_CODES = 20, 255
 ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 INDEXED_ONLY = "requires indexed completion mode"
 NO_TIME_ZONE = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
-FIXED = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
-# What says where a suspended job's pods may run: it may still change.
+# What never changes, and the struct that it is, if any.
+FIXED = {
+    **{"completionMode": "", "podFailurePolicy": "PodFailurePolicy", "backoffLimitPerIndex": "", "managedBy": ""},
+    "successPolicy": "SuccessPolicy",
+}
+# What says where a suspended job's pods may run.
 DIRECTIVES = ("affinity", "nodeSelector", "tolerations", "schedulingGates")
 COUNTS = (
     *("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"),
@@ -177,9 +181,7 @@ def _condition(given: dict, path: str) -> Iterator[Cause]:
 def success_policy(spec: dict, path: str) -> Iterator[Cause]:
     rules = spec["successPolicy"].get("rules") or []
     if not is_indexed(spec):
-        fields = ("succeededIndexes", "succeededCount")
-        shown = [{field[0].upper() + field[1:]: rule.get(field) for field in fields} for rule in rules]
-        yield invalid(path, {"Rules": shown}, INDEXED_ONLY)
+        yield invalid(path, struct("SuccessPolicy", spec["successPolicy"]), INDEXED_ONLY)
         return
     if not rules:
         yield required(f"{path}.rules", "at least one rules must be specified when the successPolicy is specified")
@@ -212,20 +214,28 @@ def job_change(obj: dict, old: dict) -> Iterator[Cause]:
         yield from unchanged("spec.completions", new.get("completions"), held.get("completions"))
     yield from unchanged("spec.selector", new.get("selector"), held.get("selector"))
     yield from _same_template(obj, old)
-    for field in FIXED:
-        yield from unchanged(f"spec.{field}", new.get(field), held.get(field))
+    for field, kind in FIXED.items():
+        yield from unchanged(f"spec.{field}", new.get(field), held.get(field), kind)
 
 
 def _same_template(obj: dict, old: dict) -> Iterator[Cause]:
+    """While a job is suspended, with no pod left, it may still be told where its pods run and what they may use."""
     new, held = obj["spec"]["template"], copy.deepcopy(old["spec"]["template"])
-    if old["spec"].get("suspend") and not (old.get("status") or {}).get("startTime"):
-        for field in DIRECTIVES:
-            held["spec"].pop(field, None)
-            if field in new["spec"]:
-                held["spec"][field] = new["spec"][field]
+    if old["spec"].get("suspend") and not (old.get("status") or {}).get("active"):
         held["metadata"] = new["metadata"]
-    for part in ("metadata", "spec"):
-        yield from unchanged(f"spec.template.{part}", new.get(part), held.get(part))
+        _take(DIRECTIVES, new["spec"], held["spec"])
+        for field in ("containers", "initContainers"):
+            for one, other in zip(new["spec"].get(field) or [], held["spec"].get(field) or [], strict=False):
+                _take(("resources",), one, other)
+    yield from unchanged("spec.template.metadata", new.get("metadata"), held.get("metadata"))
+    yield from unchanged("spec.template.spec", new["spec"], held["spec"], "PodSpec")
+
+
+def _take(fields: tuple[str, ...], source: dict, to: dict) -> None:
+    for field in fields:
+        to.pop(field, None)
+        if field in source:
+            to[field] = source[field]
 
 
 def cronjob(obj: dict) -> Iterator[Cause]:

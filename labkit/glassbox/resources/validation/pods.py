@@ -9,10 +9,9 @@ import copy
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation import names, scheduling, security
+from labkit.glassbox.resources.validation import internal_struct, names, scheduling, security
 from labkit.glassbox.resources.validation.containers import containers, ephemeral_containers, init_containers
 from labkit.glassbox.resources.validation.fields import (
-    difference,
     every,
     forbidden,
     in_range,
@@ -186,7 +185,7 @@ def more_ephemeral_containers(pod: dict, old: dict) -> Iterator[Cause]:
             yield forbidden(path, f'existing ephemeral containers "{held["name"]}" may not be removed\n')
         elif found != held:
             told = f'existing ephemeral containers "{held["name"]}" may not be changed\n'
-            yield forbidden(path, told + difference(held, found, sort_keys=True))
+            yield forbidden(path, told + internal_struct.difference("EphemeralContainer", held, found))
 
 
 def _deadline(new: dict, held: dict) -> Iterator[Cause]:
@@ -211,7 +210,7 @@ def _added_tolerations(new: dict, held: dict) -> Iterator[Cause]:
 
 
 def _other_changes(new: dict, held: dict) -> str:
-    """Return the difference between two specs in what must not change, as a unified diff of their JSON."""
+    """Return the difference between two specs in what must not change."""
     if new == held:
         return ""
     munged = copy.deepcopy(new)
@@ -229,4 +228,4 @@ def _other_changes(new: dict, held: dict) -> str:
             del munged["schedulingGates"]
     if (held.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
         munged["terminationGracePeriodSeconds"] = held["terminationGracePeriodSeconds"]
-    return "" if munged == held else difference(held, munged, sort_keys=True)
+    return internal_struct.difference("PodSpec", held, munged)

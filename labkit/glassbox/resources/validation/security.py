@@ -10,14 +10,10 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation.fields import forbidden, in_range, invalid, items, required, unique
+from labkit.glassbox.resources.validation.internal_struct import struct
 
 HIGHEST_ID = 2**31 - 1
 SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
-# The fields of the API server's own struct, in its order: its error text shows them all.
-GO_FIELDS = (
-    *("capabilities", "privileged", "SELinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot"),
-    *("readOnlyRootFilesystem", "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile"),
-)
 LINUX_ONLY = (
     *("seLinuxOptions", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser", "runAsGroup"),
     "supplementalGroups",
@@ -32,10 +28,10 @@ def container_security(given: dict | None, path: str) -> Iterator[Cause]:
     if given.get("allowPrivilegeEscalation") is False:
         if given.get("privileged"):
             told = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            yield invalid(path, _as_go(given), told)
+            yield invalid(path, struct("SecurityContext", given), told)
         if "CAP_SYS_ADMIN" in ((given.get("capabilities") or {}).get("add") or []):
             told = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-            yield invalid(path, _as_go(given), told)
+            yield invalid(path, struct("SecurityContext", given), told)
 
 
 def unmasked(spec: dict, path: str) -> Iterator[Cause]:
@@ -45,13 +41,6 @@ def unmasked(spec: dict, path: str) -> Iterator[Cause]:
             if (each.get("securityContext") or {}).get("procMount") == "Unmasked":
                 told = "`hostUsers` must be false to use `Unmasked`"
                 yield invalid(f"{at}.securityContext.procMount", "Unmasked", told)
-
-
-def _as_go(given: dict) -> dict:
-    whole = {field[0].upper() + field[1:]: given.get(field) for field in GO_FIELDS}
-    if whole["Capabilities"] is not None:
-        whole["Capabilities"] = {name: whole["Capabilities"].get(name.lower()) for name in ("Add", "Drop")}
-    return whole
 
 
 def pod_security(given: dict, path: str) -> Iterator[Cause]:

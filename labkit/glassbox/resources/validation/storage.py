@@ -12,15 +12,8 @@ from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names, volumes
 from labkit.glassbox.resources.validation.claims import POSITIVE, access
-from labkit.glassbox.resources.validation.fields import (
-    difference,
-    forbidden,
-    invalid,
-    one_of,
-    required,
-    unchanged,
-    unsupported,
-)
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required, unsupported
+from labkit.glassbox.resources.validation.internal_struct import difference, unchanged
 
 # Fields of a PersistentVolume's spec that are not its source.
 OF_ANY_VOLUME = (
@@ -59,12 +52,12 @@ def volume(obj: dict) -> Iterator[Cause]:
 def changed_volume(obj: dict, old: dict) -> Iterator[Cause]:
     yield from volume(obj)
     new, held = obj.get("spec") or {}, old.get("spec") or {}
-    if source_of(new) != source_of(held):
+    if changed := difference("PersistentVolumeSource", held, new):
         told = "spec.persistentvolumesource is immutable after creation"
-        yield forbidden("spec.persistentvolumesource", f"{told}\n{difference(source_of(held), source_of(new))}")
-    yield from unchanged("spec.volumeMode", new.get("volumeMode"), held.get("volumeMode"))
+        yield forbidden("spec.persistentvolumesource", f"{told}\n{changed}")
+    yield from unchanged("volumeMode", new.get("volumeMode"), held.get("volumeMode"))
     if held.get("nodeAffinity") is not None:
-        yield from unchanged("spec.nodeAffinity", new.get("nodeAffinity"), held["nodeAffinity"])
+        yield from unchanged("nodeAffinity", new.get("nodeAffinity"), held["nodeAffinity"], "VolumeNodeAffinity")
 
 
 def storage_class(obj: dict) -> Iterator[Cause]:

@@ -19,6 +19,7 @@ from labkit.glassbox.resources.validation.fields import (
     required,
     unsupported,
 )
+from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.metadata import label_selector
 from labkit.glassbox.resources.validation.pods import template
 from labkit.glassbox.selectors import from_label_selector
@@ -77,7 +78,7 @@ def daemonset(obj: dict) -> Iterator[Cause]:
 def daemonset_strategy(given: dict, path: str) -> Iterator[Cause]:
     kind, rolling = given.get("type", "RollingUpdate"), given.get("rollingUpdate")
     if kind not in ("OnDelete", "RollingUpdate"):
-        yield unsupported(path, {"Type": kind, "RollingUpdate": rolling}, ("OnDelete", "RollingUpdate"))
+        yield unsupported(path, struct("UpdateStrategy", given), ("OnDelete", "RollingUpdate"))
     elif kind == "RollingUpdate" and rolling is not None:
         path, unavailable, surge = f"{path}.rollingUpdate", rolling.get("maxUnavailable", 1), rolling.get("maxSurge", 0)
         yield from amount(unavailable, f"{path}.maxUnavailable", at_most_all=True)
@@ -118,9 +119,10 @@ def with_claims(spec: dict) -> dict:
 def statefulset_strategy(given: dict, path: str) -> Iterator[Cause]:
     kind, rolling = given.get("type", "RollingUpdate"), given.get("rollingUpdate")
     if kind not in ("RollingUpdate", "OnDelete"):
-        yield invalid(path, {"Type": kind, "RollingUpdate": rolling}, "must be 'RollingUpdate' or 'OnDelete'")
+        yield invalid(path, struct("StatefulSetUpdateStrategy", given), "must be 'RollingUpdate' or 'OnDelete'")
     elif rolling is not None and kind == "OnDelete":
-        yield invalid(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
+        shown = struct("RollingUpdateStatefulSet", rolling)
+        yield invalid(f"{path}.rollingUpdate", shown, "only allowed for updateStrategy 'RollingUpdate'")
     elif rolling is not None:
         yield from numbers(rolling, "partition", path=f"{path}.rollingUpdate")
 
@@ -193,7 +195,7 @@ def strategy(given: dict, path: str) -> Iterator[Cause]:
         if rolling is not None:
             yield forbidden(f"{path}.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
     elif kind != "RollingUpdate":
-        yield unsupported(path, {"Type": kind, "RollingUpdate": rolling}, ("Recreate", "RollingUpdate"))
+        yield unsupported(path, struct("UpdateStrategy", given), ("Recreate", "RollingUpdate"))
     elif rolling is not None:
         yield from rolling_update(rolling, f"{path}.rollingUpdate")
 
