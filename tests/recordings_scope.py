@@ -100,7 +100,9 @@ _VERSION = re.compile(r'(resourceVersion\\*": ?\\*"|resourceVersion: ")(\d+)')
 
 
 _HUNK = re.compile(r"(?m)^@@ -(\d+),(\d+) \+(\d+),(\d+) @@\n")
-_VENDORS = re.compile(r"(?m)^(-     \}),\n-     \{\n(?:-      .*\n){16}-     \}\n(?=-    \])")  # the last of the sources
+_VENDORS = re.compile(
+    r"(?m)^(-     \}),\n-     \{\n(?:-      .*\n){16}-     \}\n(?=-    \])"
+)  # the last of the sources
 VENDORS_LINES = 18
 
 

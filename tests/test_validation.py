@@ -381,7 +381,7 @@ def test_a_selector_never_changes():
         ),
         (
             {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1"]},
-            'spec.loadBalancerSourceRanges[0]: Invalid value: "10.0.0.1": must be a valid CIDR value, (e.g. 10.9.8.0/24'
+            'spec.LoadBalancerSourceRanges[0]: Invalid value: "10.0.0.1": must be a valid CIDR value, (e.g. 10.9.8.0/24'
             " or 2001:db8::/64)",
         ),
         (

@@ -29,6 +29,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.resources.component_status import BINDINGS
 from labkit.glassbox.resources.scale import SCALE
+from labkit.glassbox.resources.validation import metadata
 from labkit.glassbox.selectors import OPERATORS
 from labkit.glassbox.store import Row
 
@@ -198,11 +199,12 @@ def finalize(request: Request, api: Api) -> Answer:
     check_name(obj, request.route.name)
     row, old = _parent(request, api)
     check_version(request.resource, row, obj["metadata"])
+    wanted = (obj.get("spec") or {}).get("finalizers") or []
+    if causes := list(metadata.finalizers(wanted, "spec.finalizers")):
+        raise errors.invalid("Namespace", "", request.route.name, causes)
     webhooks.review(request, "UPDATE", obj, old, api)
     new = orjson.loads(row.value)
-    new["spec"] = {"finalizers": (obj.get("spec") or {}).get("finalizers") or []}
-    if not new["spec"]["finalizers"]:
-        new["spec"] = {}
+    new["spec"] = {"finalizers": wanted} if wanted else {}
     return replace(request, api, row, new, old)
 
 

@@ -9,13 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.columns import AGE, NAME, PLAIN, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import every, invalid, one_of, required, too_long, unique, unsupported
+from labkit.glassbox.resources.validation.fields import (
+    NOT_NEGATIVE,
+    every,
+    invalid,
+    one_of,
+    required,
+    too_long,
+    unique,
+    unsupported,
+)
+from labkit.glassbox.resources.validation.internal_struct import unchanged
 
 GROUP = "storage.k8s.io"
 MODES, POLICIES = ("Ephemeral", "Persistent"), ("File", "None", "ReadWriteOnceWithFSType")
@@ -24,7 +35,11 @@ PROTECTION = "kubernetes.io/vac-protection"
 
 class CSIDriverStrategy(Strategy):
     allow_unconditional_update = False
-    immutable = ("spec.attachRequired", "spec.volumeLifecycleModes")
+
+    def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:
+        yield from self.faults(obj)
+        for path, field in (("attachedRequired", "attachRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")):
+            yield from unchanged(f"spec.{path}", dig(obj, f"spec.{field}"), dig(old, f"spec.{field}"))
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         spec, name = obj.get("spec", {}), obj["metadata"].get("name", "")
@@ -53,6 +68,13 @@ class CSINodeStrategy(Strategy):
         seen: set = set()
         yield from every(self._driver, obj.get("spec", {}).get("drivers"), "spec.drivers", seen)
 
+    def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:
+        yield from self.faults(obj)
+        held = {each["name"]: each for each in dig(old, "spec.drivers") or []}
+        for each in dig(obj, "spec.drivers") or []:
+            before = held.get(each.get("name"), each)
+            yield from unchanged("CSINodeDriver", each, before, "CSINodeDriver")
+
     def _driver(self, driver: dict, path: str, seen: set) -> Iterator[Cause]:
         yield from names.needed(names.dns_subdomain, f"{path}.name", driver.get("name", ""))
         yield from unique(f"{path}.name", driver.get("name", ""), seen)
@@ -66,7 +88,10 @@ class VolumeAttachmentStrategy(Strategy):
     has_status = True
     empty_status = {"attached": False}
     allow_unconditional_update = False
-    immutable = ("spec",)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:
+        yield from self.faults(obj)
+        yield from unchanged("spec", obj.get("spec"), old.get("spec"), "VolumeAttachmentSpec")
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         spec = obj.get("spec", {})
@@ -83,6 +108,9 @@ class CapacityStrategy(Strategy):
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         yield from names.needed(names.dns_subdomain, "storageClassName", obj.get("storageClassName", ""))
+        for field in ("capacity", "maximumVolumeSize"):
+            if quantity.parse(obj.get(field) or "0") < 0:
+                yield invalid(field, obj[field], NOT_NEGATIVE)
 
 
 class AttributesStrategy(Strategy):

@@ -5,7 +5,7 @@ Upstream: pkg/registry/core/event/strategy.go, pkg/apis/events/v1/conversion.go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from labkit.glassbox.errors import Cause
@@ -17,19 +17,17 @@ from labkit.glassbox.resources.validation import events
 
 class EventStrategy(Strategy):
     allow_create_on_update = True
-
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return events.about_own_namespace(obj, obj.get("involvedObject"))
+    faults = staticmethod(events.event)
 
 
 class EventV1Strategy(EventStrategy):
     """The newer form, which is held to more."""
 
-    def faults(self, obj: dict) -> Iterable[Cause]:
-        return events.event_v1(obj)
+    def faults(self, obj: dict) -> Iterator[Cause]:
+        return events.event_v1(to_core(obj))
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return events.same_event_v1(obj, old)
+        return events.same_event_v1(to_core(obj), to_core(old))
 
 
 EVENTS = Resource(

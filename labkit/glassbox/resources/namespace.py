@@ -12,6 +12,7 @@ from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import ALL_VERBS, Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import metadata, names
+from labkit.glassbox.resources.validation.fields import invalid
 
 
 class NamespaceStrategy(Strategy):
@@ -26,6 +27,11 @@ class NamespaceStrategy(Strategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return ()
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        phase, told = (obj.get("status") or {}).get("phase", ""), "may only be '{}' if `deletionTimestamp` is {}empty"
+        wanted, no = ("Terminating", "not ") if old["metadata"].get("deletionTimestamp") else ("Active", "")
+        return [invalid("status.Phase", phase, told.format(wanted, no))] if phase != wanted else []
 
     def default(self, obj: dict) -> None:
         self._name_in_label(obj)

@@ -12,8 +12,12 @@ from labkit.glassbox.objects import dig
 from labkit.glassbox.resources import node_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import scheduling
-from labkit.glassbox.resources.validation.fields import forbidden, invalid
+from labkit.glassbox.resources.validation import names, scheduling
+from labkit.glassbox.resources.validation.fields import duplicate, every, forbidden, invalid, items
+from labkit.glassbox.resources.validation.internal_struct import struct
+from labkit.glassbox.resources.validation.resource_amounts import amount_of
+
+ONCE = 'node updates may not change {} except from "" to valid'
 
 
 class NodeStrategy(Strategy):
@@ -25,19 +29,54 @@ class NodeStrategy(Strategy):
         obj.setdefault("spec", {})
         obj.setdefault("status", {}).setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 0}})
 
+    def default(self, obj: dict) -> None:
+        """The one range counts before the list of ranges, as for old kubelets."""
+        spec = obj.get("spec") or {}
+        ranges = spec.get("podCIDRs") or []
+        if spec.get("podCIDR") and ranges[:1] != [spec["podCIDR"]]:
+            spec["podCIDRs"] = [spec["podCIDR"]]
+        elif ranges:
+            spec["podCIDR"] = ranges[0]
+
     def faults(self, obj: dict) -> Iterable[Cause]:
         spec = obj.get("spec") or {}
         yield from scheduling.taints(spec.get("taints") or [], "metadata.taints")
+        yield from _amounts(obj)
         ranges = spec.get("podCIDRs") or []
+        yield from every(lambda each, at: names.check(names.cidr, at, each), ranges, "spec.podCIDRs")
         if len(ranges) > len({":" in each for each in ranges}):
             yield invalid("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family")
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        spec, held = obj.get("spec") or {}, dig(old, "spec.podCIDRs")
+        spec, held = obj.get("spec") or {}, old.get("spec") or {}
         yield from self.faults(obj)
+        yield from self._state(obj)
+        if held.get("podCIDRs") and spec.get("podCIDRs") != held["podCIDRs"]:
+            yield forbidden("spec.podCIDRs", ONCE.format("podCIDR"))
+        if held.get("providerID") and spec.get("providerID") != held["providerID"]:
+            yield forbidden("spec.providerID", ONCE.format("providerID"))
         yield from scheduling.taints(spec.get("taints") or [], "metadata.taints")  # upstream looks twice
-        if held and spec.get("podCIDRs") != held:
-            yield forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+        if spec.get("externalID", "") != held.get("externalID", ""):
+            yield forbidden("spec.externalID", "may not be updated")
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        return list(self._state(obj))
+
+    def _state(self, obj: dict) -> Iterable[Cause]:
+        """Check what a kubelet tells of its node."""
+        yield from _amounts(obj)
+        seen: set = set()
+        for path, each in items(dig(obj, "status.addresses"), "status.addresses"):
+            which = (each.get("type"), each.get("address"))
+            if which in seen:
+                yield duplicate(path, struct("NodeAddress", each))
+            seen.add(which)
+
+
+def _amounts(node: dict) -> Iterable[Cause]:
+    for field in ("capacity", "allocatable"):
+        for name, amount in sorted((dig(node, f"status.{field}") or {}).items()):
+            yield from amount_of(name, amount, f"status.{field}.{name}")
 
 
 NODES = Resource(

@@ -13,16 +13,40 @@ from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import claims
 
+SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+
 
 class PersistentVolumeClaimStrategy(Strategy):
     has_status = True
     empty_status = {"phase": "Pending"}
+
+    def prepare_for_create(self, obj: dict) -> None:
+        super().prepare_for_create(obj)
+        _one_source(obj.get("spec") or {})
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        super().prepare_for_update(obj, old)
+        _one_source(obj.get("spec") or {})
 
     def faults(self, obj: dict) -> Iterable[Cause]:
         return claims.claim(obj.get("spec") or {})
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return claims.changed_claim(obj, old)
+
+
+def _one_source(spec: dict) -> None:
+    """Have either form of where the data comes from say what the other says.
+
+    What the older form never meant anything to is dropped; the newer is refused for that.
+    """
+    older, newer = spec.get("dataSource"), spec.get("dataSourceRef")
+    if older and newer is None and (older.get("apiGroup") or "", older.get("kind")) not in SOURCES:
+        older = spec.pop("dataSource") and None
+    if older and newer is None:
+        spec["dataSourceRef"] = dict(older)
+    elif newer and older is None and not newer.get("namespace"):
+        spec["dataSource"] = dict(newer)
 
 
 PERSISTENT_VOLUME_CLAIMS = Resource(

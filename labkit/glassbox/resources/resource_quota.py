@@ -12,7 +12,7 @@ from labkit.glassbox.resources.columns import AGE, NAME, dig
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import quotas
-from labkit.glassbox.resources.validation.fields import unchanged
+from labkit.glassbox.resources.validation.fields import IMMUTABLE, invalid
 
 
 class ResourceQuotaStrategy(Strategy):
@@ -21,8 +21,9 @@ class ResourceQuotaStrategy(Strategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:
         yield from super().change_faults(obj, old)
-        new, before = (sorted(dig(each, "spec.scopes") or []) for each in (obj, old))
-        yield from unchanged("spec.scopes", new, before)
+        new, before = (dig(each, "spec.scopes") for each in (obj, old))
+        if set(new or ()) != set(before or ()):
+            yield invalid("spec.scopes", new, IMMUTABLE)
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         return list(quotas.status(obj.get("status") or {}))

@@ -14,6 +14,7 @@ from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import every
 from labkit.glassbox.resources.validation.metadata import labels
+from labkit.glassbox.resources.validation.resource_amounts import resources
 from labkit.glassbox.resources.validation.scheduling import toleration
 
 
@@ -23,6 +24,7 @@ class RuntimeClassStrategy(Strategy):
     def faults(self, obj: dict) -> Iterator[Cause]:
         scheduling = obj.get("scheduling") or {}
         yield from names.needed(names.dns_label, "handler", obj.get("handler", ""))
+        yield from resources({"limits": (obj.get("overhead") or {}).get("podFixed")}, "overhead")
         yield from labels(scheduling.get("nodeSelector"), "scheduling.nodeSelector")
         yield from every(toleration, scheduling.get("tolerations"), "scheduling.tolerations")
 

@@ -27,7 +27,8 @@ class ServiceStrategy(Strategy):
         give_up(obj.get("spec") or {}, old.get("spec") or {})
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return [*services.kept_address(obj, old), *services.service(obj, dig(old, "spec.clusterIP") or "")]
+        kept = [*services.kept_address(obj, old), *services.kept_balancer(obj, old)]
+        return [*kept, *services.service(obj, dig(old, "spec.clusterIP") or "")]
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         return list(services.status(obj.get("status") or {}))

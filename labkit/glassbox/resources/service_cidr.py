@@ -16,6 +16,7 @@ from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import invalid, items, required
+from labkit.glassbox.resources.validation.internal_struct import unchanged
 
 GROUP = "networking.k8s.io"
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
@@ -43,7 +44,11 @@ class IPAddressStrategy(Strategy):
     """Its name is the address."""
 
     name_rule = staticmethod(names.address)
-    immutable = ("spec.parentRef",)
+
+    def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:
+        yield from self.faults(obj)
+        new, held = dig(obj, "spec.parentRef"), dig(old, "spec.parentRef")
+        yield from unchanged("spec.parentRef", new, held, "ParentReference")
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         name = obj["metadata"].get("name", "")

@@ -18,6 +18,8 @@ MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
 CAPACITY = "status.capacity.storage"
 POSITIVE = "must be greater than zero"
+LOCAL = "must be 'PersistentVolumeClaim'"
+REFERENCE = ("apiGroup", "kind", "name")
 IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
@@ -30,6 +32,24 @@ def claim(spec: dict, path: str = "spec") -> Iterator[Cause]:
         yield required(f"{path}.resources[storage]")
     elif quantity.parse(wanted) <= 0:
         yield invalid(f"{path}.resources[storage]", wanted, POSITIVE)
+    yield from _sources(spec, path)
+
+
+def _sources(spec: dict, path: str) -> Iterator[Cause]:
+    """Check from what the volume is to be filled."""
+    one, other = spec.get("dataSource"), spec.get("dataSourceRef")
+    for field, given in (("dataSource", one), ("dataSourceRef", other)):
+        at = f"{path}.{field}"
+        if given is None:
+            continue
+        yield from (required(f"{at}.{part}") for part in ("name", "kind") if not given.get(part))
+        group = given.get("apiGroup") or ""
+        if not group and given.get("kind") != "PersistentVolumeClaim":
+            yield invalid(at, given.get("kind", ""), f"{LOCAL} when referencing the default apiGroup")
+        elif group:
+            yield from names.check(names.dns_subdomain, f"{at}.apiGroup", group)
+    if one is not None and other is not None and any(one.get(part) != other.get(part) for part in REFERENCE):
+        yield invalid(path, {}, "must match dataSourceRef")
 
 
 def access(spec: dict, path: str, told: str) -> Iterator[Cause]:
@@ -55,7 +75,18 @@ def changed_claim(obj: dict, old: dict) -> Iterator[Cause]:
         held["storageClassName"] = new.get("storageClassName")
     if dig(old, "status.phase") == "Bound":
         held["resources"] = new.get("resources")
-    if told := internal_struct.difference("PersistentVolumeClaimSpec", held, new):
+    kept = {**held, "volumeAttributesClassName": new.get("volumeAttributesClassName")}
+    if told := internal_struct.difference("PersistentVolumeClaimSpec", kept, new):
         yield forbidden("spec", f"{IMMUTABLE}\n{told}")
-    elif wanted and had and quantity.parse(wanted) < min(map(quantity.parse, (had, dig(old, CAPACITY, had)))):
+    smaller = wanted and had and quantity.parse(wanted) < quantity.parse(had)
+    if smaller and quantity.parse(wanted) <= quantity.parse(dig(old, CAPACITY, "0")):
         yield forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+    yield from internal_struct.unchanged("volumeMode", new.get("volumeMode"), held.get("volumeMode"))
+    yield from _kept_attributes(new.get("volumeAttributesClassName"), held.get("volumeAttributesClassName"))
+
+
+def _kept_attributes(new: str | None, held: str | None) -> Iterator[Cause]:
+    """Let a claim change the class of its volume's attributes, and not give it up."""
+    if held is not None and not new:
+        gone = "nil" if new is None else "an empty string"
+        yield forbidden("spec.volumeAttributesClassName", f"update from non-nil value to {gone} is forbidden")

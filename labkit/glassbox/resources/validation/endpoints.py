@@ -60,7 +60,7 @@ def not_special(text: str, path: str) -> Iterator[Cause]:
     """Refuse an address that means this host, or no host."""
     address = ipaddress.ip_address(text)
     told = {
-        "may not be unspecified (0.0.0.0 or ::)": address.is_unspecified,
+        f"may not be unspecified ({text})": address.is_unspecified,
         "may not be in the loopback range (127.0.0.0/8, ::1/128)": address.is_loopback,
         "may not be in the link-local range (169.254.0.0/16, fe80::/10)": address.is_link_local,
         "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)": text.startswith(
@@ -86,8 +86,14 @@ def subsets(given: list[dict]) -> Iterator[Cause]:
             yield required(path, "must specify `addresses` or `notReadyAddresses`")
         for field in ("addresses", "notReadyAddresses"):
             for at, each in items(subset.get(field), f"{path}.{field}"):
-                version = 6 if ":" in each.get("ip", "") else 4
-                yield from _address(each.get("ip", ""), f"{at}.ip", version)
+                faults = list(names.check(names.address, f"{at}.ip", each.get("ip", "")))
+                yield from faults
+                if each.get("hostname"):
+                    yield from names.check(names.dns_label, f"{at}.hostname", each["hostname"])
+                if faults:  # upstream looks twice
+                    yield invalid(f"{at}.ip", each.get("ip", ""), "must be a valid IP address")
+                else:
+                    yield from not_special(each["ip"], f"{at}.ip")
         ports = subset.get("ports") or []
         yield from every(_subset_port, ports, f"{path}.ports", len(ports) > 1)
 

@@ -1,5 +1,7 @@
 """What events must satisfy: little in core/v1, which old recorders write; much in events.k8s.io/v1.
 
+Events are looked at in their core form, whichever they were sent in: its paths are those that upstream tells.
+
 Upstream: pkg/apis/core/validation/events.go
 """
 
@@ -9,61 +11,66 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import invalid, required, unchanged
+from labkit.glassbox.resources.validation.fields import invalid, required
+from labkit.glassbox.resources.validation.internal_struct import unchanged
 
 NOTE_LIMIT = 1024  # characters
-# Upstream looks at the reason twice.
-FIXED = ("regarding", "related", "reason", "reportingController", "reportingInstance", "action", "reason", "type",
-         "note")  # fmt: skip
-DEPRECATED = {
-    "deprecatedFirstTimestamp": "firstTimestamp",
-    "deprecatedLastTimestamp": "lastTimestamp",
-    "deprecatedCount": "count",
-    "deprecatedSource": "source",
-}
+# What never changes, and the struct that it is, if any; upstream looks at the reason twice.
+FIXED = (
+    *(("involvedObject", "ObjectReference"), ("reason", ""), ("message", ""), ("source", "EventSource")),
+    *(("firstTimestamp", ""), ("lastTimestamp", ""), ("count", ""), ("reason", ""), ("type", ""), ("eventTime", "")),
+    *(("action", ""), ("related", "ObjectReference"), ("reportingComponent", ""), ("reportingInstance", "")),
+)
+REPORTER = "reportingController"  # as all but core/v1 calls it
+DEPRECATED = ("firstTimestamp", "lastTimestamp", "count", "source")
 
 
-def about_own_namespace(event: dict, involved: dict | None) -> Iterator[Cause]:
-    """Refuse an event that lies elsewhere than its object; those of objects without a namespace lie in default."""
-    own, theirs = event["metadata"].get("namespace", ""), (involved or {}).get("namespace", "")
-    if (theirs and theirs != own) or (not theirs and own not in ("", "default")):
-        yield invalid("involvedObject.namespace", theirs, "does not match event.namespace")
+def event(given: dict) -> Iterator[Cause]:
+    """Check an event that any version takes: those of objects without a namespace lie in default."""
+    own, theirs = given["metadata"].get("namespace", ""), (given.get("involvedObject") or {}).get("namespace", "")
+    told = invalid("involvedObject.namespace", theirs, "does not match event.namespace")
+    if given.get("eventTime"):
+        yield from [told] if not theirs and own not in ("default", "kube-system") else []
+        yield from _reporter(given)
+    elif (theirs and theirs != own) or (not theirs and own not in ("", "default")):
+        yield told
 
 
-def event_v1(event: dict) -> Iterator[Cause]:
-    """Check a new events.k8s.io/v1 event; paths are those of the core form, as upstream's are."""
-    yield from about_own_namespace(event, event.get("regarding"))
-    if not event.get("eventTime"):
+def event_v1(given: dict) -> Iterator[Cause]:
+    """Check a new events.k8s.io/v1 event."""
+    yield from event(given)
+    yield from _series(given)
+    if not given.get("eventTime"):
         yield required("eventTime")
-    else:
-        yield from _reporter(event)
-    if event.get("type") not in ("Normal", "Warning"):
-        yield invalid("type", "", f"has invalid value: {event.get('type', '')}")
-    for field, told in DEPRECATED.items():
-        if event.get(field):
-            yield invalid(told, "", "needs to be unset")
-    if (series := event.get("series")) is not None:
+    if given.get("type") not in ("Normal", "Warning"):
+        yield invalid("type", "", f"has invalid value: {given.get('type', '')}")
+    yield from (invalid(field, "", "needs to be unset") for field in DEPRECATED if given.get(field))
+
+
+def _series(given: dict) -> Iterator[Cause]:
+    if (series := given.get("series")) is not None:
         if series.get("count", 0) < 2:
             yield invalid("series.count", "", "should be at least 2")
         if not series.get("lastObservedTime"):
             yield required("series.lastObservedTime")
 
 
-def _reporter(event: dict) -> Iterator[Cause]:
-    if not event.get("reportingController"):
-        yield required("reportingController")
-    else:
-        yield from names.check(names.qualified_name, "reportingController", event["reportingController"])
+def _reporter(given: dict) -> Iterator[Cause]:
+    yield from names.needed(names.qualified_name, REPORTER, given.get("reportingComponent", ""))
     for field in ("reportingInstance", "action", "reason"):
-        if not event.get(field):
+        if not given.get(field):
             yield required(field)
-        elif len(event[field]) > 128:
+        elif len(given[field]) > 128:
             yield invalid(field, "", "can have at most 128 characters")
-    if len(event.get("note", "")) > NOTE_LIMIT:
+    if len(given.get("message", "")) > NOTE_LIMIT:
         yield invalid("message", "", f"can have at most {NOTE_LIMIT} characters")
 
 
-def same_event_v1(event: dict, old: dict) -> Iterator[Cause]:
+def same_event_v1(given: dict, old: dict) -> Iterator[Cause]:
     """Refuse to change what happened; only how often may change."""
-    for field in FIXED:
-        yield from unchanged(field, event.get(field), old.get(field))
+    yield from event(given)
+    if given.get("series") != old.get("series"):
+        yield from _series(given)
+    for field, kind in FIXED:
+        path = REPORTER if field == "reportingComponent" else field
+        yield from unchanged(path, given.get(field), old.get(field), kind)

@@ -20,7 +20,7 @@ OLD_CLASS = "kubernetes.io/ingress.class"
 def ingress(obj: dict) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     if not spec.get("rules") and spec.get("defaultBackend") is None:
-        yield invalid("spec", [], "either `defaultBackend` or `rules` must be specified")
+        yield invalid("spec", spec.get("rules"), "either `defaultBackend` or `rules` must be specified")
     if spec.get("defaultBackend") is not None:
         yield from _backend(spec["defaultBackend"], "spec.defaultBackend")
     for index, rule in enumerate(spec.get("rules") or []):
@@ -130,7 +130,7 @@ def ingress_class(obj: dict) -> Iterator[Cause]:
     controller = spec.get("controller", "")
     if len(controller) > 250:
         yield Cause("FieldValueTooLong", "Too long: may not be more than 250 bytes", "spec.controller")
-    yield from names.check(names.domain_prefixed_path, "spec.controller", controller)
+    yield from names.needed(names.domain_prefixed_path, "spec.controller", controller)
     given = spec.get("parameters")
     if given is None:
         return

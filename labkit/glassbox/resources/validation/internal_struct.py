@@ -43,7 +43,9 @@ def structs() -> dict[str, list[Field]]:
 
 
 def _field(text: str) -> Field:
-    name, key, listed, pointed, held, unset, optional = FIELD.fullmatch(text).groups("")
+    found = FIELD.fullmatch(text)
+    assert found, f"{TABLE.name}: {text!r} is no field"
+    name, key, listed, pointed, held, unset, optional = found.groups("")
     return Field(name, (key or name).lower(), listed, pointed, held, json.loads(unset or "null"), bool(optional))
 
 

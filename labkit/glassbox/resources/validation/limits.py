@@ -10,7 +10,9 @@ from decimal import Decimal
 
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import forbidden, invalid, items, required, unique
+from labkit.glassbox.resources.validation.resource_amounts import resource_name
 
 # (field, other field, what is told): the first must not be less than the second
 ORDERED = (
@@ -25,20 +27,37 @@ ORDERED = (
     ("default", "min", "min value {min} is greater than default value {default}"),
     ("max", "default", "default value {default} is greater than max value {max}"),
 )
+# Upstream shows not always the value of the field that it names.
+BLAMED = {
+    ("defaultRequest", "min"): ("defaultRequest", "defaultRequest"),
+    **{("default", "min"): ("default", "min"), ("max", "default"): ("default", "max")},
+}
+TYPES = ("Pod", "Container", "PersistentVolumeClaim")
 
 
 def limit_range(obj: dict) -> Iterator[Cause]:
     seen: set[str] = set()
     for path, each in items((obj.get("spec") or {}).get("limits"), "spec.limits"):
+        yield from _type(each.get("type", ""), f"{path}.type")
         yield from unique(f"{path}.type", each.get("type", ""), seen)
         yield from limit(each, path)
 
 
+def _type(given: str, path: str) -> Iterator[Cause]:
+    faults = list(names.check(names.qualified_name, path, given))
+    yield from faults
+    if not faults and "/" not in given and given not in TYPES:
+        yield invalid(path, given, "must be a standard limit type or fully qualified")
+
+
 def limit(given: dict, path: str) -> Iterator[Cause]:
-    if given.get("type") == "Pod":
-        for field in ("default", "defaultRequest"):
-            if given.get(field):
-                yield forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'")
+    of_pod, by_container = given.get("type") == "Pod", given.get("type") in ("Pod", "Container")
+    for field in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
+        if of_pod and field.startswith("default") and given.get(field):
+            yield forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'")
+            continue
+        for name in sorted(given.get(field) or ()):
+            yield from resource_name(name, f"{path}.{field}[{name}]", for_containers=by_container)
     bounded = any("storage" in (given.get(field) or {}) for field in ("min", "max"))
     if given.get("type") == "PersistentVolumeClaim" and not bounded:
         yield required(
@@ -53,8 +72,8 @@ def limit(given: dict, path: str) -> Iterator[Cause]:
 def _amounts(values: dict[str, str], name: str, path: str) -> Iterator[Cause]:
     for high, low, told in ORDERED:
         if high in values and low in values and quantity.parse(values[low]) > quantity.parse(values[high]):
-            blamed = low if (high, low) != ("default", "min") else high
-            yield invalid(f"{path}.{blamed}[{name}]", values[blamed], told.format(**values))
+            blamed, shown = BLAMED.get((high, low), (low, low))
+            yield invalid(f"{path}.{blamed}[{name}]", values[shown], told.format(**values))
     if (ratio := values.get("maxLimitRequestRatio")) is not None:
         yield from _ratio(quantity.parse(ratio), ratio, values, name, path)
 

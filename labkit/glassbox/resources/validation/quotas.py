@@ -7,22 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import NOT_NEGATIVE, invalid, items, required, unsupported
+from labkit.glassbox.resources.validation.fields import invalid, required
+from labkit.glassbox.resources.validation.internal_struct import struct
+from labkit.glassbox.resources.validation.resource_amounts import COMPUTE, OBJECTS, amount_of, resource_name
 
-OBJECTS = (
-    *("pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps"),
-    *("persistentvolumeclaims", "services.nodeports", "services.loadbalancers"),
-)
-COMPUTE = (
-    *("cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage"),
-    *("limits.cpu", "limits.memory", "limits.ephemeral-storage"),
-)
 STANDARD = (*OBJECTS, *COMPUTE, "requests.storage")
 OPPOSITE = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
 SCOPES = (*OPPOSITE[0], *OPPOSITE[1], "PriorityClass", "CrossNamespacePodAffinity", "VolumeAttributesClass")
+UNFIT = "unsupported scope applied to resource"
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
@@ -30,28 +23,38 @@ def resource_quota(obj: dict) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     yield from amounts(spec.get("hard"), "spec.hard")
     scopes = spec.get("scopes") or []
+    counted = sorted(name for name in spec.get("hard") or () if is_standard(name))
     for each in scopes:
         if each not in SCOPES:
             yield invalid("spec.scopes", scopes, "unsupported scope")
-        elif any(not fits(each, name) for name in spec.get("hard") or ()):
-            yield invalid("spec.scopes", scopes, "unsupported scope applied to resource")
-    if any(one in scopes and other in scopes for one, other in OPPOSITE):
-        yield invalid("spec.scopes", scopes, "conflicting scopes")
-    path = "spec.scopeSelector.matchExpressions"
-    for at, each in items((spec.get("scopeSelector") or {}).get("matchExpressions"), path):
-        yield from _requirement(each, at)
+        yield from (invalid("spec.scopes", scopes, UNFIT) for name in counted if not fits(each, name))
+    yield from _opposites(scopes, scopes)
+    selector, path = spec.get("scopeSelector") or {}, "spec.scopeSelector.matchExpressions"
+    terms = selector.get("matchExpressions") or []
+    for each in terms:
+        unfit = [name for name in counted if not fits(each.get("scopeName", ""), name)]
+        yield from _requirement(each, path, [invalid(path, struct("ScopeSelector", selector), UNFIT) for _ in unfit])
+    yield from _opposites([each.get("scopeName") for each in terms], scopes or None)
 
 
-def _requirement(given: dict, path: str) -> Iterator[Cause]:
+def _opposites(found: list, shown: list | None) -> Iterator[Cause]:
+    for one, other in OPPOSITE:
+        if one in found and other in found:
+            yield invalid("spec.scopes", shown, "conflicting scopes")
+
+
+def _requirement(given: dict, path: str, unfit: list[Cause]) -> Iterator[Cause]:
+    """Check one term; upstream's paths do not say which."""
     scope, operator, values = given.get("scopeName", ""), given.get("operator", ""), given.get("values") or []
     if scope not in SCOPES:
         yield invalid(f"{path}.scopeName", scope, "unsupported scope")
-    elif scope not in ("PriorityClass", "VolumeAttributesClass") and operator != "Exists":
+    yield from unfit
+    if scope in SCOPES and scope not in ("PriorityClass", "VolumeAttributesClass") and operator != "Exists":
         told = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
         told += "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
         yield invalid(f"{path}.operator", operator, f"{told}ResourceQuotaScopeCrossNamespacePodAffinity")
     if operator not in OPERATORS:
-        yield unsupported(f"{path}.operator", operator, OPERATORS)
+        yield invalid(f"{path}.operator", operator, "not a valid selector operator")
     elif operator in ("In", "NotIn") and not values:
         yield required(
             f"{path}.values", "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
@@ -66,7 +69,9 @@ def fits(scope: str, name: str) -> bool:
     """Tell whether a scope can narrow what is counted under a name."""
     if scope == "BestEffort":
         return name == "pods"
-    return name == "pods" or name in COMPUTE or name.startswith(("requests.", "limits.", "hugepages-"))
+    if scope == "VolumeAttributesClass":
+        return name in ("persistentvolumeclaims", "requests.storage")
+    return scope not in SCOPES or name == "pods" or (name in COMPUTE and not name.endswith("ephemeral-storage"))
 
 
 def status(given: dict) -> Iterator[Cause]:
@@ -77,11 +82,11 @@ def status(given: dict) -> Iterator[Cause]:
 def amounts(given: dict | None, path: str) -> Iterator[Cause]:
     for name, amount in sorted((given or {}).items()):
         at = f"{path}[{name}]"
-        yield from names.check(names.qualified_name, at, name)
-        if "/" not in name and name not in STANDARD and not name.startswith(("requests.", "hugepages-", "limits.")):
+        yield from resource_name(name, at, for_containers=False)
+        if "/" not in name and not is_standard(name):
             yield invalid(at, name, "must be a standard resource for quota")
-        value = quantity.parse(amount)
-        if value < 0:
-            yield invalid(at, amount, NOT_NEGATIVE)
-        if (name in OBJECTS or name.startswith("count/")) and value != value.to_integral_value():
-            yield invalid(at, amount, "must be an integer")
+        yield from amount_of(name, amount, at)
+
+
+def is_standard(name: str) -> bool:
+    return name in STANDARD or name.startswith(("hugepages-", "requests.hugepages-"))

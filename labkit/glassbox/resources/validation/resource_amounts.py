@@ -12,8 +12,14 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import NOT_NEGATIVE, invalid, required
 
-STANDARD = ("cpu", "memory", "ephemeral-storage", "storage", "pods")
+# What is counted by the piece.
+OBJECTS = (
+    *("pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps"),
+    *("persistentvolumeclaims", "services.nodeports", "services.loadbalancers"),
+)
 FOR_CONTAINERS = ("cpu", "memory", "ephemeral-storage")
+COMPUTE = tuple(part + name for part in ("", "requests.", "limits.") for name in FOR_CONTAINERS)
+STANDARD = (*COMPUTE, "storage", "requests.storage", *OBJECTS)
 
 
 def resources(given: dict, path: str) -> Iterator[Cause]:
@@ -29,16 +35,28 @@ def resources(given: dict, path: str) -> Iterator[Cause]:
 
 
 def _resource(name: str, amount: str, path: str) -> Iterator[Cause]:
-    yield from names.check(names.qualified_name, path, name)
+    yield from resource_name(name, path)
+    yield from amount_of(name, amount, path)
+
+
+def resource_name(name: str, path: str, for_containers: bool = True) -> Iterator[Cause]:
+    """Refuse a name that no resource has, or none that a container may ask for."""
+    faults = list(names.check(names.qualified_name, path, name))
+    yield from faults
     if "/" not in name and not name.startswith("hugepages-"):
-        if name not in STANDARD:
+        if not faults and name not in STANDARD and not name.startswith("requests.hugepages-"):
             yield invalid(path, name, "must be a standard resource type or fully qualified")
-        if name not in FOR_CONTAINERS:
+        if for_containers and name not in FOR_CONTAINERS:
             yield invalid(path, name, "must be a standard resource for containers")
+
+
+def amount_of(name: str, amount: str, path: str) -> Iterator[Cause]:
+    """Refuse less than nothing, and parts of what there are only whole ones of."""
     value = quantity.parse(amount)
     if value < 0:
         yield invalid(path, amount, NOT_NEGATIVE)
-    if _is_extended(name) and value != value.to_integral_value():
+    whole = _is_extended(name) or name in OBJECTS or name.startswith("count/")
+    if whole and value != value.to_integral_value():
         yield invalid(path, amount, "must be an integer")
 
 

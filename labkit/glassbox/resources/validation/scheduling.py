@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import every, invalid, items, one_of, required, unsupported
+from labkit.glassbox.resources.validation.fields import every, invalid, items, one_of, required, shown, unsupported
+from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.metadata import label_selector, requirement
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -107,5 +108,5 @@ def taints(given: list[dict], path: str) -> Iterator[Cause]:
 
 
 def _twice(taint: dict, path: str) -> Cause:
-    shown = {"Key": taint.get("key", ""), "Value": taint.get("value", ""), "Effect": taint.get("effect", "")}
-    return Cause("FieldValueDuplicate", f"Duplicate value: {shown}: taints must be unique by key and effect pair", path)
+    value = shown(struct("Taint", taint))
+    return Cause("FieldValueDuplicate", f"Duplicate value: {value}: taints must be unique by key and effect pair", path)

@@ -11,6 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import endpoints, names
 from labkit.glassbox.resources.validation.fields import (
+    IMMUTABLE,
     duplicate,
     every,
     forbidden,
@@ -20,10 +21,13 @@ from labkit.glassbox.resources.validation.fields import (
     required,
     unique,
 )
+from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.metadata import labels
 
 LONGEST_AFFINITY = 86400  # seconds
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+NEARNESS = ("PreferClose", "PreferSameZone", "PreferSameNode")
+BALANCERS_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
 
 def service(obj: dict, held: str = "") -> Iterator[Cause]:
@@ -42,6 +46,8 @@ def service(obj: dict, held: str = "") -> Iterator[Cause]:
     yield from one_of("spec.type", kind, TYPES)
     yield from _twice(ports, kind)
     yield from _cluster_addresses(spec)
+    yield from _affinity(spec)
+    yield from _balancer(spec, kind)
     yield from _traffic(spec, kind)
     by_itself = headless and not spec.get("selector")
     if spec.get("ipFamilyPolicy") == "RequireDualStack" and not by_itself:
@@ -93,6 +99,8 @@ def _port(each: dict, path: str, named: bool, seen: set[str]) -> Iterator[Cause]
     yield from one_of(f"{path}.protocol", each.get("protocol"), ("SCTP", "TCP", "UDP"))
     if (target := each.get("targetPort")) is not None:
         yield from names.check_port(target, f"{path}.targetPort")
+    if each.get("appProtocol") is not None:
+        yield from names.check(names.qualified_name, f"{path}.appProtocol", each["appProtocol"])
 
 
 def _cluster_addresses(spec: dict) -> Iterator[Cause]:
@@ -104,8 +112,7 @@ def _cluster_addresses(spec: dict) -> Iterator[Cause]:
         yield from every(lambda each, at: names.check(names.address, at, each), listed, path)
 
 
-def _traffic(spec: dict, kind: str) -> Iterator[Cause]:
-    """Check who is sent where, and who may ask."""
+def _affinity(spec: dict) -> Iterator[Cause]:
     affinity, config = spec.get("sessionAffinity"), spec.get("sessionAffinityConfig")
     if affinity == "ClientIP":
         seconds = dig(config or {}, "clientIP.timeoutSeconds")
@@ -114,16 +121,44 @@ def _traffic(spec: dict, kind: str) -> Iterator[Cause]:
             yield invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, told)
     elif config:
         yield forbidden("spec.sessionAffinityConfig", f"must not be set when session affinity is {affinity or 'None'}")
-    yield from one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
+
+
+def _balancer(spec: dict, kind: str) -> Iterator[Cause]:
+    """Check what is for load balancers alone; upstream's path of the ranges is Go's name."""
+    path, ranges = "spec.LoadBalancerSourceRanges", spec.get("loadBalancerSourceRanges")
+    if ranges and kind != "LoadBalancer":
+        yield forbidden(path, BALANCERS_ONLY)
+    yield from every(lambda each, at: names.check(names.cidr, at, each.strip()), ranges, path)
+    if spec.get("allocateLoadBalancerNodePorts") is not None and kind != "LoadBalancer":
+        yield forbidden("spec.allocateLoadBalancerNodePorts", BALANCERS_ONLY)
+    yield from balancer_class(spec, kind)
+
+
+def balancer_class(spec: dict, kind: str) -> Iterator[Cause]:
+    given, path = spec.get("loadBalancerClass"), "spec.loadBalancerClass"
+    if given is not None and kind != "LoadBalancer":
+        yield forbidden(path, BALANCERS_ONLY)
+    elif given is not None:
+        yield from names.check(names.qualified_name, path, given)
+
+
+def _traffic(spec: dict, kind: str) -> Iterator[Cause]:
+    """Check who is sent where, and who may ask."""
     external, path = spec.get("externalTrafficPolicy"), "spec.externalTrafficPolicy"
     if external and kind not in ("NodePort", "LoadBalancer") and not spec.get("externalIPs"):
         yield invalid(path, external, "may only be set for externally-accessible services")
     else:
         yield from one_of(path, external, ("Cluster", "Local"))
-    ranges = spec.get("loadBalancerSourceRanges")
-    if ranges and kind != "LoadBalancer":
-        yield forbidden("spec.loadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'")
-    yield from every(lambda each, at: names.check(names.cidr, at, each), ranges, "spec.loadBalancerSourceRanges")
+    if spec.get("healthCheckNodePort") and not is_health_checked(spec):
+        told = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        yield invalid("spec.healthCheckNodePort", spec["healthCheckNodePort"], told)
+    yield from one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
+    yield from one_of("spec.trafficDistribution", spec.get("trafficDistribution"), NEARNESS)
+
+
+def is_health_checked(spec: dict) -> bool:
+    """Tell whether a load balancer asks each node if it has one of the pods."""
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def _twice(ports: list[dict], kind: str) -> Iterator[Cause]:
@@ -138,8 +173,8 @@ def _twice(ports: list[dict], kind: str) -> Iterator[Cause]:
             seen.add((each.get("protocol", "TCP"), "node", number))
         which = (each.get("protocol", "TCP"), each.get("port"))
         if which in seen:
-            value = {"port": each.get("port"), "protocol": each.get("protocol", "TCP")}
-            yield duplicate(f"spec.ports[{index}]", value)
+            shown = struct("ServicePort", {"port": each.get("port"), "protocol": each.get("protocol", "TCP")})
+            yield duplicate(f"spec.ports[{index}]", shown)
         seen.add(which)
 
 
@@ -150,6 +185,18 @@ def kept_address(obj: dict, old: dict) -> Iterator[Cause]:
         return
     if new.get("clusterIP") != held["clusterIP"]:
         yield invalid("spec.clusterIPs[0]", [new.get("clusterIP", "")], "may not change once set")
+
+
+def kept_balancer(obj: dict, old: dict) -> Iterator[Cause]:
+    """Refuse a load balancer another class, or another port at which nodes are asked."""
+    new, held = obj.get("spec") or {}, old.get("spec") or {}
+    both = new.get("type") == held.get("type") == "LoadBalancer"
+    if both and new.get("loadBalancerClass") != held.get("loadBalancerClass"):
+        yield invalid("spec.loadBalancerClass", new.get("loadBalancerClass"), "may not change once set")
+    yield from balancer_class(new, new.get("type", "ClusterIP"))
+    ports = [each.get("healthCheckNodePort") for each in (new, held)]
+    if is_health_checked(new) and is_health_checked(held) and ports[0] != ports[1]:
+        yield forbidden("spec.healthCheckNodePort", IMMUTABLE)
 
 
 def status(given: dict) -> Iterator[Cause]:
