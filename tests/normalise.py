@@ -54,6 +54,7 @@ RECORDED_IDENTITY: list[tuple[re.Pattern, str]] = [
     (re.compile(r"(?<=\.)18eae[0-9a-f]{11}$"), "<own>"),  # when an event was made
     (re.compile(rf'(^(?:Created|Deleted) pod: \S+-|pods \\*"\S+-|for pod \S+/\S+-){_SUFFIX}'), r"\1<suffix>"),
     (re.compile(r"(?<=\bcontinue: )\S+"), "<own>"),
+    (re.compile(r"(?m)^(  - )\d+s$"), r"\1<age>"),  # in a Table's YAML
     (re.compile(r"X509SHA256=[0-9a-f]{64}"), "X509SHA256=<own>"),
 ]
 RECORDED_VERSION = {"compiler", "goVersion", "gitVersion", "gitCommit"}  # what the server was made with

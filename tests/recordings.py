@@ -6,6 +6,7 @@ placeholder stands for the same value within a file. Requests may hold placehold
 
 import json
 import re
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -97,7 +98,10 @@ class Replay:
     def once(self, exchange: dict) -> str | None:
         request, expected, self.named = exchange["request"], exchange["response"], exchange["name"]
         before = self.stored(exchange)
+        beside = threading.Thread(target=self.send_beside, args=[exchange.get("during", ())])
+        beside.start()
         answer = self.send(request)
+        beside.join()
         if answer.status == 201 and isinstance(request["body"], dict):
             self.made.append(f"{request['path']}/{(request['body'].get('metadata') or {}).get('name', '')}")
         if answer.status != expected["status"]:
@@ -113,6 +117,13 @@ class Replay:
         if not differences or not exchange.get("poll"):
             self.values = bound
         return differences[0] if differences else None
+
+    def send_beside(self, requests: list[dict]) -> None:
+        """Send what the recorder sent while it watched, at its times."""
+        begun = time.monotonic()
+        for each in requests:
+            time.sleep(max(0.0, begun + each["after_seconds"] - time.monotonic()))
+            self.send({"headers": {}, "body": None, **each})
 
     def stored(self, exchange: dict) -> dict | None:
         """Return the object that a write is about, if a controller may be writing it at the same time."""
@@ -172,9 +183,10 @@ class Replay:
     def body(self, answer, expected: dict, bound: dict) -> Iterator[str]:
         text = answer.data.decode()
         if "stream" in expected:
-            given = [self.as_recorded(json.loads(line)) for line in text.splitlines()]
-            wanted = [at_our_revision(*pair, bound) for pair in zip(given, expected["stream"], strict=False)]
-            yield from compare(given, [*wanted, *expected["stream"][len(given) :]], "stream", bound)
+            given = once_bookmarked([self.as_recorded(json.loads(line)) for line in text.splitlines()])
+            recorded = once_bookmarked(expected["stream"])
+            wanted = [at_our_revision(*pair, bound) for pair in zip(given, recorded, strict=False)]
+            yield from compare(given, [*wanted, *recorded[len(given) :]], "stream", bound)
             return
         wanted = expected.get("body")
         given = text if isinstance(wanted, str) else self.as_recorded(parsed(text))
@@ -191,6 +203,12 @@ class Replay:
                 given = {**given, "rows": [each for each in given["rows"] if each["cells"][0] != VENDORS]}
             return {key: self.as_recorded(value) for key, value in given.items() if key != "managedFields"}
         return [self.as_recorded(each) for each in given] if isinstance(given, list) else given
+
+
+def once_bookmarked(events: list[dict]) -> list[dict]:
+    """Return a stream without the bookmarks that tell what the one before them told: how often it is told is chance."""
+    pairs = zip([None, *events], events, strict=False)
+    return [each for before, each in pairs if each.get("type") != "BOOKMARK" or each != before]
 
 
 def at_our_revision(given, wanted, bound: dict):

@@ -168,6 +168,13 @@ def test_a_watch_replays_what_happened_since_a_revision(api_server, configmaps):
         assert [kind for kind, _ in events(answer)] == ["MODIFIED", "DELETED"]
 
 
+def test_a_watch_is_told_two_seconds_before_its_end_how_far_the_store_has_come(api_server, configmaps):
+    query = "watch=1&timeoutSeconds=3&allowWatchBookmarks=true&resourceVersion="
+    revision = api_server.request("GET", configmaps)[1]["metadata"]["resourceVersion"]
+    with api_server.open("GET", f"{configmaps}?{query}{revision}") as answer:
+        assert [kind for kind, _ in events(answer)] == ["BOOKMARK"]
+
+
 def test_a_watch_list_ends_its_initial_events_with_a_bookmark(api_server, configmaps):
     api_server.request("POST", configmaps, configmap("a"))
     options = (

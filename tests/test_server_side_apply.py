@@ -37,6 +37,16 @@ def test_an_apply_that_changes_nothing_is_no_write(api_server, space):
     assert apply(api_server, f"{space}/configmaps/a", config_map(k="1"), "one") == (200, made[1])
 
 
+def test_what_admission_gives_a_pod_nobody_manages(api_server, space):
+    api_server.request("POST", f"{space}/serviceaccounts", {"metadata": {"name": "default"}})
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "busybox:1.36"}]}}
+    made = api_server.request("POST", f"{space}/pods", pod)[1]
+    assert len(made["spec"]["tolerations"]) == 2
+    assert made["spec"]["serviceAccountName"] == "default"
+    (managed,) = managers_of(made).values()
+    assert {"f:tolerations", "f:serviceAccountName", "f:volumes"}.isdisjoint(managed["f:spec"])
+
+
 def test_a_status_through_the_main_resource_is_nobodys(api_server, space):
     condition = {
         "type": "Odd",

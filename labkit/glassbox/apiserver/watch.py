@@ -32,7 +32,7 @@ from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.store import Change, Compacted
 
-BOOKMARK_SECONDS = 60.0
+BOOKMARK_SECONDS, LAST_BOOKMARK_SECONDS = 60.0, 2.0  # between two, and of the last before the end
 MIN_TIMEOUT_SECONDS = 1800  # without timeoutSeconds a watch ends after 30 to 60 minutes, as upstream's
 BACKLOG = 10_000  # changes; a client that is so far behind has to start again
 OPEN: WeakSet[Any] = WeakSet()  # watches of custom resources
@@ -103,13 +103,16 @@ class Watch:
         self.wake.set()
 
     async def _follow(self, write: Callable[[bytes], Awaitable[None]]) -> None:
-        quiet = min(BOOKMARK_SECONDS, max(self.timeout - 2, 0.1)) if self.bookmarks and self.timeout > 2 else None
+        now = asyncio.get_running_loop().time
+        end = now() + self.timeout
+        due = self._next_bookmark(now(), end)
         while True:
             try:
-                async with asyncio.timeout(quiet):
+                async with asyncio.timeout_at(due):
                     await self.wake.wait()
             except TimeoutError:
                 await write(self._bookmark({}))
+                due = self._next_bookmark(now(), end)
                 continue
             self.wake.clear()
             changes = [self.pending.popleft() for _ in range(len(self.pending))]
@@ -119,6 +122,11 @@ class Watch:
                 return
             if self.overrun:
                 raise errors.expired("too old resource version: the client fell behind")
+
+    def _next_bookmark(self, now: float, end: float) -> float | None:
+        """Return when to tell how far the store has come: now and then, and last shortly before the end."""
+        due = min(now + BOOKMARK_SECONDS, end - LAST_BOOKMARK_SECONDS)
+        return due if self.bookmarks and due > now else None
 
     def _beginning(self) -> bytes:
         """Return what happened, or is there, before now. Raises ApiError 410 or 504 (as an ERROR event)."""

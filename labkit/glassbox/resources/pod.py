@@ -73,8 +73,7 @@ class PodStrategy(Strategy):
     faults = staticmethod(pods.new_pod)
 
     def default(self, obj: dict) -> None:
-        spec = obj.setdefault("spec", {})
-        spec["tolerations"] = with_default_tolerations(spec.get("tolerations") or [])
+        obj.setdefault("spec", {})
 
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
@@ -127,18 +126,6 @@ def gated(now: str) -> dict:
         "reason": "SchedulingGated",
         "message": "Scheduling is blocked due to non-empty scheduling gates",
     }
-
-
-def with_default_tolerations(tolerations: list[dict]) -> list[dict]:
-    """Return the tolerations with those that keep a pod for 300 s on a node that has gone silent."""
-    kept = list(tolerations)
-    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        covered = any(
-            each.get("key") in (None, "", key) and each.get("effect") in (None, "", "NoExecute") for each in tolerations
-        )
-        if not covered:
-            kept.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
-    return kept
 
 
 def qos_class(pod: dict) -> str:

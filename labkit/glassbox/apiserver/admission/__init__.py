@@ -2,7 +2,7 @@
 
 Stands for kube-apiserver's admission plugins. Each is a function (request, object, api) that changes the object or
 raises ApiError 403 or 404; one file a plugin, the small ones here. Those that only refuse see the object once it is
-complete and valid. DefaultTolerationSeconds is a pod's defaulting (resources/pod.py).
+complete and valid.
 
 Upstream: pkg/kubeapiserver/options/plugins.go, …/admission/plugin/namespace/lifecycle/admission.go
 """
@@ -35,6 +35,7 @@ from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.resources.priority_class import SYSTEM
 
+OF_EVICTION = (None, "", "NoExecute")
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 IMMORTAL = {
     "namespaces": (("default", "kube-system", "kube-public"), "this namespace may not be deleted"),
@@ -77,12 +78,25 @@ def taint_new_node(request: Request, obj: dict, api: Api) -> None:
         spec["taints"] = [*(spec.get("taints") or []), taint]
 
 
+def default_tolerations(request: Request, obj: dict, api: Api) -> None:
+    """Keep a pod for 300 s on a node that has gone silent, unless it says otherwise."""
+    if request.resource.called != "pods" or request.route.subresource:
+        return
+    given = obj.setdefault("spec", {}).get("tolerations") or []
+    kept = list(given)
+    for name in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(each.get("key") in (None, "", name) and each.get("effect") in OF_EVICTION for each in given):
+            kept.append({"key": name, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
+    obj["spec"]["tolerations"] = kept
+
+
 ON_CREATE: tuple[Callable[[Request, dict, Api], None], ...] = (
     namespace_exists,
     restrict_create,
     guard_roles,
     service_account,
     fill_limits,
+    default_tolerations,
     runtime_class,
     priority,
     default_storage_class,
@@ -119,6 +133,7 @@ def validate_update(request: Request, obj: dict, old: dict, api: Api) -> list[Ch
 def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Let the plugins that watch over changes see one."""
     restrict_update(request, obj, old, api)
+    default_tolerations(request, obj, api)
     guard_roles(request, obj, api, old)
     guard_signers(request, obj, old, api)
     refuse_to_grow(request, obj, old, api)
