@@ -302,7 +302,7 @@ def test_a_killed_api_server_loses_no_acknowledged_write(throwaway, nothing_left
 
 
 def test_a_component_that_ends_again_and_again_fails_up_though_the_nodes_are_ready(throwaway, nothing_left, tmp_path):
-    broken = "import labkit.glassbox.scheduler as scheduler\nscheduler.main = lambda argv: 3\n"
+    broken = "import labkit.glassbox.scheduler.__main__ as scheduler\nscheduler.main = lambda argv: 3\n"
     (tmp_path / "sitecustomize.py").write_text(broken)
     throwaway.environment["PYTHONPATH"] = str(tmp_path)
     up = throwaway.up()

@@ -194,7 +194,7 @@ def controller_manager(files: Layout, profile: Profile) -> Component:
 def scheduler(files: Layout) -> Component:
     """Picks a node for each pod that has none."""
     flags: dict[str, object] = {"--kubeconfig": files.component_kubeconfig(SCHEDULER)}
-    return Component(SCHEDULER, "labkit.glassbox.scheduler", _flags(flags))
+    return Component(SCHEDULER, "labkit.glassbox.scheduler.__main__", _flags(flags))
 
 
 def kubelet(files: Layout, node: NodeNetwork, profile: Profile) -> Component:

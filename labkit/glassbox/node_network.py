@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 
-from labkit.glassbox import kube_proxy
+from labkit.glassbox.kube_proxy import __main__ as kube_proxy
 from labkit.glassbox.network_policy import __main__ as network_policy
 
 

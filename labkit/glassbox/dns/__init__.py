@@ -2,7 +2,3 @@
 
 Upstream: github.com/coredns/coredns plugin/kubernetes, with kubeadm's Corefile
 """
-
-from labkit.glassbox.dns.__main__ import main
-
-__all__ = ["main"]

@@ -5,7 +5,3 @@ sessions, and all annotations.
 
 Upstream: github.com/kubernetes/ingress-nginx
 """
-
-from labkit.glassbox.ingress.__main__ import main
-
-__all__ = ["main"]

@@ -2,7 +2,3 @@
 
 Upstream: pkg/proxy
 """
-
-from labkit.glassbox.kube_proxy.__main__ import main
-
-__all__ = ["main"]

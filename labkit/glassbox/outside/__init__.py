@@ -4,7 +4,3 @@ host_ports.py answers node ports on 127.0.0.1; web.py is what the host outside s
 
 Upstream: none; the internet, and the port mapping of kind's node containers
 """
-
-from labkit.glassbox.outside.__main__ import main
-
-__all__ = ["main"]

@@ -2,7 +2,3 @@
 
 Upstream: pkg/scheduler
 """
-
-from labkit.glassbox.scheduler.__main__ import main
-
-__all__ = ["main"]
