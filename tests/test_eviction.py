@@ -62,6 +62,14 @@ def test_a_node_is_short_of_what_falls_below_its_threshold():
     assert node_status.pressures(host) == (True, False)
 
 
+def test_a_disk_of_a_size_of_its_own_is_filled_by_what_lies_in_the_nodes_directory(tmp_path):
+    (tmp_path / "pods").mkdir()
+    (tmp_path / "pods" / "file").write_bytes(bytes(MIB))
+    (tmp_path / "pods" / "inode").touch()
+    host = node_status.read_host(tmp_path, 64 * MIB)
+    assert (host.disk, host.disk_free) == (64 * MIB, 63 * MIB - 2 * 4096)
+
+
 @pytest.mark.parametrize(("memory", "seconds"), [(2**40, 10.0), (100 * MIB + 2 * 2**30, 1.0), (0, 0.5)])
 def test_the_less_is_left_the_sooner_it_is_looked_at(memory, seconds):
     assert eviction.patience(node_status.Host(1, 2**40, memory, 2**50, 2**49, "", "", "", "")) == seconds
@@ -101,8 +109,9 @@ def test_a_node_short_of_memory_evicts_one_pod_and_waits_for_what_that_frees():
     usage = {name: Usage(0.0, size * MIB) for name, size in (("greedy", 9), ("modest", 3), ("system", 99))}
     stats = SimpleNamespace(sample=lambda: (Sample(100.0, Usage(0, 0), usage, usage), actual))
     condemned = []
-    evictor = eviction.Evictor(around, lambda: [modest, greedy, system], stats, lambda uid, why: condemned.append(uid))
     short = node_status.Host(1, 2**30, 50 * MIB, 2**40, 2**39, "", "", "", "")
+    pods = [modest, greedy, system]
+    evictor = eviction.Evictor(around, lambda: pods, stats, lambda uid, _: condemned.append(uid), lambda: short)
     evictor.relieve(short)
     evictor.relieve(short)
     assert condemned == ["greedy"]

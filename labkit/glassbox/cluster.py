@@ -55,13 +55,21 @@ class Component:
 
 @dataclass(frozen=True)
 class Profile:
-    """How soon a silent node is given up; seconds. A kubelet renews its lease four times in `lease`."""
+    """How soon a silent node is given up; seconds. A kubelet renews its lease four times in `lease`.
+
+    And how large a node's disk is, in bytes; 0: all that the host has.
+    """
 
     lease: int = 40
     grace: float = 50.0
+    disk: int = 0
 
 
-PROFILES = {"default": Profile(), "fast": Profile(lease=4, grace=10.0)}  # fast: a lesson does not wait a minute
+PROFILES = {
+    "default": Profile(),
+    "fast": Profile(lease=4, grace=10.0),  # a lesson does not wait a minute
+    "bounded": Profile(disk=2 << 30),  # what runs there is not trusted, and the disk is others' too
+}
 
 
 @dataclass(frozen=True)
@@ -209,6 +217,7 @@ def kubelet(files: Layout, node: NodeNetwork, profile: Profile) -> Component:
         "--cluster-dns": DNS_ADDRESS,
         "--cluster-domain": CLUSTER_DOMAIN,
         "--node-lease-duration-seconds": profile.lease,
+        "--disk-size": profile.disk,
         "--root-dir": files.node(node.name),
         "--run-dir": f"/run/glassbox/nodes/{node.name}",
         "--tls-cert-file": files.pki / f"kubelet-{node.name}.crt",

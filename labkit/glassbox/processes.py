@@ -10,7 +10,9 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+BLOCK = 4096  # bytes
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 
 
@@ -131,6 +133,19 @@ def memory_files(pids: Iterable[int]) -> int:
                     found = os.stat(path)
                     sizes[found.st_ino] = found.st_blocks * 512
     return sum(sizes.values())
+
+
+def on_disk(directory: Path) -> int:
+    """Return how many bytes a directory takes, each file and directory a block at least; links are not followed."""
+    found = os.walk(directory)
+    return sum(_blocks(os.path.join(parent, name)) for parent, *names in found for name in sum(names, []))
+
+
+def _blocks(path: str) -> int:
+    try:
+        return max(os.lstat(path).st_blocks * 512, BLOCK)
+    except OSError:
+        return 0  # deleted meanwhile
 
 
 def used(directory: str) -> int:

@@ -30,6 +30,7 @@ from labkit.lab import check_name, default_namespace
 LIMITS: dict[str, Any] = {
     "seconds": 600.0, "cell_seconds": 120.0, "memory": 3 << 30, "processes": 256, "files": 1024,
     "disk": 256 << 20, "file": 64 << 20, "output": 1 << 20,
+    "objects": 128 << 20,
 }  # fmt: skip
 CLEANUP = re.compile(r"^([ \t]*)lab\.cleanup\(.*\).*$", re.MULTILINE)
 SECOND = re.compile(r"""\.make_namespace\(["']([a-z0-9-]+)["']\)""")

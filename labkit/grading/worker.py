@@ -32,7 +32,9 @@ from labkit import kernel, providers, rubric
 from labkit.api import Api
 from labkit.errors import LabError
 from labkit.glassbox import syscalls, user_namespace
+from labkit.glassbox.kubelet.surroundings import HOST_TREE
 from labkit.glassbox.netlink import Netlink
+from labkit.glassbox.processes import on_disk
 from labkit.grading import access, borrowed, judge, kept, shown, warm
 from labkit.grading.sandbox import WORK, Box
 from labkit.lab import ANSWERS, GRADED
@@ -41,6 +43,7 @@ from labkit.trials import journal
 CLUSTER = "graded"
 GRACE_SECONDS = 20.0  # for a sandbox to end after the notebook's own limit, before it is killed
 MEMORY_LOOK = 0.25
+MOST_KEPT = 64  # MiB on the claims of a cluster that is kept
 MOST_LOAD = 4.0  # processes that want to run, a core
 ENDED = 143  # by whoever runs the batch: without a result
 
@@ -107,7 +110,7 @@ def grade(order: dict[str, Any], box: Box, home: Path, turn: Connection) -> dict
         seconds = round(time.monotonic() - begun, 1)
         turn.send("it is judged")
     if not order["owner"]:
-        keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
+        order["facts"]["flags"] += keep(home / "home" / "clusters" / CLUSTER, Path(order["kept"]))
     keep_file(home / "box" / "executed", Path(order["executed"]))
     kept.write(Path(order["objects"]), held)
     order["facts"]["flags"] += shown.unfounded(order["claims"], marks)
@@ -145,7 +148,7 @@ def own_cluster(order: dict[str, Any], home: Path) -> Iterator[Path]:
     os.environ["LABKIT_HOME"] = str(home / "home")
     provider = providers.find("glassbox")
     try:
-        provider.start(CLUSTER, nodes=order["nodes"], fork=warm.fork_machine)
+        provider.start(CLUSTER, nodes=order["nodes"], fork=warm.fork_machine, profile="bounded")
         yield provider.kubeconfig(CLUSTER)[0]
         if not provider.running(CLUSTER):
             raise LabError("the hand-in's cluster ended before its judge", next_step="--resume grades it again")
@@ -161,7 +164,7 @@ def execute(order: dict[str, Any], folder: Path, kubeconfig: dict[str, Any], box
     (folder / "order.json").write_text(json.dumps(sandbox_order(order, folder)))
     box.start(folder / "order.json")
     try:
-        ended = _wait(box, order["limits"])
+        ended = _wait(box, order["limits"], folder.parent / "home" / "clusters" / CLUSTER)
     finally:
         _end(box)
     return ended or _outcome(folder, box.process.exitcode or 0)
@@ -217,8 +220,8 @@ def sandbox_order(order: dict[str, Any], box: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _wait(box: Box, limits: dict[str, Any]) -> str:
-    """Wait for the sandbox; end it when its time is over or it takes too much memory, and say so."""
+def _wait(box: Box, limits: dict[str, Any], cluster: Path) -> str:
+    """Wait for the sandbox; return why it must be ended: its time is over, or it takes too much."""
     deadline = time.monotonic() + limits["seconds"] + GRACE_SECONDS
     pid, why = box.process.pid or 0, ""
     while not why:
@@ -228,6 +231,8 @@ def _wait(box: Box, limits: dict[str, Any]) -> str:
             why = f"no end after {limits['seconds']:.0f} s"
         elif memory_of(pid) > limits["memory"]:
             why = f"more than {limits['memory'] >> 20} MiB of memory"
+        elif stored(cluster) > limits["objects"]:
+            why = f"more than {limits['objects'] >> 20} MiB of objects in its cluster"
     return why
 
 
@@ -236,6 +241,15 @@ def _end(box: Box) -> None:
         pid = box.process.pid or 0
         os.kill(next(iter(_children(pid)), pid), signal.SIGKILL)  # the first of its pid namespace: all others end too
         box.process.join()
+
+
+def stored(cluster: Path) -> int:
+    """Return the bytes of a cluster's store; nothing where it is somebody else's."""
+    total = 0
+    for path in cluster.glob("store.db*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def memory_of(pid: int) -> int:
@@ -272,15 +286,21 @@ def _outcome(box: Path, code: int) -> str:
     return f"the run's process ended with {code}: {last}"
 
 
-def keep(cluster: Path, where: Path) -> None:
-    """Keep a stopped cluster's files: objects, keys and logs, from which it can be started again."""
+def keep(cluster: Path, where: Path) -> list[str]:
+    """Keep a stopped cluster's files: objects, keys and logs, from which it can be started again; return what to say.
+
+    Nothing of pods is kept, and of claims only what is not much.
+    """
     shutil.rmtree(where, ignore_errors=True)
     where.parent.mkdir(parents=True, exist_ok=True)
-    plain = [p.name for p in cluster.iterdir() if not (p.is_file() or p.is_dir())]
+    left = {p.name for p in cluster.iterdir() if not (p.is_file() or p.is_dir())} | {"pods"}
+    claims = sum(map(on_disk, cluster.glob(f"nodes/*/{HOST_TREE}"))) >> 20
+    left |= {HOST_TREE} if claims > MOST_KEPT else set()
     try:
-        shutil.copytree(cluster, where, ignore=lambda _, names: {*plain, "pods"} & set(names), symlinks=True)
+        shutil.copytree(cluster, where, ignore=lambda _, names: left & set(names), symlinks=True)
     except shutil.Error as error:
         raise LabError(f"the cluster cannot be kept in {where}", value=error.args[0][0][2]) from None
+    return [f"its claims held {claims} MiB: they are not kept"] if HOST_TREE in left else []
 
 
 def keep_file(source: Path, where: Path) -> None:

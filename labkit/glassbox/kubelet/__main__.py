@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--images-file", type=Path, help="declares images beside those that there always are")
     made.add_argument("--cluster-dns", default="", help="whom pods ask for names")
     made.add_argument("--node-lease-duration-seconds", type=int, default=LEASE_DURATION, help="in it four renewals")
+    made.add_argument("--disk-size", type=int, default=0, help="bytes for volumes and logs (default: the host's disk)")
     made.add_argument("--cluster-domain", default="cluster.local", help="what the pods' names end with")
     made.add_argument("--port", type=int, default=PORT, help="port of the kubelet's server (default: %(default)s)")
     made.add_argument("--tls-cert-file", type=Path, help="the server's certificate; without it nothing is served")
@@ -95,6 +96,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         cluster_dns=arguments.cluster_dns,
         cluster_domain=arguments.cluster_domain,
         lease_duration=arguments.node_lease_duration_seconds,
+        disk_size=arguments.disk_size,
     )
 
 

@@ -12,19 +12,21 @@ Upstream: pkg/kubelet/eviction/eviction_manager.go, helpers.go
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from labkit.glassbox import clock, objects, processes, quantity
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.kubelet import node_status, pods
+from labkit.glassbox.kubelet.env import ConfigError
 from labkit.glassbox.kubelet.limits import amounts
 from labkit.glassbox.kubelet.stats import Stats
 from labkit.glassbox.kubelet.status import Verdict
 from labkit.glassbox.kubelet.surroundings import Surroundings
+from labkit.glassbox.kubelet.volumes import claim
+from labkit.glassbox.processes import on_disk
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,8 @@ class Evictor:
     """Looks after one node's resources in a thread of its own."""
 
     def __init__(self, around: Surroundings, get_pods: Callable[[], list[dict]], stats: Stats,
-                 condemn: Callable[[str, Verdict], None]) -> None:  # fmt: skip
-        self.around, self.get_pods, self.stats, self.condemn = around, get_pods, stats, condemn
+                 condemn: Callable[[str, Verdict], None], look: Callable[[], node_status.Host]) -> None:  # fmt: skip
+        self.around, self.get_pods, self.stats, self.condemn, self.look = around, get_pods, stats, condemn, look
         self._rest_until = 0.0
 
     def run(self, stopping: threading.Event) -> None:
@@ -58,7 +60,7 @@ class Evictor:
         due, pause = 0.0, SHORTEST
         while not stopping.wait(pause):
             try:
-                host = node_status.read_host(self.around.node.root_dir)
+                host = self.look()
                 self.relieve(host)
                 pause = patience(host)
                 if (now := self.around.clock.now()) >= due:
@@ -80,7 +82,7 @@ class Evictor:
         if not (memory or disk) or now < self._rest_until:
             return
         resource = "memory" if memory else STORAGE
-        uses = self._memory() if memory else [Use(pod, *_summed(*self._storage(pod))) for pod in self._evictable()]
+        uses = self._memory() if memory else [self._disk(pod) for pod in self._evictable()]
         if ranked := rank(uses, resource):
             self._rest_until = now + SETTLE
             self.evict(ranked[0].pod, pressure(ranked[0], resource, *node_status.threshold(host, resource)))
@@ -117,6 +119,10 @@ class Evictor:
                 uses.append(Use(pod, sum(each.values()), each))
         return uses
 
+    def _disk(self, pod: dict) -> Use:
+        volumes, containers = self._storage(pod)
+        return Use(pod, sum(volumes.values()) + sum(containers.values()) + self._claims(pod), containers)
+
     def _storage(self, pod: dict) -> tuple[dict[str, int], dict[str, int]]:
         """Return what a pod's emptyDirs on disk hold, and what its containers wrote and logged."""
         uid = objects.uid(pod)
@@ -127,6 +133,15 @@ class Evictor:
             written = processes.used(f"/proc/{last.pid}/root") if last and last.running else 0
             containers[name] = written + on_disk(self.around.log_directory(pod) / name)
         return volumes, containers
+
+    def _claims(self, pod: dict) -> int:
+        """Return what lies on the pod's claims: here they are on the node's own disk."""
+        sources, total = self.around.sources(pod, self.around.runtime.inspect(objects.uid(pod))), 0
+        for volume in pod["spec"].get("volumes") or []:
+            if "persistentVolumeClaim" in volume or "ephemeral" in volume:
+                with suppress(ConfigError, ApiError):
+                    total += on_disk(claim.directory(pod, volume, sources))
+        return total
 
 
 def patience(host: node_status.Host) -> float:
@@ -180,22 +195,6 @@ def pressure(use: Use, resource: str, threshold: int, available: int) -> str:
             told = f"Container {name} was using {_text(used)}, request is {asked}"
             words.append(f"{told}, has larger consumption of {resource}. ")
     return "".join(words)
-
-
-def on_disk(directory: Path) -> int:
-    """Return how many bytes the files in a directory take; links are not followed."""
-    return sum(_blocks(os.path.join(parent, name)) for parent, _, files in os.walk(directory) for name in files)
-
-
-def _blocks(path: str) -> int:
-    try:
-        return os.lstat(path).st_blocks * 512
-    except OSError:
-        return 0  # deleted meanwhile
-
-
-def _summed(volumes: dict[str, int], containers: dict[str, int]) -> tuple[int, dict[str, int]]:
-    return sum(volumes.values()) + sum(containers.values()), containers
 
 
 def _empty_directories(pod: dict) -> dict[str, str | None]:

@@ -59,6 +59,7 @@ class Options:
     cluster_dns: str = ""
     cluster_domain: str = "cluster.local"
     lease_duration: int = LEASE_DURATION
+    disk_size: int = 0
 
 
 class Kubelet:
@@ -68,7 +69,7 @@ class Kubelet:
         self, api: Client, zygote: Zygote, options: Options, time: Clock, of_reclaimer: Client | None = None
     ) -> None:
         self.api, self.options, self.clock = api, options, time
-        self.host = node_status.read_host(options.root_dir)
+        self.host = self.look_at_host()
         self.runtime = LinuxRuntime(options.run_dir, zygote)
         self.events = EventRecorder(api, "kubelet", host=options.node_name)
         self.queue = WorkQueue()
@@ -93,7 +94,7 @@ class Kubelet:
         pulls = ImagePulls(Images(more=options.images_file), self.events, time)
         self.worker = PodWorker(around, self.by_uid.get, pulls, self.addresses)
         self.stats = Stats(options.node_name, self.runtime, self.by_uid.get, time)
-        self.evictor = Evictor(around, self._pods, self.stats, self.worker.condemn)
+        self.evictor = Evictor(around, self._pods, self.stats, self.worker.condemn, self.look_at_host)
         own = of_reclaimer or api
         events = EventRecorder(own, "kubelet", host=options.node_name)
         self.reclaimer = VolumeReclaimer(own, events, options.node_name, options.root_dir / HOST_TREE)
@@ -147,9 +148,13 @@ class Kubelet:
         self.report_node(node)
         ensure(self.api, "csinodes", node_status.csi_node_object(node), self.stopping)
 
+    def look_at_host(self) -> node_status.Host:
+        """Return the host's figures, as far as they are the node's."""
+        return node_status.read_host(self.options.root_dir, self.options.disk_size)
+
     def report_node(self, node: dict) -> None:
         """Write the node's status."""
-        self.host = node_status.read_host(self.options.root_dir)
+        self.host = self.look_at_host()
         old = node.get("status") or {}
         now = self.clock.now()
         status = node_status.status_of(self.options.node_name, self.options.node_ip, self.host, old, now)
@@ -188,8 +193,7 @@ class Kubelet:
                     self.register()  # somebody may have deleted the Node
 
     def _pressure_changed(self) -> bool:
-        fresh = node_status.read_host(self.options.root_dir)
-        return node_status.pressures(fresh) != node_status.pressures(self.host)
+        return node_status.pressures(self.look_at_host()) != node_status.pressures(self.host)
 
     # pods
 

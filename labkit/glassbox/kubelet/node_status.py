@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.glassbox import clock, objects
+from labkit.glassbox import clock, objects, processes
 from labkit.glassbox.kubelet.rootfs import architecture
 
 KUBELET_VERSION = "v1.36.2"
@@ -39,16 +39,16 @@ class Host:
     boot_id: str
 
 
-def read_host(root_dir: Path) -> Host:
-    """Look at the host as it is now."""
+def read_host(root_dir: Path, disk_size: int = 0) -> Host:
+    """Look at the host as it is now; with a size the disk is what lies in the directory, and may do."""
     memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     disk = shutil.disk_usage(root_dir)
     return Host(
         cpus=os.cpu_count() or 1,
         memory=_kilobytes(memory["MemTotal"]),
         memory_available=_kilobytes(memory["MemAvailable"]),
-        disk=disk.total,
-        disk_free=disk.free,
+        disk=disk_size or disk.total,
+        disk_free=min(disk.free, disk_size - processes.on_disk(root_dir)) if disk_size else disk.free,
         kernel=platform.release(),
         os_image=_os_image(),
         machine_id=_text("/etc/machine-id"),
