@@ -197,6 +197,13 @@ def test_external_addresses_of_ipv6_are_not_proxied():
     assert found.external_addresses == ("198.51.100.7",)
 
 
+def test_who_names_anothers_virtual_address_as_his_external_one_does_not_get_its_visitors():
+    taken = {**SERVICE["spec"], "clusterIP": "10.96.0.10", "externalIPs": ["10.96.0.9", "198.51.100.7"]}
+    thief = {"metadata": {"name": "thief", "namespace": "shop"}, "spec": taken}
+    found = ServicePorts().of([SERVICE, thief], [])
+    assert [each.external_addresses for each in found] == [(), ("198.51.100.7",)]
+
+
 def test_ports_follow_their_service_and_its_slices():
     ports = ServicePorts()
     assert ports.of([SERVICE], []) == ports_of(SERVICE, [])

@@ -55,6 +55,13 @@ def test_what_is_scaled_is_not_scaled_back_by_its_autoscaler_and_both_are_as_bef
     assert (len(web.settled("tier=web")[0]), bounds()) == (1, (1, 3))
 
 
+def test_a_pod_that_has_ended_by_itself_is_no_longer_there(web, lab):
+    kubectl("run first --image=busybox:1.36 --labels=tier=web --restart=Never -- true")
+    lab.wait("pod/first", "Succeeded")
+    web.scale("tier=web", 0)
+    assert [p["metadata"]["name"] for p in lab.api.items("pods", lab.namespace)] == ["first"]
+
+
 def test_what_is_scaled_to_nothing_leaves_its_autoscaler_as_it_is(web):
     apply(autoscaler(least=1))
     web.scale("tier=web", 0)

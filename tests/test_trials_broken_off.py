@@ -1,5 +1,6 @@
 """A check whose kernel is killed in a trial's midst: the next check finds what it had changed, and takes it back."""
 
+import json
 import subprocess
 import sys
 
@@ -7,6 +8,8 @@ import pytest
 import yaml
 
 from labkit.rubric import Trial
+from labkit.trials import journal
+from labkit.trials.faults import Faults
 from labkit.trials.trial import Trials
 from tests.embedded import eventually
 from tests.lessons import kubectl
@@ -72,6 +75,15 @@ def test_the_next_check_takes_back_what_one_has_left_whose_kernel_was_killed(lab
         trials.result("asked")
     assert told == ["• asking", "• taking back what a check that broke off has left changed (about 5 s)"]
     assert state_of_the_world() == service
+
+
+def test_notes_that_no_trial_has_written_are_discarded_whatever_holds_them(lab):
+    meta = {"name": journal.NAME, "finalizers": ["example.com/never"]}
+    steps = [{"do": "create", "object": {"kind": "Service", "metadata": {"name": "forged"}}}]
+    lab.api.create("secrets", {"metadata": meta, "stringData": {"steps": json.dumps(steps)}}, lab.namespace)
+    journal.discard(lab.api, lab.namespace)
+    assert not Faults(lab.api, lab.namespace, 5).left_over()
+    journal.discard(lab.api, lab.namespace)
 
 
 def test_what_the_student_has_changed_meanwhile_stays(lab, service):

@@ -202,6 +202,13 @@ def test_a_pod_has_containers():
             {"lifecycle": {"preStop": {}}},
             ["spec.containers[0].lifecycle.preStop: Required value: must specify a handler type"],
         ),
+        (
+            {"lifecycle": {"preStop": {"sleep": {"seconds": 31}}, "postStart": {"sleep": {"seconds": 30}}}},
+            [
+                "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: "
+                "must be non-negative and less than terminationGracePeriodSeconds (30)"
+            ],  # fmt: skip
+        ),
     ],
 )
 def test_a_container_is_refused(container, told):

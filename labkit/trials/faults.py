@@ -59,8 +59,8 @@ class Faults:
 
     def calm(self, selector: str) -> None:
         """Wait until none of the pods is on its way out: without others, a Service still leads to it."""
-        if any(is_leaving(p) for p in self.api.items("pods", self.namespace, label_selector=selector)):
-            stay = Condition("here to stay", lambda found: not any(map(is_leaving, found)))
+        if any(is_ending(p) for p in self.api.items("pods", self.namespace, label_selector=selector)):
+            stay = Condition("here to stay", lambda found: not any(map(is_ending, found)))
             with suppress(WaitTimeout):
                 self._until(Target("pods", selector=selector), stay)
 
@@ -113,7 +113,7 @@ class Faults:
         self._change([owner], {"spec": {"replicas": to}})
         self._roll_out([owner], selector)
         if not to:
-            self._until(Target("pods", selector=selector), Condition("gone", lambda found: not found))
+            self._until(Target("pods", selector=selector), Condition("gone", lambda found: all(map(has_ended, found))))
 
     def patch(self, what: str, change: Object) -> None:
         """Merge a change into an object, named as in "secrets/store"."""
@@ -321,7 +321,17 @@ def is_unable(autoscaler: Object) -> bool:
 
 def is_leaving(pod: Object) -> bool:
     """Tell whether nothing more is expected of the pod."""
-    return bool(pod["metadata"].get("deletionTimestamp")) or pod["status"].get("phase") in ("Succeeded", "Failed")
+    return is_ending(pod) or has_ended(pod)
+
+
+def is_ending(pod: Object) -> bool:
+    """Tell whether the pod is on its way out."""
+    return bool(pod["metadata"].get("deletionTimestamp")) and not has_ended(pod)
+
+
+def has_ended(pod: Object) -> bool:
+    """Tell whether nothing runs in the pod any more: a job's stays to be looked at."""
+    return pod["status"].get("phase") in ("Succeeded", "Failed")
 
 
 def is_ready(pod: Object) -> bool:

@@ -151,7 +151,8 @@ STEPS = [{"do": "create", "object": {
 
 
 def journal(steps):
-    objects = {"Secret/labkit-trial": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "labkit-trial"},
+    meta = {"name": "labkit-trial", "finalizers": ["example.com/never"]}
+    objects = {"Secret/labkit-trial": {"apiVersion": "v1", "kind": "Secret", "metadata": meta,
                                        "stringData": {"steps": steps}}}  # fmt: skip
     return objects | whole(lambda o: o["Deployment/store"]["spec"]["template"]["spec"]["volumes"].__setitem__(
         1, {"name": "notes", "emptyDir": {}}))  # fmt: skip
@@ -185,6 +186,13 @@ made = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressTy
         "metadata": {"name": "web-mine", "labels": {"kubernetes.io/service-name": "web"}},
         "endpoints": [{"addresses": [address], "conditions": {"ready": True}, "targetRef": target}]}
 print(subprocess.run(["kubectl", "apply", "-f", "-"], input=json.dumps(made), capture_output=True, text=True).stderr)
+"""
+THIEF = """
+import json, subprocess
+address = subprocess.check_output(["kubectl", "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"], text=True)
+spec = {"selector": {"app": "fake"}, "externalIPs": [address], "ports": [{"port": 80, "targetPort": 8080}]}
+made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a-thief"}, "spec": spec}
+subprocess.run(["kubectl", "apply", "-f", "-"], input=json.dumps(made), text=True, check=True)
 """
 KERNEL = """
 import http.client, json, os, site, sys, urllib.request, kubernetes
@@ -224,6 +232,7 @@ def cheats():
     placeholder["Service/labkit-placeholder"] = {"apiVersion": "v1", "kind": "Service", **taken}
     pages = ["the page shows it", TITLE, SURVIVES, ROLLED, LOST, FOUR]
     alone = [KEPT, BACK, PASSWORD]
+    idle = whole(lambda o: web(o).update(command=["sleep", "inf"], readinessProbe=None, livenessProbe=None))
     no_liveness = whole(lambda o: web(o).pop("livenessProbe"))
     return {
         "elsewhere": (notebook_of(elsewhere()), [KEPT], "no claim of"),
@@ -238,5 +247,6 @@ def cheats():
         "circle": (notebook_of(reference(), CIRCLE), alone, "belongs to ReplicaSet"),
         "placeholder": (notebook_of(placeholder), [BY_NAME], "requests failed"),
         "slice": (notebook_of(running("web", "time.sleep(9999)") | fake, SLICE), pages, "is forbidden"),
+        "thief": (notebook_of(idle | fake, THIEF), pages, "requests failed"),
         "kernel": (forging(), [KEPT, *pages], "no such object"),
     }  # fmt: skip

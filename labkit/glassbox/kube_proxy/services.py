@@ -6,7 +6,7 @@ Upstream: pkg/proxy/serviceport.go
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labkit.glassbox import objects
 from labkit.glassbox.service_endpoints import Endpoint, by_service, endpoints_of, usable
@@ -54,13 +54,20 @@ class ServicePorts:
             key = objects.key(service)
             given, held = (service, found.get(key, [])), old.get(key)
             self.known[key] = held if held and held[0] == given else (given, ports_of(*given))
-        return [port for _, ports in self.known.values() for port in ports]
+        every = [port for _, ports in self.known.values() for port in ports]
+        virtual = {port.address for port in every}
+        return [without(port, virtual) if port.external_addresses else port for port in every]
 
 
 def ports_of(service: dict, slices: list[dict]) -> list[ServicePort]:
     """Return the ports of one service."""
     ports = service["spec"].get("ports") or [] if is_proxied(service) else []
     return [_port(service, each, slices) for each in ports if each.get("protocol", "TCP") in ("TCP", "UDP")]
+
+
+def without(port: ServicePort, virtual: set[str]) -> ServicePort:
+    """Return a port without those external addresses that are some service's own: CVE-2020-8554."""
+    return replace(port, external_addresses=tuple(each for each in port.external_addresses if each not in virtual))
 
 
 def is_proxied(service: dict) -> bool:

@@ -34,7 +34,7 @@ MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
 PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
 
 
-def containers(given: list[dict], volumes: set[str], path: str, host_users: bool = True) -> Iterator[Cause]:
+def containers(given: list[dict], volumes: set[str], path: str, grace: int | None) -> Iterator[Cause]:
     """Check the containers that run side by side."""
     if not given:
         yield required(path)
@@ -44,12 +44,13 @@ def containers(given: list[dict], volumes: set[str], path: str, host_users: bool
         yield from container(each, volumes, at)
         yield from _unique_name(each, seen, at)
         yield from restart_policy(each, at)
-        yield from lifecycle(each.get("lifecycle"), f"{at}.lifecycle")
+        yield from lifecycle(each.get("lifecycle"), f"{at}.lifecycle", grace)
         yield from probes(each, at)
     yield from host_ports(given, path)
 
 
-def init_containers(given: list[dict], regular: list[dict], volumes: set[str], path: str) -> Iterator[Cause]:
+def init_containers(given: list[dict], regular: list[dict], volumes: set[str], path: str,
+                    grace: int | None) -> Iterator[Cause]:  # fmt: skip
     """Check the containers that run before the others; a sidecar, restarted always, may have probes."""
     seen = {each.get("name", "") for each in regular}
     for index, (at, each) in enumerate(items(given, path)):
@@ -58,7 +59,7 @@ def init_containers(given: list[dict], regular: list[dict], volumes: set[str], p
         yield from _unique_name(each, seen, at)
         yield from restart_policy(each, at)
         if sidecar:
-            yield from lifecycle(each.get("lifecycle"), f"{at}.lifecycle")
+            yield from lifecycle(each.get("lifecycle"), f"{at}.lifecycle", grace)
             yield from probes(each, at)
         else:
             for field in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):

@@ -48,8 +48,9 @@ def pod_spec(spec: dict, path: str) -> Iterator[Cause]:
     mountable = {each.get("name", "") for each in given}
     regular, initial = spec.get("containers") or [], spec.get("initContainers") or []
     yield from volumes(given, f"{path}.volumes")
-    yield from containers(regular, mountable, f"{path}.containers")
-    yield from init_containers(initial, regular, mountable, f"{path}.initContainers")
+    grace = spec.get("terminationGracePeriodSeconds")
+    yield from containers(regular, mountable, f"{path}.containers", grace)
+    yield from init_containers(initial, regular, mountable, f"{path}.initContainers", grace)
     added = spec.get("ephemeralContainers") or []
     yield from ephemeral_containers(added, regular + initial, mountable, f"{path}.ephemeralContainers")
     if spec.get("hostUsers") is not False:

@@ -29,10 +29,15 @@ def probe(given: dict | None, path: str, once: bool) -> Iterator[Cause]:
         yield invalid(f"{path}.successThreshold", given["successThreshold"], "must be 1")
 
 
-def lifecycle(given: dict | None, path: str) -> Iterator[Cause]:
+def lifecycle(given: dict | None, path: str, grace: int | None) -> Iterator[Cause]:
+    """Check hooks; one that sleeps must end before its pod is killed, within `grace` seconds."""
     for field in ("postStart", "preStop"):
         if given and given.get(field) is not None:
             yield from handler(given[field], f"{path}.{field}")
+            seconds = (given[field].get("sleep") or {}).get("seconds", 0)
+            if grace is not None and not 0 <= seconds <= grace:
+                told = f"must be non-negative and less than terminationGracePeriodSeconds ({grace})"
+                yield invalid(f"{path}.{field}.sleep", seconds, told)
 
 
 def handler(given: dict, path: str) -> Iterator[Cause]:
@@ -40,7 +45,7 @@ def handler(given: dict, path: str) -> Iterator[Cause]:
     for index, field in enumerate(found):
         if index:
             yield forbidden(f"{path}.{field}", "may not specify more than 1 handler type")
-        else:
+        elif field in _CHECKS:
             yield from _CHECKS[field](given[field], f"{path}.{field}")
     if not found:
         yield required(path, "must specify a handler type")
@@ -62,8 +67,4 @@ def _port(given: dict, path: str) -> Iterator[Cause]:
     yield from names.check_port(given.get("port", 0), f"{path}.port")
 
 
-def _sleep(given: dict, path: str) -> Iterator[Cause]:
-    yield from not_negative(f"{path}.seconds", given.get("seconds"))
-
-
-_CHECKS = {"exec": _exec, "httpGet": _http, "tcpSocket": _port, "grpc": _port, "sleep": _sleep}
+_CHECKS = {"exec": _exec, "httpGet": _http, "tcpSocket": _port, "grpc": _port}
