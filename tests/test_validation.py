@@ -465,6 +465,79 @@ def test_a_network_policy_is_refused(rule, told):
     assert faults("networkpolicies", given) == [f"spec.ingress[0].{told}"]
 
 
+BARE = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "told"),
+    [
+        ("services", {"ports": [{"port": 80}], "clusterIP": "None", "type": "NodePort"},
+         ["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"]),
+        ("services", {"ports": [{"port": 80, "targetPort": 0}]}, []),
+        ("services", {"ports": [{"port": 80}], "ipFamilyPolicy": "X"},
+         ['spec.ipFamilyPolicy: Unsupported value: "X": supported values: "PreferDualStack", "RequireDualStack",'
+          ' "SingleStack"']),
+        ("services", {"ports": [{"port": 80}], "trafficDistribution": "X"},
+         ['spec.trafficDistribution: Unsupported value: "X": supported values: "PreferClose", "PreferSameZone",'
+          ' "PreferSameNode"']),
+        ("services", {"ports": [{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]},
+         ['spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,'
+          '"NodePort":0}']),
+        ("persistentvolumes", {},
+         ["spec.accessModes: Required value", "spec.capacity: Required value",
+          'spec.capacity: Unsupported value: null: supported values: "storage"',
+          "spec: Required value: must specify a volume type"]),
+        ("persistentvolumes", BARE | {"nfs": {"path": "a"}},
+         ["spec.nfs.server: Required value", 'spec.nfs.path: Invalid value: "a": must be an absolute path']),
+        ("persistentvolumes", BARE | {"hostPath": {"path": "/"}, "persistentVolumeReclaimPolicy": "Recycle"},
+         ["spec.persistentVolumeReclaimPolicy: Forbidden: may not be 'recycle' for a hostPath mount of '/'"]),
+        ("persistentvolumes", BARE | {"local": {"path": "/a"}, "nodeAffinity": {}},
+         ["spec.nodeAffinity.required: Required value: must specify required node constraints"]),
+        ("persistentvolumeclaims",
+         {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}, "dataSource": {"kind": "X"}},
+         ["spec.dataSource.name: Required value",
+          "spec.dataSource: Invalid value: \"X\": must be 'PersistentVolumeClaim' when referencing the default"
+          " apiGroup"]),
+        ("limitranges", {"limits": [{"type": "Odd", "min": {"cpu": "2"}, "default": {"cpu": "1"}}]},
+         ['spec.limits[0].type: Invalid value: "Odd": must be a standard limit type or fully qualified',
+          'spec.limits[0].default[cpu]: Invalid value: "2": min value 2 is greater than default value 1']),
+        ("resourcequotas", {"hard": {"cpu": "1"}, "scopeSelector": {"matchExpressions": [
+            {"scopeName": "BestEffort", "operator": "Odd"}]}},
+         ['spec.scopeSelector.matchExpressions: Invalid value: {"MatchExpressions":[{"ScopeName":"BestEffort",'
+          '"Operator":"Odd","Values":null}]}: unsupported scope applied to resource',
+          'spec.scopeSelector.matchExpressions.operator: Invalid value: "Odd": must be \'Exist\' when scope is any of'
+          " ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort,"
+          " ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
+          'spec.scopeSelector.matchExpressions.operator: Invalid value: "Odd": not a valid selector operator']),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_at_once(kind, spec, told):
+    assert faults(kind, {"spec": spec}) == told
+
+
+def test_a_projected_volume_is_told_of_each_source():
+    sources = [
+        {"serviceAccountToken": {"expirationSeconds": 5, "path": ""}},
+        {"secret": {"items": [{"key": "a", "path": "../b"}]}, "configMap": {"name": "c"}},
+    ]
+    assert pod_faults(volumes=[{"name": "v", "projected": {"sources": sources}}]) == [
+        "spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify"
+        " a duration less than 10 minutes",
+        "spec.volumes[0].projected.sources[0].serviceAccountToken.path: Required value",
+        "spec.volumes[0].projected.sources[1].secret.name: Required value",
+        "spec.volumes[0].projected.sources[1].secret.items[0].path: Invalid value: \"../b\": must not contain '..'",
+        "spec.volumes[0].projected.sources[1]: Forbidden: may not specify more than 1 volume type per source",
+    ]
+
+
+def test_a_taint_that_is_there_twice_is_shown_as_go_has_it():
+    taint = {"key": "a", "effect": "NoSchedule"}
+    assert faults("nodes", {"spec": {"taints": [taint, taint]}}) == [
+        'metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule","TimeAdded":null}: taints'
+        " must be unique by key and effect pair"
+    ]
+
+
 def test_a_lease_lasts():
     assert faults("leases", {"spec": {"leaseDurationSeconds": 0}}) == [
         "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"

@@ -303,7 +303,7 @@ def service(obj: dict) -> None:
     spec = obj.setdefault("spec", {})
     kind = spec.get("type", "ClusterIP")
     for port in spec.get("ports", ()):
-        port.setdefault("targetPort", port.get("port"))
+        port["targetPort"] = port.get("targetPort") or port.get("port", 0)
     if spec.get("sessionAffinity") == "ClientIP":
         spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": 10800}})
     if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):

@@ -144,6 +144,7 @@ class Kubelet:
                 raise
             patch = {"metadata": {"labels": wanted["metadata"]["labels"]}, "spec": wanted["spec"]}
             node = self.api.patch("nodes", name, None, patch, kind="merge")
+        self.node_uid = objects.uid(node)
         self.renew_lease()  # first: who finds it old holds the node for lost, whatever its status says
         self.report_node(node)
         ensure(self.api, "csinodes", node_status.csi_node_object(node), self.stopping)
@@ -170,8 +171,8 @@ class Kubelet:
         except ApiError as error:
             if error.code != 404:
                 raise
-            spec["acquireTime"] = now
-            metadata = {"name": name, "namespace": "kube-node-lease"}
+            owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": self.node_uid}
+            metadata = {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]}
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
             self.api.create("leases.coordination.k8s.io", lease)
 

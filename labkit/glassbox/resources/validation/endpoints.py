@@ -42,6 +42,8 @@ def _endpoint(given: dict, path: str, kind: str) -> Iterator[Cause]:
             yield from _address(address, at, 4 if kind == "IPv4" else 6)
     if given.get("hostname"):
         yield from names.check(names.dns_label, f"{path}.hostname", given["hostname"])
+    if given.get("nodeName") is not None:
+        yield from names.check(names.dns_subdomain, f"{path}.nodeName", given["nodeName"])
 
 
 def _address(text: str, path: str, version: int) -> Iterator[Cause]:

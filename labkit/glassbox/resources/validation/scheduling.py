@@ -29,13 +29,17 @@ def affinity(given: dict | None, path: str) -> Iterator[Cause]:
 
 def _node_affinity(given: dict, path: str) -> Iterator[Cause]:
     if (needed := given.get(REQUIRED)) is not None:
-        at = f"{path}.{REQUIRED}.nodeSelectorTerms"
-        if not needed.get("nodeSelectorTerms"):
-            yield required(at, "must have at least one node selector term")
-        yield from every(_node_term, needed.get("nodeSelectorTerms"), at)
+        yield from node_selector(needed, f"{path}.{REQUIRED}")
     for at, each in items(given.get(PREFERRED), f"{path}.{PREFERRED}"):
         yield from _weight(each, at)
         yield from _node_term(each.get("preference") or {}, f"{at}.preference")
+
+
+def node_selector(given: dict, path: str) -> Iterator[Cause]:
+    at = f"{path}.nodeSelectorTerms"
+    if not given.get("nodeSelectorTerms"):
+        yield required(at, "must have at least one node selector term")
+    yield from every(_node_term, given.get("nodeSelectorTerms"), at)
 
 
 def _node_term(term: dict, path: str) -> Iterator[Cause]:

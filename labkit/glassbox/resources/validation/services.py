@@ -26,6 +26,7 @@ from labkit.glassbox.resources.validation.metadata import labels
 
 LONGEST_AFFINITY = 86400  # seconds
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 NEARNESS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 BALANCERS_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
@@ -39,22 +40,25 @@ def service(obj: dict, held: str = "") -> Iterator[Cause]:
         yield required("spec.ports")
     if kind == "ExternalName":
         yield from _external_name(spec)
+    elif headless and kind in ("LoadBalancer", "NodePort"):
+        yield invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
     seen: set[str] = set()
     yield from every(_port, ports, "spec.ports", len(ports) > 1, seen)
     yield from labels(spec.get("selector"), "spec.selector")
     yield from one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
-    yield from one_of("spec.type", kind, TYPES)
-    yield from _twice(ports, kind)
-    yield from _cluster_addresses(spec)
     yield from _affinity(spec)
-    yield from _balancer(spec, kind)
-    yield from _traffic(spec, kind)
+    yield from _cluster_addresses(spec)
+    yield from one_of("spec.ipFamilyPolicy", spec.get("ipFamilyPolicy"), FAMILY_POLICIES)
     by_itself = headless and not spec.get("selector")
     if spec.get("ipFamilyPolicy") == "RequireDualStack" and not by_itself:
         told = "this cluster is not configured for dual-stack services"
         yield invalid("spec.ipFamilyPolicy", "RequireDualStack", told)
-    yield from every(_external_address, spec.get("externalIPs"), "spec.externalIPs")
     yield from _families(spec, held)
+    yield from every(_external_address, spec.get("externalIPs"), "spec.externalIPs")
+    yield from one_of("spec.type", kind, TYPES)
+    yield from _twice(ports, kind)
+    yield from _balancer(spec, kind)
+    yield from _traffic(spec, kind)
 
 
 def _external_address(each: str, path: str) -> Iterator[Cause]:

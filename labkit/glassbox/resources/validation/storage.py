@@ -6,14 +6,17 @@ pkg/apis/storage/validation/validation.go
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import names, volumes
 from labkit.glassbox.resources.validation.claims import POSITIVE, access
-from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required, unsupported
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, items, one_of, required, unsupported
 from labkit.glassbox.resources.validation.internal_struct import difference, unchanged
+from labkit.glassbox.resources.validation.scheduling import node_selector
 
 # Fields of a PersistentVolume's spec that are not its source.
 OF_ANY_VOLUME = (
@@ -33,20 +36,27 @@ def volume(obj: dict) -> Iterator[Cause]:
     capacity = spec.get("capacity") or {}
     if not capacity:
         yield required("spec.capacity")
-    elif set(capacity) != {"storage"}:
-        yield unsupported("spec.capacity", capacity, ["storage"])
-    elif quantity.parse(capacity["storage"]) <= 0:
-        yield invalid("spec.capacity[storage]", capacity["storage"], POSITIVE)
+    if set(capacity) != {"storage"}:
+        yield unsupported("spec.capacity", capacity or None, ["storage"])
+    for name, amount in sorted(capacity.items()):
+        if quantity.parse(amount) <= 0:
+            yield invalid(f"spec.capacity[{name}]", amount, POSITIVE)
     yield from one_of(
         "spec.persistentVolumeReclaimPolicy",
         spec.get("persistentVolumeReclaimPolicy"),
         ("Delete", "Recycle", "Retain"),
     )
-    yield from volumes.source(source_of(spec), "spec")
-    if spec.get("local") and not spec.get("nodeAffinity"):
+    if (affinity := spec.get("nodeAffinity")) is not None:
+        if affinity.get("required") is None:
+            yield required("spec.nodeAffinity.required", "must specify required node constraints")
+        else:
+            yield from node_selector(affinity["required"], "spec.nodeAffinity.required")
+    yield from volumes.source(source_of(spec), "spec", volumes.PERSISTENT)
+    if spec.get("local") and affinity is None:
         yield required("spec.nodeAffinity", "Local volume requires node affinity")
-    if spec.get("nodeAffinity") and not spec["nodeAffinity"].get("required"):
-        yield required("spec.nodeAffinity.required", "must specify required node constraints")
+    recycled = spec.get("persistentVolumeReclaimPolicy") == "Recycle"
+    if recycled and posixpath.normpath(dig(spec, "hostPath.path", ".")).strip("/") == "":
+        yield forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'")
 
 
 def changed_volume(obj: dict, old: dict) -> Iterator[Cause]:
@@ -67,6 +77,13 @@ def storage_class(obj: dict) -> Iterator[Cause]:
         yield from names.check(names.qualified_name, "provisioner", obj["provisioner"].lower())
     yield from one_of("reclaimPolicy", obj.get("reclaimPolicy"), ("Delete", "Retain"))
     yield from one_of("volumeBindingMode", obj.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer"))
+    if "" in (obj.get("parameters") or {}):
+        yield invalid("parameters", "", "field can not be empty.")
+    for path, term in items(obj.get("allowedTopologies"), "allowedTopologies"):
+        for at, each in items(term.get("matchLabelExpressions"), f"{path}.matchLabelExpressions"):
+            if not each.get("values"):
+                yield required(f"{at}.values")
+            yield from names.check(names.qualified_name, f"{at}.key", each.get("key", ""))
 
 
 def changed_storage_class(obj: dict, old: dict) -> Iterator[Cause]:

@@ -7,7 +7,7 @@ Upstream: ValidateVolumes, validateVolumeSource in pkg/apis/core/validation/vali
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
@@ -39,14 +39,16 @@ def volumes(given: list[dict], path: str) -> Iterator[Cause]:
             yield from unique(f"{at}.name", name, seen)
 
 
-def source(volume: dict, path: str) -> Iterator[Cause]:
+def source(volume: dict, path: str, checks: Mapping[str, Callable] | None = None) -> Iterator[Cause]:
+    """Check a volume's one source, by a pod's checks or by those of PersistentVolumes."""
+    checks = checks or _CHECKS
     found = [field for field in ORDER if volume.get(field) is not None]
     found += [field for field in volume if field not in ORDER and field != "name" and volume[field] is not None]
     for index, field in enumerate(found):
         if index:
             yield forbidden(f"{path}.{field}", "may not specify more than 1 volume type")
-        elif field in _CHECKS:
-            yield from _CHECKS[field](volume[field], f"{path}.{field}")
+        elif field in checks:
+            yield from checks[field](volume[field], f"{path}.{field}")
     if not found:
         yield required(path, "must specify a volume type")
 
@@ -132,6 +134,68 @@ def _ephemeral(given: dict, path: str) -> Iterator[Cause]:
         yield from claims.claim(template.get("spec") or {}, f"{path}.volumeClaimTemplate.spec")
 
 
+def _projected(given: dict, path: str) -> Iterator[Cause]:
+    yield from _mode(given, path)
+    seen: set[str] = set()
+    for at, each in items(given.get("sources"), f"{path}.sources"):
+        found = [field for field in _PROJECTIONS if each.get(field) is not None]
+        for field in found:
+            yield from _PROJECTIONS[field](each[field], f"{at}.{field}")
+            files = each[field].get("items") or [each[field]]
+            placed = [one["path"] for one in files if one.get("path")]
+            if any(one in seen for one in placed):
+                yield invalid(path, each[field].get("name") or placed[0], "conflicting duplicate paths")
+            seen.update(placed)
+        if len(found) > 1:
+            yield forbidden(at, "may not specify more than 1 volume type per source")
+
+
+def _projected_keys(given: dict, path: str) -> Iterator[Cause]:
+    if not given.get("name"):
+        yield required(f"{path}.name")
+    yield from _items(given, path)
+
+
+def _token(given: dict, path: str) -> Iterator[Cause]:
+    seconds = given.get("expirationSeconds", 3600)
+    if seconds < 600:
+        yield invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
+    elif seconds > 2**32:
+        yield invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
+    if not given.get("path"):
+        yield required(f"{path}.path")
+    else:
+        yield from descending_path(given["path"], f"{path}.path")
+
+
+def _nfs(given: dict, path: str) -> Iterator[Cause]:
+    yield from (required(f"{path}.{field}") for field in ("server", "path") if not given.get(field))
+    if not given.get("path", "").startswith("/"):
+        yield invalid(f"{path}.path", given.get("path", ""), "must be an absolute path")
+
+
+def _driver(given: dict, path: str) -> Iterator[Cause]:
+    yield from names.needed(names.dns_subdomain, f"{path}.driver", given.get("driver", "").lower())
+
+
+def _handle(given: dict, path: str) -> Iterator[Cause]:
+    yield from _driver(given, path)
+    if not given.get("volumeHandle"):
+        yield required(f"{path}.volumeHandle")
+
+
+def _local(given: dict, path: str) -> Iterator[Cause]:
+    if not given.get("path"):
+        yield required(f"{path}.path")
+    elif ".." in given["path"].split("/"):
+        yield invalid(f"{path}.path", given["path"], NO_PARENT)
+
+
+_PROJECTIONS = {
+    **{"secret": _projected_keys, "configMap": _projected_keys, "downwardAPI": _downward_api},
+    "serviceAccountToken": _token,
+}
+PERSISTENT = {"hostPath": _host_path, "nfs": _nfs, "local": _local, "csi": _handle}
 _CHECKS = {
     "emptyDir": _empty_dir,
     "hostPath": _host_path,
@@ -140,5 +204,6 @@ _CHECKS = {
     "configMap": _config_map,
     "downwardAPI": _downward_api,
     "ephemeral": _ephemeral,
+    **{"nfs": _nfs, "projected": _projected, "csi": _driver},
 }
-ORDER = (*_CHECKS, "projected", "csi", "image")
+ORDER = (*_CHECKS, "image")
