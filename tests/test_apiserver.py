@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -385,3 +387,32 @@ def test_a_service_keeps_its_node_port_and_may_change_it_to_a_free_one(api_serve
         held["spec"]["ports"] = [{"port": 80, "nodePort": number}]
         code, held = api_server.request("PUT", f"{services}/s", held)
         assert (code, held["spec"]["ports"][0]["nodePort"]) == (200, number)
+
+
+def test_a_pod_in_a_new_namespace_waits_for_the_account_that_a_controller_makes(api_server):
+    name = "t-" + uuid.uuid4().hex[:8]
+    api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    path, pod = (
+        f"/api/v1/namespaces/{name}",
+        {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+    )
+    status, refusal = api_server.request("POST", f"{path}/pods", pod)
+    told = f'pods "p" is forbidden: error looking up service account {name}/default: serviceaccount "default" not found'
+    assert (status, refusal["message"]) == (403, told)
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(api_server.request, "POST", f"{path}/pods", pod)
+        api_server.request("POST", f"{path}/serviceaccounts", {"metadata": {"name": "default"}})
+        assert made.result()[0] == 201
+
+
+def test_a_lock_is_given_back_by_a_holder_that_is_nobody(api_server, namespace):
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    held = {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me", "leaseDurationSeconds": 1}}
+    lease = api_server.request("POST", path, held)[1]
+    lease["spec"]["holderIdentity"] = ""
+    assert api_server.request("PUT", f"{path}/l", lease)[1]["spec"]["holderIdentity"] == ""
+
+
+def test_components_find_who_signs_their_clients_certificates(api_server):
+    path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    assert api_server.request("GET", path)[1]["data"]["client-ca-file"].startswith("-----BEGIN CERTIFICATE-----")

@@ -69,3 +69,25 @@ def test_embedded_structs_arrive_where_json_has_their_fields(api_server, namespa
     api_server.kubectl("-n", namespace, "create", "job", "j", "--from=cronjob/c")
     job = api_server.request("GET", f"{path}/jobs/j")[1]
     assert job["spec"]["template"]["spec"] == made["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def part(number, body):
+    """Return a field of a message: text, or another message, of less than 128 bytes."""
+    return bytes([number << 3 | 2, len(body)]) + body
+
+
+def test_a_name_is_no_embedded_struct_whatever_its_field_is_called():
+    envelope = part(1, part(1, b"node.k8s.io/v1") + part(2, b"RuntimeClass")) + part(2, part(2, b"runc"))
+    assert decode(MAGIC + envelope) == {"kind": "RuntimeClass", "apiVersion": "node.k8s.io/v1", "handler": "runc"}
+
+
+def test_every_message_that_the_table_names_is_in_it():
+    scalars = {"string", "bytes", "bool", "int32", "int64", "double"}
+    missing = {
+        (message, field)
+        for message, fields in messages().items()
+        for field, kind in fields.values()
+        if (inner := kind.removeprefix("[]").removeprefix("map ")) not in scalars
+        and not {inner, f"{message.rpartition('.')[0]}.{inner}"} & set(messages())
+    }
+    assert not missing

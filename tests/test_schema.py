@@ -230,3 +230,41 @@ def test_the_document_of_version_2_defines_all_that_it_refers_to():
     port = document["definitions"]["io.k8s.api.core.v1.ServicePort"]["properties"]
     assert port["protocol"]["type"] == "string"
     assert port["targetPort"].keys() == {"$ref", "description"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj"),
+    [
+        ("csinodes", {"spec": {"drivers": [{"name": "d", "nodeID": "n", "allocatable": {"count": 0}}]}}),
+        ("statefulsets", {"status": {"replicas": 0, "availableReplicas": 0}}),
+        ("services", {"spec": {"sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 0}}, "loadBalancerClass": ""}}),
+        ("pods", {"spec": {"containers": [], "dnsConfig": {"options": [{"name": "a", "value": ""}]}}}),
+        ("pods", {"spec": {"containers": [], "volumes": [{"name": "a", "csi": {"driver": "d", "readOnly": False}}]}}),
+    ],
+)
+def test_what_go_holds_by_a_pointer_stays_when_it_is_empty(kind, obj):
+    assert decoded(kind, obj)[0] == obj
+
+
+def test_what_go_holds_by_value_is_left_out_when_it_is_empty():
+    probe = {"exec": {}, "timeoutSeconds": 0}
+    container = {"name": "c", "livenessProbe": probe, "stdin": False, "image": ""}
+    assert decoded("pods", {"spec": {"containers": [container]}})[0]["spec"]["containers"] == [
+        {"name": "c", "livenessProbe": {"exec": {}}}
+    ]
+
+
+def test_null_is_a_map_entry_s_zero():
+    assert decoded("configmaps", {"data": {"a": None}})[0] == {"data": {"a": ""}}
+    assert decoded("limitranges", {"spec": {"limits": [{"type": "Pod", "max": {"cpu": None}}]}})[0] == {
+        "spec": {"limits": [{"type": "Pod", "max": {"cpu": "0"}}]}
+    }
+    review = {"spec": {"user": "u", "extra": {"scopes": None}}}
+    assert decoded("subjectaccessreviews", review)[0] == {"spec": {"user": "u", "extra": {"scopes": []}}}
+
+
+@pytest.mark.parametrize("written", [0, ""])
+def test_a_service_s_port_leads_to_itself_where_go_writes_the_zero_of_no_target(written):
+    service = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80, "targetPort": written}]}}
+    schema.apply_defaults(REGISTRY.find("services"), service)
+    assert service["spec"]["ports"][0]["targetPort"] == 80

@@ -88,7 +88,7 @@ async def serve(options: argparse.Namespace) -> None:
         store, clock, tokens, Authorizer(store), kubelets, options.service_cluster_ip_range, options.advertise_address
     )
     bootstrap.reconcile(store, clock)
-    housekeeping.first_objects(api)
+    housekeeping.first_objects(api, Path(options.client_ca_file).read_text() if options.client_ca_file else "")
     custom = CustomResources(api)
     server = Server(api, LastUse(options.data_dir, api.clock))
     runner = web.ServerRunner(Connections(server, **HTTP))

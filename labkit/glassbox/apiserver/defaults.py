@@ -303,7 +303,7 @@ def service(obj: dict) -> None:
     spec = obj.setdefault("spec", {})
     kind = spec.get("type", "ClusterIP")
     for port in spec.get("ports", ()):
-        port["targetPort"] = port.get("targetPort") or port.get("port", 0)
+        port["targetPort"] = port.get("targetPort") or port.get("port", 0)  # 0, or "", is what Go writes of none
     if spec.get("sessionAffinity") == "ClientIP":
         spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": 10800}})
     if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):

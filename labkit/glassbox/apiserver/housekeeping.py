@@ -30,10 +30,13 @@ INTERVAL = 30.0  # seconds
 API_PORT = 6443
 
 
-def first_objects(api: Api) -> None:
-    """Make what each cluster has from the beginning where it is missing."""
+def first_objects(api: Api, client_ca: str) -> None:
+    """Make what each cluster has from the beginning where it is missing; `client_ca` signs clients' certificates."""
     for name in SYSTEM_NAMESPACES:
         _make("namespaces", {"metadata": {"name": name}}, api)
+    trusted = {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
+    if client_ca:  # by which upstream's components and extension servers know who asks them
+        _make("configmaps", {"metadata": trusted, "data": {"client-ca-file": client_ca}}, api)
     for name, (value, what_for) in SYSTEM.items():
         _make("priorityclasses", {"metadata": {"name": name}, "value": value, "description": what_for}, api)
 

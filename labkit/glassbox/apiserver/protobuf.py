@@ -139,7 +139,7 @@ def _struct(message: str, data: bytes) -> dict[str, Any]:
         elif kind.startswith("map "):
             key, entry = _map_entry(kind[4:], value, package)
             found.setdefault(name, {})[key] = entry
-        elif name in INLINED:
+        elif name in INLINED and wire_of(kind) == 2 and kind != "string":  # a RuntimeClass's handler is a name
             found |= _scalar(kind, value, package)
         else:
             found[name] = _scalar(kind, value, package)

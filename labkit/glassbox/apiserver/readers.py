@@ -19,24 +19,9 @@ from typing import Any
 from labkit.glassbox import quantity
 from labkit.glassbox.apiserver import times
 from labkit.glassbox.apiserver.definitions import definition, reference, short_name, type_of
+from labkit.glassbox.apiserver.pointers import is_written_empty
 
 LIMITS = {"int32": 2**31, "int64": 2**63}
-# Fields that Go holds by value and leaves out at 0 or false; all other optional numbers and booleans are pointers.
-BY_VALUE = {
-    *("hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly", "paused", "unschedulable"),
-    *("publishNotReadyAddresses", "hostPort", "nodePort", "minReadySeconds", "initialDelaySeconds"),
-    *("timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold", "observedGeneration"),
-    *("readyReplicas", "availableReplicas", "updatedReplicas", "unavailableReplicas", "fullyLabeledReplicas"),
-    *("currentReplicas", "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "active", "succeeded"),
-    *("nullable", "uniqueItems", "exclusiveMaximum", "exclusiveMinimum", "deprecated", "preserveUnknownFields"),
-    *("x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"),
-    *("failed", "globalDefault", "generation", "count", "healthCheckNodePort", "signal", "sizeBytes"),
-    *("clusterScope", "insecureSkipTLSVerify"),
-}
-# Optional strings that are pointers, or that Go writes even when they are empty.
-KEPT_EMPTY = frozenset(
-    ["storageClassName", "reportingComponent", "reportingInstance", "service", "holderIdentity", "default"]
-)
 
 
 class Mismatch(Exception):
@@ -86,7 +71,7 @@ class _Struct:
         self.name, self.go_type = name.split(".")[-1], short_name(name)
         self.properties: dict[str, dict] = schema["properties"]
         self.required = frozenset(schema.get("required", ()))
-        self.fields: dict[str, tuple[Reader, bool]] = {}
+        self.fields: dict[str, Reader] = {}
 
     def read(self, value: Any, path: str, told: str, notes: Notes) -> dict:
         if not isinstance(value, dict):
@@ -95,22 +80,28 @@ class _Struct:
         result = {}
         for key, item in value.items():
             at = f"{path}.{key}" if path else key
-            compiled = self.fields.get(key) or self.compile(key)
-            if compiled is None:
+            read = self.fields.get(key) or self.compile(key)
+            if read is None:
                 notes.unknown.append(at)
                 notes.keys += count_keys(item)
             elif item is not None:
-                item = self.read_field(compiled[0], item, at, f"{told}.{key}" if told else key, notes)
-                if not (compiled[1] and is_left_out(key, item)):
+                item = self.read_field(read, item, at, f"{told}.{key}" if told else key, notes)
+                if item or not self.is_left_out(key, item):
                     result[key] = item
         return result
 
-    def compile(self, key: str) -> tuple[Reader, bool] | None:
-        if key not in self.properties:
-            return None
-        optional = key not in self.required and key not in KEPT_EMPTY
-        self.fields[key] = (reader(self.properties[key]), optional)
-        return self.fields[key]
+    def compile(self, key: str) -> Reader | None:
+        if key in self.properties:
+            self.fields[key] = reader(self.properties[key])
+        return self.fields.get(key)
+
+    def is_left_out(self, key: str, item: Any) -> bool:
+        """Tell whether Go would not write a field with this empty value."""
+        if key in self.required:
+            return False
+        if isinstance(item, dict):
+            return isinstance(item, Map)
+        return not is_written_empty(self.name, key, text=isinstance(item, str | list))
 
     def read_field(self, read: Reader, item: Any, path: str, told: str, notes: Notes) -> Any:
         try:
@@ -119,15 +110,6 @@ class _Struct:
             where, given, wanted = error.args
             message = f"json: cannot unmarshal {given} into Go struct field {self.name}.{where} of type {wanted}"
             raise WrongType(message) from None
-
-
-def is_left_out(key: str, item: Any) -> bool:
-    """Tell whether Go would not write an optional field with this value."""
-    if isinstance(item, str | list):
-        return not item
-    if isinstance(item, dict):
-        return not item and isinstance(item, Map)
-    return not item and key in BY_VALUE
 
 
 def count_keys(value: Any) -> int:
@@ -182,16 +164,25 @@ def list_of(items: dict) -> Reader:
 
 
 def map_of(values: dict) -> Reader:
-    read, wanted = reader(values), f"map[string]{go_type(values)}"
+    read, wanted, zero = reader(values), f"map[string]{go_type(values)}", zero_of(values)
 
     def read_map(value: Any, path: str, told: str, notes: Notes) -> Map:
         if not isinstance(value, dict):
             raise Mismatch(told, kind_of(value), wanted)
         notes.keys += len(value)
-        present = {key: "" if value[key] is None else value[key] for key in sorted(value)}  # Go writes them sorted
-        return Map((key, read(item, f"{path}.{key}", told, notes)) for key, item in present.items())
+        present = {key: zero if value[key] is None else value[key] for key in sorted(value)}  # Go writes them sorted
+        return Map(
+            (key, None if item is None else read(item, f"{path}.{key}", told, notes)) for key, item in present.items()
+        )
 
     return read_map
+
+
+def zero_of(values: dict) -> Any:
+    """Return what a map's entry is of which JSON says null."""
+    if name := reference(values):
+        return {f"{META}Time": None, QUANTITY: "0"}.get(name, {})
+    return {"string": "", "array": []}.get(type_of(values) or "")
 
 
 def string(value: Any, path: str, told: str, notes: Notes) -> str:
@@ -273,9 +264,10 @@ def micro_time(value: Any, path: str, told: str, notes: Notes) -> str | None:
 
 LINE_ENDS = dict.fromkeys(map(ord, "\r\n"))  # base64 may be broken into lines
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 SCHEMA_PROPS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 SPECIAL: dict[str, Reader] = {
-    "io.k8s.apimachinery.pkg.api.resource.Quantity": read_quantity,
+    QUANTITY: read_quantity,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": int_or_string,
     "io.k8s.apimachinery.pkg.runtime.RawExtension": anything,
     META + "Time": time,

@@ -27,6 +27,7 @@ from yarl import URL
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.admission.matching import Question, in_form, review_of
 from labkit.glassbox.apiserver.admission.mutations import taken
+from labkit.glassbox.apiserver.admission.service_account import NotYet
 from labkit.glassbox.apiserver.admission.webhooks import Said, Unanswered
 from labkit.glassbox.apiserver.json_patch import Unpatchable, json_patch
 from labkit.glassbox.apiserver.proxy import Target, service_target
@@ -37,6 +38,7 @@ from labkit.glassbox.resources import Resource
 log = logging.getLogger(__name__)
 
 MOST_ROUNDS = 20  # in which a request is handled anew, before its object counts as too busy
+ACCOUNT_ROUNDS, ACCOUNT_WAIT = 10, 0.1  # seconds
 UNKNOWN_AUTHORITY = (18, 19, 20, 21)  # OpenSSL's numbers
 EXPIRED, OTHER_NAME = (9, 10), 62
 
@@ -46,11 +48,19 @@ class Uncallable(Exception):
 
 
 async def handled(request: Request, api: Api, work: Callable[[Request, Api], Answer]) -> Answer:
-    """Handle a request; where a webhook has to be asked first, ask it and begin anew. Raises ApiError."""
+    """Handle a request; where a webhook has to be asked first, ask it and begin anew. Raises ApiError.
+
+    A pod in a new namespace waits a second for the account that each namespace gets.
+    """
     told = list(request.warnings)
-    for _ in range(MOST_ROUNDS):
+    for round_ in range(MOST_ROUNDS):
         try:
             return work(request, api)
+        except NotYet as early:
+            if round_ >= ACCOUNT_ROUNDS:
+                raise early.refusal from None
+            await asyncio.sleep(ACCOUNT_WAIT)
+            request.warnings[:] = told
         except Unanswered as missing:
             request.said[missing.key] = await answered(missing, api)
             request.warnings[:] = told

@@ -20,8 +20,6 @@ class LeaseStrategy(Strategy):
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         spec = obj.get("spec") or {}
-        if spec.get("holderIdentity") == "":
-            yield invalid("spec.holderIdentity", "", "must not be empty")
         if spec.get("leaseDurationSeconds", 1) <= 0:
             yield invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0")
         yield from not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))

@@ -25,8 +25,15 @@ SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words
 NAMESPACE = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
 
 
+class NotYet(Exception):
+    """The account `default` does not exist: a controller is about to make it, or this refusal is right."""
+
+    def __init__(self, refusal: errors.ApiError):
+        self.refusal = refusal
+
+
 def service_account(request: Request, obj: dict, api: Api) -> None:
-    """Give a pod its account's name, pull secrets and token; refuse one whose account does not exist."""
+    """Give a pod its account's name, pull secrets and token. Raises ApiError, or NotYet, if that does not exist."""
     if request.resource.called != "pods" or "kubernetes.io/config.mirror" in (obj["metadata"].get("annotations") or {}):
         return
     spec = obj.setdefault("spec", {})
@@ -36,7 +43,8 @@ def service_account(request: Request, obj: dict, api: Api) -> None:
     if row is None:
         missing = f'serviceaccount "{name}" not found'
         why = f"error looking up service account {request.route.namespace}/{name}: {missing}"
-        raise errors.forbidden("pods", obj["metadata"].get("name", ""), why)
+        refusal = errors.forbidden("pods", obj["metadata"].get("name", ""), why)
+        raise NotYet(refusal) if name == "default" else refusal
     account = orjson.loads(row.value)
     if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
         spec["imagePullSecrets"] = account["imagePullSecrets"]
