@@ -137,9 +137,28 @@ def test_the_old_door_of_the_scheduler_binds_the_pod_that_the_body_names(api_ser
             {"spec": {"priorityLevelConfiguration": {"name": "a"}, "matchingPrecedence": 1}},
             "spec.matchingPrecedence",
         ),
+        ("resource.k8s.io", "deviceclasses", {"spec": {"selectors": [{}]}}, "spec.selectors[0].cel"),
+        ("resource.k8s.io", "resourceslices", {"spec": {"driver": "d", "pool": {"name": "p"}}}, "spec"),
     ],
 )
 def test_what_a_kind_cannot_be_is_refused_by_its_field(api_server, group, plural, obj, field):
     code, refusal = post(api_server, group, plural, {"metadata": {"name": "bad"}, **obj})
     assert code == 422, refusal
     assert field in [each["field"] for each in refusal["details"]["causes"]]
+
+
+def test_a_claim_on_devices_is_kept_for_the_scheduler_that_allocates_it(api_server, namespace):
+    path = f"/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaims"
+    wanted = {"name": "gpu", "exactly": {"deviceClassName": "gpus.example.com"}}
+    claim = {"metadata": {"name": "c"}, "spec": {"devices": {"requests": [wanted]}}}
+    made = api_server.request("POST", path, claim)[1]
+    filled = {"deviceClassName": "gpus.example.com", "allocationMode": "ExactCount", "count": 1}
+    assert made["spec"]["devices"]["requests"] == [{"name": "gpu", "exactly": filled}]
+    assert api_server.kubectl("-n", namespace, "get", "resourceclaims", "--no-headers").split()[:2] == ["c", "pending"]
+    found = {"request": "gpu", "driver": "d.example.com", "pool": "p", "device": "x"}
+    made["status"] = {"allocation": {"devices": {"results": [found]}}}
+    api_server.request("PUT", f"{path}/c/status", made)
+    assert api_server.kubectl("-n", namespace, "get", "resourceclaims", "--no-headers").split()[1] == "allocated"
+    wanted["exactly"]["count"] = 2
+    code, refusal = api_server.request("PUT", f"{path}/c", claim)
+    assert (code, refusal["details"]["causes"][0]["field"]) == (422, "spec")

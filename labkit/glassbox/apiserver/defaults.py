@@ -20,6 +20,7 @@ CORE, APPS, EVENTS = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1.", "io.k8s.api.e
 BATCH, SCALING, SCALING_V1 = "io.k8s.api.batch.v1.", "io.k8s.api.autoscaling.v2.", "io.k8s.api.autoscaling.v1."
 DISCOVERY, NETWORKING = "io.k8s.api.discovery.v1.", "io.k8s.api.networking.v1."
 RBAC, STORAGE, FLOW = "io.k8s.api.rbac.v1.", "io.k8s.api.storage.v1.", "io.k8s.api.flowcontrol.v1."
+DEVICES = "io.k8s.api.resource.v1."
 HOOKS = "io.k8s.api.admissionregistration.v1."
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 READABLE = 0o644
@@ -32,6 +33,9 @@ WEBHOOK: dict[str, Any] = {
 }
 
 TABLE: dict[str, dict[str, Any]] = {
+    DEVICES + "ExactDeviceRequest": {"allocationMode": "ExactCount"},
+    DEVICES + "DeviceSubRequest": {"allocationMode": "ExactCount"},
+    DEVICES + "DeviceToleration": {"operator": "Equal"},
     CORE + "PodSpec": {
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": 30,
@@ -191,6 +195,11 @@ WRITTEN_UNSET: dict[str, dict[str, Any]] = {
         "lastUpdateTime": None,
         "lastTransitionTime": None,
     },
+    DEVICES + "DeviceClass": {"spec": {}},
+    DEVICES + "ResourceClaim": {"spec": {}},
+    DEVICES + "ResourceClaimSpec": {"devices": {}},
+    DEVICES + "ResourceClaimTemplate": {"spec": {}},
+    DEVICES + "ResourceClaimTemplateSpec": {"metadata": {}, "spec": {}},
     META + "Condition": {"lastTransitionTime": None, "reason": "", "message": ""},
 }
 TABLE |= WRITTEN_UNSET
@@ -323,6 +332,11 @@ def node_status(obj: dict) -> None:
         obj.setdefault("allocatable", dict(obj["capacity"]))
 
 
+def devices(obj: dict) -> None:
+    if obj["allocationMode"] == "ExactCount":
+        obj["count"] = obj.get("count") or 1
+
+
 def statefulset(obj: dict) -> None:
     for each in obj.get("volumeClaimTemplates", ()):
         each.setdefault("kind", "PersistentVolumeClaim")
@@ -378,6 +392,8 @@ RULES: dict[str, Callable[[dict], None]] = {
     APPS + "StatefulSetUpdateStrategy": strategy,
     APPS + "DaemonSetUpdateStrategy": strategy,
     APPS + "StatefulSetSpec": statefulset,
+    DEVICES + "ExactDeviceRequest": devices,
+    DEVICES + "DeviceSubRequest": devices,
     BATCH + "Job": job,
     SCALING + "HorizontalPodAutoscalerSpec": autoscaler,
     NETWORKING + "NetworkPolicy": network_policy,

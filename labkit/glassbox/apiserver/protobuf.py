@@ -32,6 +32,7 @@ PACKAGES = {  # the group's package, where it is not the group's own first word
 # Structs that Go embeds: in JSON their fields are those of the struct around them.
 INLINED = frozenset(
     (
+        "deviceConfiguration",
         "ephemeralContainerCommon",
         "handler",
         "ingressRuleValue",

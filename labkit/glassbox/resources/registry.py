@@ -23,6 +23,7 @@ from labkit.glassbox.resources import (
     custom_resource_definition,
     daemonset,
     deployment,
+    dynamic_resources,
     endpoint_slice,
     event,
     flow_control,
@@ -156,6 +157,8 @@ REGISTRY = Registry(
         *(admission_policy.POLICIES, admission_policy.BINDINGS, webhook_configuration.VALIDATING),
         custom_resource_definition.CUSTOM_RESOURCE_DEFINITIONS,
         *(priority_class.PRIORITY_CLASSES, lease.LEASES, runtime_class.RUNTIME_CLASSES, endpoint_slice.ENDPOINT_SLICES),
+        *(dynamic_resources.DEVICE_CLASSES, dynamic_resources.RESOURCE_CLAIMS),
+        *(dynamic_resources.RESOURCE_CLAIM_TEMPLATES, dynamic_resources.RESOURCE_SLICES),
         *(flow_control.FLOW_SCHEMAS, flow_control.PRIORITY_LEVELS),
         *(metrics.NODE_METRICS, metrics.POD_METRICS),
     )
