@@ -4,6 +4,8 @@ import pytest
 
 from labkit.glassbox.kubelet.log_writer import MAX_LINE, LogWriter, rfc3339_nano, split
 from labkit.glassbox.kubelet.logs import LogOptions, LogReader
+from labkit.glassbox.kubelet.runtime import Container
+from labkit.glassbox.kubelet.server import LogError, choose
 
 SECOND = 1_000_000_000
 
@@ -97,3 +99,15 @@ def test_a_reader_that_follows_loses_nothing_when_several_files_came_since(tmp_p
     for number in range(1, 10):
         writer.write("stdout", b"line %d\n" % number, 0)
     assert b"".join(reader.read()) == b"".join(b"line %d\n" % number for number in range(10))
+
+
+def attempt(number, **state):
+    return Container("c", number, f"id{number}", "i", "i", f"{number}.log", **state)
+
+
+def test_a_container_that_is_only_planned_has_no_log_yet():
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}
+    ended = attempt(0, started_at=1.0, exit_code=0)
+    assert choose(pod, "c", {"c": (ended, attempt(1))}, LogOptions()) == ended
+    with pytest.raises(LogError, match=r'^container "c" in pod "p" is waiting to start: ContainerCreating$'):
+        choose(pod, "c", {"c": (attempt(0),)}, LogOptions())

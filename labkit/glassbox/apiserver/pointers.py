@@ -24,7 +24,8 @@ _KEPT_EMPTY = """
     $ref appProtocol AzureDiskVolumeSource.fsType AzureDiskVolumeSource.kind AzureDiskVolumeSource.readOnly cachingMode
     ClusterTrustBundleProjection.name ClusterTrustBundleProjection.signerName completionMode Container.restartPolicy
     CSIVolumeSource.fsType CSIVolumeSource.readOnly currentVolumeAttributesClassName default deprecationWarning
-    DeviceAttribute.version Device.nodeName distinctAttribute Endpoint.hostname Endpoint.nodeName EndpointAddress.nodeName
+    DeviceAttribute.version Device.nodeName
+    distinctAttribute Endpoint.hostname Endpoint.nodeName EndpointAddress.nodeName
     endpointsNamespace EphemeralContainer.restartPolicy example extendedResourceName failedIndexes failurePolicy
     fsGroupChangePolicy fsGroupPolicy gmsaCredentialSpec gmsaCredentialSpecName holderIdentity
     HorizontalPodAutoscalerStatus.observedGeneration hostnameOverride HostPathVolumeSource.type ingressClassName

@@ -108,6 +108,7 @@ class Pause:
         key = request["container"], request["attempt"]
         config = json.loads((self._directory(key) / "config.json").read_text())
         files = Files(config["stdin"], config["tty"])
+        log = LogWriter(Path(config["log"]))  # before there is a state, from which on one may ask for it
         state = {"created_at": time.time(), "started_at": time.time()}
         try:
             pid, machine_pid = container.start(config, files.theirs, self._beside(config))
@@ -120,7 +121,7 @@ class Pause:
                 self.roots[key] = os.stat(f"/proc/{machine_pid}/ns/mnt").st_ino
             self.limits.add(key, machine_pid, limits.Limits(**config["limits"]), time.monotonic())
             self._write(key, state | {"pid": machine_pid, "started_at": time.time()})
-        self._take(key, files, LogWriter(Path(config["log"])))
+        self._take(key, files, log)
         return {}
 
     def _beside(self, config: dict) -> int | None:

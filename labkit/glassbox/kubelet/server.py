@@ -218,7 +218,7 @@ def choose(pod: dict, name: str, found: dict[str, tuple[Container, ...]], option
     """Return the attempt whose log is meant; raises LogError."""
     if name not in [each["name"] for each in pods.every_container(pod)]:
         raise LogError(f"container {name} is not valid for pod {objects.name(pod)}")
-    attempts = found.get(name, ())
+    attempts = [each for each in found.get(name, ()) if each.started_at]  # one that is only planned has no log yet
     waiting = _waiting_reason(pod, name)
     if options.previous:
         backing_off = waiting and attempts and not attempts[-1].running
