@@ -14,10 +14,10 @@ import pytest
 
 from labkit import rubric
 from labkit.checks import State, judge_trial
-from labkit.errors import RubricError
+from labkit.errors import ApiFailure, RubricError
 from labkit.rubric import Item
 from labkit.trials import claims, visitor
-from labkit.trials.faults import as_stored, is_liveness, is_rolled_out, reverse, without_address
+from labkit.trials.faults import Faults, as_stored, is_liveness, is_rolled_out, reverse, without_address
 from labkit.trials.visitor import Load, ask_all
 from tests.embedded import eventually
 
@@ -153,6 +153,20 @@ def test_rolled_out_means_exactly_the_pods_of_the_newest_template(kind, status, 
 def test_a_change_is_taken_back_by_what_was_there_before_and_null_where_nothing_was():
     obj = {"data": {"TITLE": "old", "KEPT": "as it is"}}
     assert reverse({"data": {"TITLE": "new", "MORE": "x"}}, obj) == {"data": {"TITLE": "old", "MORE": None}}
+
+
+class Forbids:
+    """An API that lets nothing be seen."""
+
+    def get(self, *_):
+        return None
+
+    def items(self, *_):
+        raise ApiFailure({"code": 403, "message": "horizontalpodautoscalers.autoscaling is forbidden"})
+
+
+def test_who_may_not_see_autoscalers_may_try_a_service_all_the_same():
+    assert Faults(Forbids(), "n", 1)._autoscalers({"kind": "Deployment", "metadata": {"name": "web"}}) == []
 
 
 def test_a_secret_is_changed_in_the_form_in_which_it_can_be_put_back():
