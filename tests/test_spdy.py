@@ -3,8 +3,11 @@
 import zlib
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
-from labkit.glassbox.kubelet.spdy import (
+from labkit.glassbox.apiserver.spdy_client import VERSION, negotiated
+from labkit.glassbox.errors import ApiError
+from labkit.glassbox.spdy import (
     DATA,
     DICTIONARY,
     FIN,
@@ -45,3 +48,10 @@ def test_frames_come_out_as_they_went_in_however_they_were_cut(size):
 def test_what_is_no_spdy_is_told(text):
     with pytest.raises(ProtocolError):
         list(Decoder().feed(text))
+
+
+def test_who_speaks_another_protocol_is_told_which_is_spoken():
+    asking = make_mocked_request("POST", "/", headers={VERSION: "v3.channel.k8s.io, channel.k8s.io"})
+    told = r"client supports \[v3.channel.k8s.io channel.k8s.io\], server accepts \[v4.channel.k8s.io\]"
+    with pytest.raises(ApiError, match=told):
+        negotiated(asking, "exec")

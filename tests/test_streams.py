@@ -220,6 +220,35 @@ def test_files_are_copied_both_ways(cluster, namespace, tmp_path):
     assert (tmp_path / "back" / "data").read_bytes() == (tmp_path / "there" / "data").read_bytes()
 
 
+# clients that know no WebSocket
+
+
+@pytest.fixture
+def spdy(cluster, monkeypatch):
+    """kubectl as it was before WebSockets, and as programs in Go still are."""
+    for feature in ("REMOTE_COMMAND", "PORT_FORWARD"):
+        monkeypatch.setitem(cluster.environment, f"KUBECTL_{feature}_WEBSOCKETS", "false")
+
+
+def test_over_spdy_output_error_and_exit_code_come_apart(spdy, execute):
+    done = execute("box", "-c", "c0", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\ncommand terminated with exit code 3\n", 3)
+
+
+def test_over_spdy_what_goes_in_comes_out_again(spdy, execute):
+    assert execute("-i", "box", "-c", "c0", "--", "cat", input="x" * 300_000).stdout == "x" * 300_000
+
+
+def test_over_spdy_a_terminal_has_its_size(spdy, cluster, namespace):
+    inside = terminal(cluster, namespace, "exec", "-it", "box", "-c", "c0", "--", "sh", "-c", "read x; stty size")
+    inside.send("\r")
+    inside.expect("31 97")
+
+
+def test_over_spdy_a_port_is_forwarded(spdy, forwarded):
+    assert get(forwarded(8080)).endswith("hello from box\n")
+
+
 # port-forward and proxy
 
 

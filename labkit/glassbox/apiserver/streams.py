@@ -1,9 +1,9 @@
 """pods/exec, pods/attach, pods/portforward: a WebSocket with the client and one with the pod's kubelet, joined.
 
+A client that speaks SPDY is seen as a WebSocket (spdy_client.py).
+
 Messages pass as they come, each way no faster than the other side takes them. What fails once the client has been let
 in is told on its last channel, as a Status.
-
-Left out: streams over SPDY without a WebSocket, refused by name.
 
 Upstream: pkg/registry/core/pod/rest/subresources.go, staging/src/k8s.io/apiserver/pkg/util/proxy
 """
@@ -20,6 +20,7 @@ from aiohttp import web
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import kubelet_proxy
 from labkit.glassbox.apiserver.request import Api, KubeletAccess, Request
+from labkit.glassbox.apiserver.spdy_client import SpdyClient, negotiated
 
 PROTOCOLS = {
     "exec": ("v5.channel.k8s.io", "v4.channel.k8s.io"),
@@ -29,6 +30,7 @@ PROTOCOLS = {
 STATUS_CHANNEL = b"\x03"
 GOING_AWAY = aiohttp.WSCloseCode.GOING_AWAY  # the end of a stream of which nobody knows how it would have ended
 CLOSE_SECONDS = 1.0  # that a client has to answer a close
+Client = web.WebSocketResponse | SpdyClient
 DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 
 
@@ -38,16 +40,20 @@ def check_upgrade(headers: Mapping[str, str], subresource: str) -> None:
     if not upgrade:
         raise errors.bad_request("Upgrade request required")
     if upgrade.lower() != "websocket":
-        raise errors.bad_request(f"unable to upgrade: {upgrade} is not implemented here, use a WebSocket")
+        raise errors.bad_request(f"unable to upgrade: {upgrade} is not implemented here, use a WebSocket or SPDY/3.1")
     offered = [each.strip() for each in headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if not set(offered) & set(PROTOCOLS[subresource]):
         known = ", ".join(filter(None, PROTOCOLS[subresource]))
         raise errors.bad_request(f"unable to upgrade: protocols [{' '.join(offered)}], expected one of: {known}")
 
 
-async def let_in(http: web.BaseRequest, request: Request, api: Api) -> tuple[web.WebSocketResponse, str]:
-    """Return the client's WebSocket and where it leads. Raises ApiError 400 or 404."""
+async def let_in(http: web.BaseRequest, request: Request, api: Api) -> tuple[Client, str]:
+    """Return the client's side of the stream and where it leads. Raises ApiError 400, 403 or 404."""
     url = kubelet_proxy.stream_url(request, http.rel_url.query, api)
+    if http.headers.get("Upgrade", "").lower() == "spdy/3.1":
+        speaker = SpdyClient(negotiated(http, request.route.subresource))
+        await speaker.switch(http)
+        return speaker, url
     check_upgrade(http.headers, request.route.subresource)
     protocols = PROTOCOLS[request.route.subresource]
     client = web.WebSocketResponse(protocols=protocols, compress=False, max_msg_size=0, timeout=CLOSE_SECONDS)
@@ -55,7 +61,7 @@ async def let_in(http: web.BaseRequest, request: Request, api: Api) -> tuple[web
     return client, url
 
 
-async def join(client: web.WebSocketResponse, url: str, access: KubeletAccess) -> None:
+async def join(client: Client, url: str, access: KubeletAccess) -> None:
     """Pass on what both sides say until one of them has no more to say; the kubelet's good-bye is ours."""
     try:
         await client.close(code=await _join(client, url, access))
@@ -66,7 +72,7 @@ async def join(client: web.WebSocketResponse, url: str, access: KubeletAccess) -
         await client.close()
 
 
-async def _join(client: web.WebSocketResponse, url: str, access: KubeletAccess) -> int:
+async def _join(client: Client, url: str, access: KubeletAccess) -> int:
     protocols = (client.ws_protocol,) if client.ws_protocol else ()
     async with (
         kubelet_proxy.session(access) as session,

@@ -21,12 +21,12 @@ from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
-from labkit.glassbox import syscalls
-from labkit.glassbox.kubelet import channels, spdy
+from labkit.glassbox import spdy, syscalls
+from labkit.glassbox.kubelet import channels
 from labkit.glassbox.kubelet.channels import CHUNK, Channels
 from labkit.glassbox.kubelet.runtime import Sandbox
-from labkit.glassbox.kubelet.spdy import Frame
 from labkit.glassbox.kubelet.streams import NotRunning
+from labkit.glassbox.spdy import Frame
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ The files of a process are made here and travel to it (shim.py): what it reads a
 and through no other. Its exit code becomes the Status on the last channel. Whoever hangs up ends the command, but no
 container, unless that reads once only (stdinOnce).
 
-Left out: SPDY (kubectl falls back to it only where WebSockets fail), base64 channels.
+Left out: SPDY, which the API server turns into channels; base64 channels.
 
 Upstream: pkg/kubelet/server/server.go (getExec, getAttach), k8s.io/streaming pkg/remotecommand
 """

@@ -1,4 +1,4 @@
-"""The frames of SPDY/3.1, as far as port-forwarding uses them: pure, bytes in, frames out, and back.
+"""The frames of SPDY/3.1, as far as exec, attach and port-forward use them: pure, bytes in, frames out, and back.
 
 A control frame opens with a set bit, the version and a type; a data frame with the number of its stream. Headers are
 compressed over the whole connection with a dictionary that both sides know.
