@@ -142,6 +142,14 @@ def test_it_may_not_ask_about_others(api_server, place):
     assert ask(api_server, "SubjectAccessReview", spec, place[1]["admin"])[1]["status"] == {"allowed": False}
 
 
+def test_a_url_that_is_not_named_is_asked_about_all_the_same(api_server, place):
+    """Upstream's rule: what is there at all, be it empty, makes it a question about a URL."""
+    _, given = place
+    told = [ask(api_server, "SelfSubjectAccessReview", {"nonResourceAttributes": {}}, given[who])
+            for who in ("admin", "without roles")]  # fmt: skip
+    assert [(code, review["status"]["allowed"]) for code, review in told] == [(201, True), (201, False)]
+
+
 def test_its_rules_are_those_of_its_roles_in_that_namespace(api_server, place):
     namespace, given = place
     told = [

@@ -107,7 +107,7 @@ def _decided(request: Request, review: dict, user: User, api: Api) -> Answer:
 
 def attributes_of(spec: dict) -> Attributes:
     """Return what a review asks about."""
-    if url := spec.get(URL):
+    if (url := spec.get(URL)) is not None:
         return Attributes(url.get("verb", ""), path=url.get("path", ""))
     asked = spec[RESOURCE]
     named = {field: asked.get(field, "") for field in ("verb", "group", "resource", "subresource", "namespace", "name")}

@@ -50,7 +50,7 @@ class Authorizer:
 def forbidden(user: User, asked: Attributes, reason: str = "") -> errors.ApiError:
     """Return the refusal, in upstream's words."""
     why = f": {reason}" if reason else ""
-    if asked.path:
+    if asked.path is not None:
         told = f'forbidden: User "{user.name}" cannot {asked.verb} path "{asked.path}"{why}'
         return errors.ApiError(403, "Forbidden", told, {})
     where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"

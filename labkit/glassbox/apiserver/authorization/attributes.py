@@ -25,7 +25,7 @@ class Attributes:
     subresource: str = ""
     namespace: str = ""
     name: str = ""
-    path: str = ""
+    path: str | None = None
     fields: tuple[tuple[str, str], ...] = ()  # what a field selector demands to be equal
 
     @property
@@ -51,7 +51,7 @@ def attributes_of(method: str, path: str, route: Route | None, query: Mapping[st
     if route.verb in SELECTING and (selector := query.get("fieldSelector")):
         fields = demanded(selector)
         name = name or dict(fields).get("metadata.name", "")  # who asks for one object by a selector asks for that one
-    return Attributes(route.verb, route.group, route.plural, route.subresource, route.namespace, name, "", fields)
+    return Attributes(route.verb, route.group, route.plural, route.subresource, route.namespace, name, None, fields)
 
 
 def demanded(selector: str) -> tuple[tuple[str, str], ...]:

@@ -137,7 +137,7 @@ def allows(rule: dict, asked: Attributes) -> bool:
     """Tell whether a rule allows what is asked."""
     if not _holds(rule.get("verbs"), asked.verb):
         return False
-    if asked.path:
+    if asked.path is not None:
         return any(url_matches(url, asked.path) for url in rule.get("nonResourceURLs") or ())
     named = rule.get("resourceNames")
     return (
