@@ -10,6 +10,7 @@ from labkit.glassbox.apiserver.patch import (
     merge_patch,
     strategic_merge,
 )
+from labkit.glassbox.errors import ApiError
 
 POD_SPEC = "io.k8s.api.core.v1.PodSpec"
 DEPLOYMENT_SPEC = "io.k8s.api.apps.v1.DeploymentSpec"
@@ -106,6 +107,30 @@ def test_retained_keys_drop_the_others():
     spec = {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}
     merged = strategic_merge(spec, {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}, DEPLOYMENT_SPEC)
     assert merged == {"strategy": {"type": "Recreate"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        ({"containers": [{"image": "x"}]}, 500, "map: map[image:x] does not contain declared merge key: name"),
+        ({"containers": [{"name": "a", "$patch": "x"}]}, 500, "unknown patch type: x in map: map[$patch:x name:a]"),
+        ({"$patch": "merge"}, 500, "unknown patch type: merge in map: map[$patch:merge]"),
+        ({"containers": ["x"]}, 500, "list element types are not identical: [[map[name:a]] [x]]"),
+        ({"$setElementOrder/containers": "x"}, 500, "expected a []interface {}, but received a string"),
+        ({"$setElementOrder/containers": [{"name": "b"}], "containers": [{"name": "a"}]}, 500,
+         "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n"),
+        ({"$retainKeys": "hostname", "hostname": "h"}, 400, "invalid patch format of retainKeys"),
+    ],
+)  # fmt: skip
+def test_what_a_strategic_merge_cannot_read(change, code, told):
+    with pytest.raises(ApiError) as refusal:
+        strategic_merge({"containers": [{"name": "a"}]}, change, POD_SPEC)
+    assert (refusal.value.code, refusal.value.message) == (code, told)
+
+
+def test_a_patch_sets_only_what_it_retains():
+    with pytest.raises(Unpatchable, match="doesn't match retainKeys list"):
+        strategic_merge({}, {"$retainKeys": ["hostname"], "subdomain": "s"}, POD_SPEC)
 
 
 def test_finalizers_merge_and_single_ones_are_deleted():

@@ -20,6 +20,7 @@ from labkit.glassbox.apiserver.managed import track
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation.fields import invalid
+from labkit.glassbox.resources.validation.internal_struct import struct
 
 RESOURCE, URL = "resourceAttributes", "nonResourceAttributes"
 NOT_LISTED = "node authorizer does not support user rule resolution"
@@ -79,9 +80,8 @@ def _faults(review: dict, request: Request) -> Iterator[Cause]:
     spec, local = review["spec"], bool(request.route.namespace)
     asked, url = spec.get(RESOURCE), spec.get(URL)
     if url is not None and (asked is not None or local):
-        shown = {"Path": url.get("path", ""), "Verb": url.get("verb", "")}
         told = "disallowed on this kind of request" if local else f"cannot be specified in combination with {RESOURCE}"
-        yield invalid(f"spec.{URL}", shown, told)
+        yield invalid(f"spec.{URL}", struct("NonResourceAttributes", url), told)
     elif asked is None and url is None:
         yield invalid(f"spec.{RESOURCE}", None, f"exactly one of {URL} or {RESOURCE} must be specified")
     for field in ("fieldSelector", "labelSelector"):

@@ -29,11 +29,12 @@ from labkit.glassbox.resources.custom_resource import as_go_prints
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 MAX_OPERATIONS = 10_000
+SET_ORDER, DELETE_FROM = "$setElementOrder/", "$deleteFromPrimitiveList/"
 CONVERTER_KINDS = {"number": "int64", "object": "map", "array": "slice"}  # JSON's word -> Go's
 
 
 def patch(request: Request, api: Api) -> Answer:
-    """Change an object as the patch says. Raises ApiError 400, 404, 409, 413, 415, 422."""
+    """Change an object as the patch says. Raises ApiError 400, 404, 409, 413, 415, 422, 500."""
     if patch_type(request) == APPLY_PATCH:
         return apply(request, api)
     request.check_options("PatchOptions")
@@ -155,19 +156,23 @@ def merge_patch(target: Any, change: Any) -> Any:
 
 
 def strategic_merge(target: dict, change: dict, definition: str | None) -> dict:
-    """Return target with change merged in by the schema of its definition."""
+    """Return target with change merged in by the schema of its definition. Raises ApiError 400, 500."""
     change = dict(change)
     directive = change.pop("$patch", None)
     if directive == "replace":
         return change
     if directive == "delete":
         return {}
+    if directive is not None:
+        raise _bad_directive({"$patch": directive, **change})
     retained = change.pop("$retainKeys", None)
     if retained is not None:
-        target = {name: value for name, value in target.items() if name in retained}
-    orders = _take(change, "$setElementOrder/")
-    for name, unwanted in _take(change, "$deleteFromPrimitiveList/").items():
-        if isinstance(target.get(name), list):
+        target = _retained(target, change, retained)
+    orders = _take(change, SET_ORDER)
+    for name, order in orders.items():
+        _check_order(change.get(name), order, _field(definition, name).patch_merge_key)
+    for name, unwanted in _take(change, DELETE_FROM).items():
+        if isinstance(target.get(name), list) and isinstance(unwanted, list):
             target[name] = [each for each in target[name] if each not in unwanted]
     for name, value in change.items():
         _merge_field(target, name, value, definition, orders.pop(name, None))
@@ -175,6 +180,40 @@ def strategic_merge(target: dict, change: dict, definition: str | None) -> dict:
         if isinstance(target.get(name), list):
             target[name] = _ordered(target[name], order, target[name], _field(definition, name).patch_merge_key)
     return target
+
+
+def _unmergeable(told: str) -> ApiError:
+    return ApiError(500, "", told)
+
+
+def _bad_directive(change: dict) -> ApiError:
+    return _unmergeable(f"unknown patch type: {as_go_prints(change['$patch'])} in map: {as_go_prints(change)}")
+
+
+def _retained(target: dict, change: dict, retained: Any) -> dict:
+    """Return what of target may stay; the patch itself may set nothing else."""
+    if not isinstance(retained, list):
+        raise errors.bad_request("invalid patch format of retainKeys")
+    directives = (SET_ORDER, DELETE_FROM)
+    if any(
+        name not in retained for name, value in change.items() if value is not None and not name.startswith(directives)
+    ):
+        raise Unpatchable("patch content doesn't match retainKeys list")
+    return {name: value for name, value in target.items() if name in retained}
+
+
+def _check_order(change: Any, order: Any, key: str | None) -> None:
+    """Refuse an order that is no list, or that lacks what the patch sets."""
+    if not isinstance(order, list):
+        given = decoding.GO_TYPES.get(type(order), "string")
+        given = {"object": "map[string]interface {}", "number": "int64"}.get(given, given)
+        raise _unmergeable(f"expected a []interface {{}}, but received a {given}")
+    places = iter([_identity(each, key) for each in order])
+    for each in change if isinstance(change, list) else ():
+        is_deleted = isinstance(each, dict) and each.get("$patch") == "delete"
+        if not is_deleted and _identity(each, key) not in places:  # which goes on from where it stands
+            patch, wanted = as_go_prints(change), as_go_prints(order)
+            raise _unmergeable(f"The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{wanted}\n")
 
 
 def _take(change: dict, prefix: str) -> dict:
@@ -206,16 +245,22 @@ def _merge_field(target: dict, name: str, value: Any, definition: str | None, or
 
 def _merge_list(held: list, change: list, info: schema.FieldInfo) -> list:
     key = info.patch_merge_key
+    if any(isinstance(each, list) for each in [*held, *change]):
+        raise Unpatchable("lists of lists are not supported")
+    if len({type(each) for each in [*held, *change]}) > 1:
+        raise _unmergeable(f"list element types are not identical: {as_go_prints([held, change])}")
     if any(isinstance(each, dict) and each.get("$patch") == "replace" for each in change):
         return [each for each in change if not (isinstance(each, dict) and "$patch" in each)]
     if not key:
         return held + [each for each in change if each not in held]
     result = list(held)
     for each in change:
-        if not isinstance(each, dict) or key not in each:
-            raise errors.bad_request(f"map: {each} does not contain declared merge key: {key}")
+        if each.get("$patch", "delete") != "delete":
+            raise _bad_directive(each)
+        if key not in each:
+            raise _unmergeable(f"map: {as_go_prints(each)} does not contain declared merge key: {key}")
         at = next((i for i, one in enumerate(result) if one.get(key) == each[key]), None)
-        if each.get("$patch") == "delete":
+        if "$patch" in each:
             result = [one for one in result if one.get(key) != each[key]]
         elif at is None:
             result.append(strategic_merge({}, each, info.definition))
