@@ -1,11 +1,12 @@
 """Protobuf bodies: the real kubectl writes them; garbage is refused."""
 
 import json
+import struct
 
 import pytest
 
 from labkit.glassbox.apiserver.definitions import definitions
-from labkit.glassbox.apiserver.protobuf import INLINED, MAGIC, decode, messages
+from labkit.glassbox.apiserver.protobuf import INLINED, MAGIC, decode, messages, read_message
 
 
 def test_a_body_without_the_magic_bytes_is_refused():
@@ -73,7 +74,8 @@ def test_embedded_structs_arrive_where_json_has_their_fields(api_server, namespa
 
 def part(number, body):
     """Return a field of a message: text, or another message, of less than 128 bytes."""
-    return bytes([number << 3 | 2, len(body)]) + body
+    tag = number << 3 | 2
+    return bytes([tag] if tag < 128 else [tag & 127 | 128, tag >> 7]) + bytes([len(body)]) + body
 
 
 def test_a_name_is_no_embedded_struct_whatever_its_field_is_called():
@@ -91,3 +93,14 @@ def test_every_message_that_the_table_names_is_in_it():
         and not {inner, f"{message.rpartition('.')[0]}.{inner}"} & set(messages())
     }
     assert not missing
+
+
+def test_a_custom_resource_s_schema_arrives_as_json_has_it():
+    text, number = part(5, b"string"), bytes([9 << 3 | 1]) + struct.pack("<d", 10)
+    inner = part(8, part(1, b'{"x":1}')) + part(24, part(1, text)) + part(30, bytes([8, 1])) + number
+    data = part(29, part(1, b"a") + part(2, inner)) + part(32, part(1, b"b") + part(2, part(2, b"c")))
+    schema = read_message("k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps", data)
+    assert schema["properties"] == {
+        "a": {"default": {"x": 1}, "items": {"type": "string"}, "additionalProperties": True, "maximum": 10}
+    }
+    assert schema["dependencies"] == {"b": ["c"]}

@@ -27,6 +27,7 @@ META = "k8s.io.apimachinery.pkg.apis.meta.v1"
 PACKAGES = {  # the group's package, where it is not the group's own first word
     "": "k8s.io.api.core",
     "meta.k8s.io": "k8s.io.apimachinery.pkg.apis.meta",
+    "apiextensions.k8s.io": "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions",
     "apiregistration.k8s.io": "k8s.io.kube_aggregator.pkg.apis.apiregistration",
 }
 # Structs that Go embeds: in JSON their fields are those of the struct around them.
@@ -184,7 +185,8 @@ def _scalar(kind: str, value: Any, package: str) -> Any:
     if kind == "bytes":
         return base64.b64encode(value).decode()
     if kind == "double":
-        return struct.unpack("<d", value)[0]
+        number = struct.unpack("<d", value)[0]
+        return int(number) if number.is_integer() else number  # as Go writes it
     name = kind if kind in messages() else f"{package}.{kind}"
     return read_message(name, value)
 
@@ -217,11 +219,19 @@ def _raw_json(fields: dict) -> Any:
     return orjson.loads(base64.b64decode(next(iter(fields.values()), "")) or b"null")
 
 
+def _schema_or_more(fields: dict) -> Any:
+    """Return what stands in the place of a schema: schemas, names, one after all, or a boolean."""
+    return next((fields[each] for each in ("jSONSchemas", "property", "schema", "allows") if each in fields), None)
+
+
 def _texts(fields: dict) -> list[str]:
     return fields.get("items", [])
 
 
+_SCHEMAS = "apiextensions_apiserver.pkg.apis.apiextensions.v1.JSON"
 SPECIAL: dict[str, Callable[[dict], Any]] = {
+    _SCHEMAS: _raw_json,
+    **{f"{_SCHEMAS}SchemaPropsOr{each}": _schema_or_more for each in ("Array", "Bool", "StringArray")},
     "api.authentication.v1.ExtraValue": _texts,
     "api.authorization.v1.ExtraValue": _texts,
     "api.certificates.v1.ExtraValue": _texts,

@@ -231,11 +231,9 @@ def anything(value: Any, path: str, told: str, notes: Notes) -> Any:
 
 def schema_or_more(value: Any, path: str, told: str, notes: Notes) -> Any:
     """Read a schema where a boolean, or a list of schemas, may stand too."""
-    return (
-        struct(SCHEMA_PROPS)(value, path, told, notes)
-        if isinstance(value, dict)
-        else anything(value, path, told, notes)
-    )
+    if isinstance(value, list):
+        return [schema_or_more(each, f"{path}[{index}]", told, notes) for index, each in enumerate(value)]
+    return (struct(SCHEMA_PROPS) if isinstance(value, dict) else anything)(value, path, told, notes)
 
 
 def read_quantity(value: Any, path: str, told: str, notes: Notes) -> str:
@@ -273,6 +271,5 @@ SPECIAL: dict[str, Reader] = {
     META + "Time": time,
     META + "MicroTime": micro_time,
     META + "FieldsV1": anything,
-    SCHEMA_PROPS + "OrBool": schema_or_more,
-    SCHEMA_PROPS + "OrArray": schema_or_more,
+    **{f"{SCHEMA_PROPS}Or{each}": schema_or_more for each in ("Bool", "Array", "StringArray")},
 }
