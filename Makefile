@@ -1,11 +1,13 @@
 # `make course` and `make test` are all that a new machine needs; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev course lab test recordings browser test-all check bench soak regen docs constraints clean
+.PHONY: help setup setup-dev course lab test upstream suites recordings browser test-all check bench soak regen docs constraints clean
 export PYTHON
 
 PY := .venv/bin/python
 # Tests wait more than they work: three at once, a file's tests beside the cluster that they share.
-PARALLEL := -n 3 --dist loadfile
+BY_FILE := --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 3 $(BY_FILE)
+RECORDINGS := -m recordings -o cache_dir=.pytest_cache/recordings
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,14 +25,17 @@ lab: setup ## open JupyterLab on the student edition in work/ (your changes ther
 	@$(PY) -m labkit lab
 
 test: setup-dev ## set up and pass the tests, the notebooks' validation included
-	@$(PY) -m pytest $(PARALLEL) -m "not slow and not recordings and not browser"
+	@$(PY) -m pytest $(PARALLEL) -m "not slow and not recordings and not browser and not upstream"
 
 recordings: setup-dev ## compare with recordings of a real API server, where they lie beside the repository
-	@$(PY) -m pytest -m recordings || { echo "once more, what failed: some answers depend on the moment"; \
-	  $(PY) -m pytest -m recordings --last-failed --last-failed-no-failures none; }
+	@$(PY) -m pytest $(RECORDINGS) || { echo "once more, what failed: some answers depend on the moment"; \
+	  $(PY) -m pytest $(RECORDINGS) --last-failed --last-failed-no-failures none; }
 
-upstream: setup-dev ## run other projects' own tests on glassbox, from their source distributions
-	@$(PY) -m pytest -m upstream tests/upstream
+upstream: setup-dev ## other projects' own tests on glassbox, kubectl and Helm of every release
+	@$(PY) -m pytest -n 2 $(BY_FILE) -m upstream tests/upstream
+
+suites: setup-dev ## the same, of kubectl the oldest release alone: what CI runs
+	@$(PY) -m pytest -n 2 $(BY_FILE) -m "upstream and not slow" tests/upstream
 
 browser: setup-dev ## a lesson, the live view and the dashboard in Debian's chromium; screenshots in out/browser/
 	@$(PY) -m pytest -m browser tests/browser

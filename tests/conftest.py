@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections import Counter
 
 import pytest
 
@@ -69,6 +70,16 @@ def namespace(api_server):
 def pytest_addoption(parser):
     """`--rewrite` records the kubectl transcripts anew instead of comparing them."""
     parser.addoption("--rewrite", action="store_true", help="record tests/transcripts/ anew")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Put the files first whose tests may take longest, then those with most tests: no long one begins last."""
+    limits, counts = Counter(), Counter(item.path for item in items)
+    for item in items:
+        if marker := item.get_closest_marker("timeout"):
+            limits[item.path] = max(limits[item.path], *marker.args)
+    items.sort(key=lambda item: (-limits[item.path], -counts[item.path]))
 
 
 @pytest.fixture(scope="session")

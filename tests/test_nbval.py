@@ -35,10 +35,12 @@ TWIN = "pods × labels (1 objects)\n       app\n       web\n  web  ●"
 
 
 def nbval(path, environment=None):
-    command = [sys.executable, "-m", "pytest", "-p", "labkit.nbval_plugin", "--nbval", str(path), "-q", "--timeout=600"]
+    plugins = [word for name in ("nbval.plugin", "pytest_timeout", "labkit.nbval_plugin") for word in ("-p", name)]
+    command = [sys.executable, "-m", "pytest", *plugins, "--nbval", str(path), "-q", "--timeout=600"]
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # the others' imports take longer than such a notebook
     return subprocess.run(
         [*command, "-p", "no:cacheprovider", f"--rootdir={path if path.is_dir() else path.parent}"],
-        capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=900,
+        capture_output=True, text=True, env={**os.environ, **alone, **(environment or {})}, timeout=900,
     )  # fmt: skip
 
 

@@ -1,143 +1,19 @@
-"""Replays kubectl sessions against the embedded cluster and compares what a person would see.
+"""kubectl sessions on the embedded cluster print what their transcripts say; `--rewrite` records them anew."""
 
-A transcript is a text file: `$ command`, `----`, the expected output (stdout and stderr as a terminal mixes them, exit
-status at the end when it is not 0). Lines before a command direct it:
-
-    # namespace: NAME      the session's namespace, made before and removed after
-    # wait: COMMAND        an unrecorded step that must succeed
-    # until: REGEX         the next command streams; it is ended when REGEX has been seen
-    # meanwhile: COMMAND   run once the streaming command has printed something
-    # sorted               the order of the next command's lines does not matter
-    # keep: REGEX          of the next command's lines, only those that match are compared
-
-Names, addresses, ages and times are normalised. `pytest tests/test_transcripts.py --rewrite` records anew.
-"""
-
-import os
-import re
-import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.normalise import normalise
+from tests.sessions import play, written
 
 FOLDER = Path(__file__).parent / "transcripts"
-
-
-@dataclass
-class Step:
-    command: str
-    directives: list[tuple[str, str]] = field(default_factory=list)
-    expected: str = ""
-
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self.directives if key == name]
-
-    def has(self, name: str) -> bool:
-        return any(key == name for key, _ in self.directives)
-
-    def text(self, output: str) -> str:
-        directives = "".join(f"# {key}: {value}\n" if value else f"# {key}\n" for key, value in self.directives)
-        return f"{directives}$ {self.command}\n----\n{output}\n"
-
-
-def parse(text: str) -> tuple[str, list[Step]]:
-    """Split a transcript into its heading (comments up to the first blank line) and its steps."""
-    heading, _, body = text.partition("\n\n")
-    steps: list[Step] = []
-    directives: list[tuple[str, str]] = []
-    output: list[str] | None = None
-    for line in body.split("\n"):
-        if directive := re.fullmatch(r"# (wait|until|meanwhile|sorted|keep)(?:: (.*))?", line):
-            directives.append((directive[1], directive[2] or ""))
-        elif line.startswith("$ "):
-            steps.append(Step(line[2:], directives))
-            directives, output = [], None
-        elif line == "----":
-            output = []
-        elif output is not None:
-            output.append(line)
-            steps[-1].expected = "\n".join(output).strip("\n")
-    return heading, steps
-
-
-class Session:
-    """Runs a transcript's commands as a shell with the cluster's kubectl would."""
-
-    def __init__(self, kubeconfig: Path, namespace: str, python: str):
-        self.namespace, self.python = namespace, python
-        self.environment = os.environ | {
-            "KUBECONFIG": str(kubeconfig),
-            "PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}",
-            "KUBECTL_KUBERC": "false",
-        }
-
-    def start(self, command: str, **options) -> subprocess.Popen:
-        command = command.replace("python:3.12-slim", f"python:{self.python}-slim")
-        if self.namespace:
-            command = re.sub(r"\bkubectl ", f"kubectl --namespace {self.namespace} ", command)
-        return subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=FOLDER,
-            env=self.environment,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            **options,
-        )
-
-    def succeed(self, command: str) -> None:
-        process = self.start(command)
-        output, _ = process.communicate(timeout=90)
-        assert process.returncode == 0, f"{command}\n{output}"
-
-    def run(self, step: Step) -> str:
-        for command in step.all("wait"):
-            self.succeed(command)
-        output = self.stream(step) if step.has("until") else self.output(step)
-        output = normalise(output.replace(f"python:{self.python}-slim", "python:3.12-slim"))
-        lines = [line for line in output.split("\n") if all(re.search(each, line) for each in step.all("keep"))]
-        return "\n".join(sorted(lines) if step.has("sorted") else lines)
-
-    def output(self, step: Step) -> str:
-        process = self.start(step.command)
-        output, _ = process.communicate(timeout=90)
-        return output + (f"exit {process.returncode}\n" if process.returncode else "")
-
-    def stream(self, step: Step) -> str:
-        """Read the command's output until the awaited text, then end it (pytest's time limit guards the wait)."""
-        process = self.start(step.command, process_group=0)
-        until, output, meanwhile = re.compile(step.all("until")[0]), "", step.all("meanwhile")
-        try:
-            for line in process.stdout:
-                output += line
-                if meanwhile:
-                    self.succeed(meanwhile.pop(0))
-                if until.search(normalise(output)):
-                    break
-        finally:
-            os.killpg(process.pid, 15)
-            process.wait()
-        return output
 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 def test_transcript(path, cluster, request, python_image):
-    heading, steps = parse(path.read_text())
-    namespace = re.search(r"^# namespace: (\S+)", heading, re.MULTILINE)
-    session = Session(cluster.kubeconfig, namespace[1] if namespace else "", python_image)
-    if namespace:
-        Session(cluster.kubeconfig, "", python_image).succeed(f"kubectl create namespace {namespace[1]}")
-    try:
-        seen = [(step, session.run(step)) for step in steps]
-    finally:
-        if namespace:
-            Session(cluster.kubeconfig, "", python_image).succeed(f"kubectl delete namespace {namespace[1]}")
+    heading, seen = play(path, cluster.kubeconfig, python_image)
     if request.config.getoption("--rewrite"):
-        path.write_text(heading + "\n\n" + "\n".join(step.text(output) for step, output in seen))
+        path.write_text(written(heading, seen))
     else:
-        assert [step.text(output) for step, output in seen] == [step.text(step.expected) for step in steps]
+        assert [step.text(output) for step, output in seen] == [step.text(step.expected) for step, _ in seen]

@@ -22,9 +22,9 @@ def unpack(requirement: str, folder: Path) -> Path:
 
 def environment(folder: Path, *requirements: str) -> Path:
     """Make a virtual environment with these packages and return its interpreter."""
-    _run(sys.executable, "-m", "venv", str(folder))
+    _run(sys.executable, "-m", "venv", "--without-pip", str(folder))
     python = folder / "bin" / "python"
-    _run(str(python), "-m", "pip", "install", "--quiet", *requirements)
+    _run(sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *requirements)
     return python
 
 

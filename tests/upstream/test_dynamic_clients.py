@@ -6,7 +6,7 @@ import pytest
 
 from tests.upstream.sources import STAND_IN, environment, hold, outcomes, unpack
 
-pytestmark = [pytest.mark.slow, pytest.mark.upstream, pytest.mark.cluster]
+pytestmark = [pytest.mark.upstream, pytest.mark.cluster]
 
 TOOLS = ["pytest<9", "pytest-asyncio<1", "pytest-timeout"]
 OLD = "defines its kind by apiextensions.k8s.io/v1beta1, which Kubernetes has not served since 1.22"
@@ -33,6 +33,6 @@ def test_a_dynamic_clients_own_tests_pass(cluster, tmp_path, requirement, tests,
     project = unpack(requirement, tmp_path / "source")
     package = project / requirement.partition("==")[0]
     shutil.copytree(STAND_IN / "e2e_test", package / "e2e_test")
-    python = environment(tmp_path / "environment", *TOOLS, str(project))
+    python = environment(tmp_path / "environment", *TOOLS, requirement)
     given = [str(package / "dynamic" / each) for each in tests]
     hold(outcomes(python, project, *given, KUBECONFIG=str(cluster.kubeconfig)), excused, passed)

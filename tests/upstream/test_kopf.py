@@ -6,7 +6,7 @@ from labkit.glassbox.cluster import FABRIC_URL
 from tests.reach import enter
 from tests.upstream.sources import environment, hold, outcomes, unpack
 
-pytestmark = [pytest.mark.slow, pytest.mark.upstream, pytest.mark.cluster]
+pytestmark = [pytest.mark.upstream, pytest.mark.cluster]
 
 KOPF = "kopf==1.45.2"
 TOOLS = ["pytest>=9", "pytest-aiohttp", "pytest-asyncio", "pytest-mock", "pytest-timeout", "freezegun", "kmock>=0.5"]
@@ -23,7 +23,7 @@ def test_kopfs_own_end_to_end_tests_pass(tmp_path, throwaway):
     up = throwaway.up()
     assert up.returncode == 0, up.stdout + up.stderr
     project = unpack(KOPF, tmp_path / "source")
-    python = environment(tmp_path / "environment", *TOOLS, str(project))
+    python = environment(tmp_path / "environment", *TOOLS, KOPF)
     with_new_openssl(python)
     through, kubeconfig = beside_the_api_server(throwaway)
     told = outcomes(python, project, *OPTIONS, through=through, KUBECONFIG=str(kubeconfig))

@@ -5,12 +5,12 @@ import pytest
 from tests.embedded import EmbeddedCluster
 from tests.upstream.sources import environment, hold, outcomes, unpack
 
-pytestmark = [pytest.mark.slow, pytest.mark.upstream, pytest.mark.cluster]
+pytestmark = [pytest.mark.upstream, pytest.mark.cluster]
 
 KR8S = "kr8s==0.20.15"
 TOOLS = ["pytest<9", "pytest-asyncio<1", "pytest-timeout", "pytest-xdist", "trio", "lightkube", "kubernetes<35"]
 TOOLS += ["pykube-ng", "kubernetes-asyncio<35", "kubernetes-validate", "httpx-ws<0.8"]
-OPTIONS = ["-p", "pytest_kind", "-n", "3", "--dist", "loadfile", "--timeout", "60"]
+OPTIONS = ["-p", "pytest_kind", "-n", "2", "--dist", "loadfile", "--timeout", "180"]
 # At most three.
 EXCUSED = {
     "test_api::test_api_resources": "wants one resource called pods; metrics.k8s.io, which kind lacks, has one too",
@@ -47,6 +47,6 @@ def kind_like(tmp_path):
 @pytest.mark.timeout(1200)
 def test_kr8s_own_tests_pass(tmp_path, kind_like):
     project = unpack(KR8S, tmp_path / "source")
-    python = environment(tmp_path / "environment", *TOOLS, str(project))
+    python = environment(tmp_path / "environment", *TOOLS, KR8S)
     told = outcomes(python, project, *OPTIONS, "kr8s", CLUSTER_KUBECONFIG=str(kind_like.kubeconfig))
     hold(told, EXCUSED, passed=241)
