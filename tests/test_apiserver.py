@@ -82,6 +82,16 @@ def test_each_kind_of_patch_changes_the_object(api_server, configmaps, kind, pat
     assert (code, changed["data"]) == (200, {"k": "2"})
 
 
+def test_a_strategic_merge_is_not_asked_what_kind_it_says(api_server, configmaps):
+    api_server.request("POST", configmaps, configmap("a", k="1"))
+    as_another = {"apiVersion": "apps/v1", "kind": "Deployment", "data": {"k": "2"}}
+    strategic = "application/strategic-merge-patch+json"
+    code, changed = api_server.request("PATCH", f"{configmaps}/a", as_another, content_type=strategic)
+    assert (code, changed["kind"], changed["data"]) == (200, "ConfigMap", {"k": "2"})
+    code, _ = api_server.request("PATCH", f"{configmaps}/a", as_another, content_type="application/merge-patch+json")
+    assert code == 422
+
+
 def test_a_creation_in_a_missing_namespace_is_refused(api_server):
     code, refusal = api_server.request("POST", "/api/v1/namespaces/nowhere/configmaps", configmap("a"))
     assert (code, refusal["message"]) == (404, 'namespaces "nowhere" not found')

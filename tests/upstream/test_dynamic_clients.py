@@ -1,4 +1,4 @@
-"""The tests of the Python clients' dynamic clients pass on glassbox: of the official one and of kubernetes_asyncio."""
+"""The Python clients' tests of their dynamic clients pass on glassbox: the official one's, both ways, and asyncio's."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from tests.upstream.sources import STAND_IN, environment, hold, outcomes, unpack
 
 pytestmark = [pytest.mark.upstream, pytest.mark.cluster]
 
-TOOLS = ["pytest<9", "pytest-asyncio<1", "pytest-timeout"]
+TOOLS = ["pytest<9", "pytest-asyncio<1", "pytest-timeout", "aiohttp"]
 OLD = "defines its kind by apiextensions.k8s.io/v1beta1, which Kubernetes has not served since 1.22"
 OFFICIAL = {
     "TestDynamicClient::test_cluster_custom_resources": OLD,
@@ -21,18 +21,25 @@ ASYNCIO = {
 }
 
 
+@pytest.fixture(scope="module")
+def checkout(request, tmp_path_factory):
+    """A client's source distribution, and an interpreter that has what it needs."""
+    folder = tmp_path_factory.mktemp("client")
+    return unpack(request.param, folder / "source"), environment(folder / "environment", *TOOLS, request.param)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("requirement", "tests", "excused", "passed"),
+    ("checkout", "package", "tests", "excused", "passed"),
     [
-        ("kubernetes==37.0.2", ["test_client.py", "test_discovery.py"], OFFICIAL, 10),
-        ("kubernetes_asyncio==36.1.0", ["client_test.py", "discovery_test.py"], ASYNCIO, 13),
+        ("kubernetes==37.0.2", "kubernetes", ["test_client.py", "test_discovery.py"], OFFICIAL, 10),
+        ("kubernetes==37.0.2", "kubernetes/aio", ["client_test.py", "discovery_test.py"], ASYNCIO, 13),
+        ("kubernetes_asyncio==36.1.0", "kubernetes_asyncio", ["client_test.py", "discovery_test.py"], ASYNCIO, 13),
     ],
+    indirect=["checkout"],
 )
-def test_a_dynamic_clients_own_tests_pass(cluster, tmp_path, requirement, tests, excused, passed):
-    project = unpack(requirement, tmp_path / "source")
-    package = project / requirement.partition("==")[0]
-    shutil.copytree(STAND_IN / "e2e_test", package / "e2e_test")
-    python = environment(tmp_path / "environment", *TOOLS, requirement)
-    given = [str(package / "dynamic" / each) for each in tests]
+def test_a_dynamic_clients_own_tests_pass(cluster, checkout, package, tests, excused, passed):
+    project, python = checkout
+    shutil.copytree(STAND_IN / "e2e_test", project / package / "e2e_test")
+    given = [str(project / package / "dynamic" / each) for each in tests]
     hold(outcomes(python, project, *given, KUBECONFIG=str(cluster.kubeconfig)), excused, passed)

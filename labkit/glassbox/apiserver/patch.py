@@ -71,6 +71,7 @@ def patched_body(request: Request, resource: Resource, old: dict) -> dict:
             new = merge_patch(old, document)
         else:
             new = strategic_merge(old, document, resource.definition)
+            new |= {"apiVersion": resource.api_version, "kind": resource.kind}  # upstream fills this kind's struct
     except Unpatchable:
         raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from None
     # Upstream shows what it could not decode: the patch itself if it merged values, else the JSON that came of it.
