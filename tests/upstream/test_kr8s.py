@@ -8,9 +8,19 @@ from tests.upstream.sources import environment, hold, outcomes, unpack
 pytestmark = [pytest.mark.upstream, pytest.mark.cluster]
 
 KR8S = "kr8s==0.20.15"
-TOOLS = ["pytest<9", "pytest-asyncio<1", "pytest-timeout", "pytest-xdist", "trio", "lightkube", "kubernetes<35"]
-TOOLS += ["pykube-ng", "kubernetes-asyncio<35", "kubernetes-validate", "httpx-ws<0.8"]
-OPTIONS = ["-p", "pytest_kind", "-n", "2", "--dist", "loadfile", "--timeout", "180"]
+TOOLS = [
+    "pytest<9",
+    "pytest-asyncio<1",
+    "pytest-timeout",
+    "pytest-xdist",
+    "pytest-rerunfailures",
+    "trio",
+    "lightkube",
+    "kubernetes<35",
+]
+TOOLS += ["pytest-rerunfailures", "pykube-ng", "kubernetes-asyncio<35", "kubernetes-validate", "httpx-ws<0.8"]
+# Reruns as in its own CI: it says that it forwards a port before it listens there.
+OPTIONS = ["-p", "pytest_kind", "-n", "2", "--dist", "loadfile", "--timeout", "180", "--reruns", "3"]
 # At most three.
 EXCUSED = {
     "test_api::test_api_resources": "wants one resource called pods; metrics.k8s.io, which kind lacks, has one too",
