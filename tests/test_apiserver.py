@@ -6,6 +6,7 @@ import subprocess
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 
@@ -178,6 +179,37 @@ def test_a_watch_replays_what_happened_since_a_revision(api_server, configmaps):
     since = first["metadata"]["resourceVersion"]
     with api_server.open("GET", f"{configmaps}?watch=1&timeoutSeconds=1&resourceVersion={since}") as answer:
         assert [kind for kind, _ in events(answer)] == ["MODIFIED", "DELETED"]
+
+
+@pytest.mark.parametrize(
+    ("path", "selector", "told"),
+    [
+        ("/api/v1/persistentvolumes", "spec.x=1",
+         '"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"'),
+        ("/api/v1/persistentvolumes", "metadata.namespace=x", None),
+        ("/api/v1/nodes", "metadata.namespace=x", "field label not supported: metadata.namespace"),
+        ("/api/v1/pods", "status.podIPs=1,spec.host!=x", None),
+        ("/apis/apps/v1/replicasets", "status.replicas=0",
+         '"status.replicas" is not a known field selector: only "metadata.name", "metadata.namespace"'),
+        ("/apis/batch/v1/jobs", "spec.x=1", 'field label "spec.x" not supported for Job'),
+        ("/apis/events.k8s.io/v1/events", "regarding.kind=Pod,reportingController=x", None),
+        ("/apis/events.k8s.io/v1/events", "involvedObject.kind=Pod",
+         "field label not supported: involvedObject.kind"),
+    ],
+)  # fmt: skip
+def test_by_which_fields_a_kind_is_selected(api_server, path, selector, told):
+    code, answer = api_server.request("GET", f"{path}?fieldSelector={quote(selector)}")
+    assert (code, answer.get("message")) == (400 if told else 200, told)
+
+
+def test_an_event_is_found_by_what_it_regards(api_server, configmaps):
+    events_of = configmaps.replace("configmaps", "events")
+    about = {"kind": "ConfigMap", "namespace": configmaps.split("/")[4], "name": "a"}
+    api_server.request("POST", events_of, {"metadata": {"name": "e"}, "involvedObject": about})
+    newer = events_of.replace("/api/v1", "/apis/events.k8s.io/v1")
+    for name, count in (("a", 1), ("b", 0)):
+        found = api_server.request("GET", f"{newer}?fieldSelector=regarding.name%3D{name}")[1]
+        assert len(found["items"]) == count
 
 
 def test_a_watch_is_told_two_seconds_before_its_end_how_far_the_store_has_come(api_server, configmaps):

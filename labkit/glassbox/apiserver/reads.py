@@ -20,6 +20,7 @@ from labkit.glassbox import errors, objects, selectors
 from labkit.glassbox.apiserver.objects_at_rest import as_served, heading, key, prefix, served_bytes, stored
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.resources import Resource
+from labkit.glassbox.resources.event import PARTS
 from labkit.glassbox.store import Compacted, Future, Row, Store
 
 TOO_OLD = "The resourceVersion for the provided list is too old."
@@ -83,7 +84,12 @@ class Choice:
 
 
 # Fields that a selector knows under another name than JSON has, and what they are when they are not written.
-FIELD_NAMES = {"status.successful": "status.succeeded"}
+FIELD_NAMES = {
+    **{"status.successful": "status.succeeded", "spec.host": "spec.nodeName"},
+    **{f"regarding.{part}": f"involvedObject.{part}" for part in PARTS},
+    "reportingController": "reportingComponent",
+}
+NO_TEXT = ("status.podIPs",)  # may be asked for, and is equal to nothing
 FIELD_DEFAULTS = {"spec.hostNetwork": "false", "spec.unschedulable": "false", "status.successful": "0"}
 
 
@@ -91,7 +97,7 @@ def field_reader(obj: dict) -> Callable[[str], str]:
     """Return a function from a field path to its value as a selector compares it ("" if unset)."""
 
     def value(path: str) -> str:
-        found = objects.dig(obj, FIELD_NAMES.get(path, path))
+        found = None if path in NO_TEXT else objects.dig(obj, FIELD_NAMES.get(path, path))
         if path == "source":
             found = (obj.get("source") or {}).get("component") or obj.get("reportingComponent")
         if isinstance(found, bool):
@@ -116,6 +122,8 @@ def choice(request: Request) -> Choice:
 
 
 def unknown_field(resource: Resource, path: str, known: str) -> str:
+    if resource.kind == "Job":
+        return f'field label "{path}" not supported for Job'
     if resource.field_labels or resource.custom:
         return f"field label not supported: {path}"
     return f'"{path}" is not a known field selector: only {known}'

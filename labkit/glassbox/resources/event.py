@@ -30,6 +30,7 @@ class EventV1Strategy(EventStrategy):
         return events.same_event_v1(to_core(obj), to_core(old))
 
 
+PARTS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")  # of a reference
 EVENTS = Resource(
     kind="Event",
     plural="events",
@@ -37,9 +38,8 @@ EVENTS = Resource(
     short_names=("ev",),
     columns=event_columns.COLUMNS,
     field_labels=(
-        *("involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid"),
-        *("involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason"),
-        *("reportingComponent", "source", "type"),
+        *(f"involvedObject.{part}" for part in PARTS),
+        *("reason", "reportingComponent", "source", "type"),
     ),
     storage_version_hash="r2yiGXH7wu8=",
 )
@@ -75,6 +75,7 @@ EVENTS_V1 = replace(
     group="events.k8s.io",
     definition="io.k8s.api.events.v1.Event",
     strategy=EventV1Strategy(),
+    field_labels=(*(f"regarding.{part}" for part in PARTS), "reason", "reportingController", "type"),
     stored_as=("", "v1", "events"),
     to_stored=to_core,
     from_stored=from_core,

@@ -161,7 +161,7 @@ PODS = Resource(
     row_conditions=pod_columns.row_conditions,
     field_labels=(
         *("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork"),
-        *("status.phase", "status.podIP", "status.nominatedNodeName"),
+        *("status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName", "spec.host"),
     ),
     storage_version_hash="xPOwRZ+Yhw8=",
 )

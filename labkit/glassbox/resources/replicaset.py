@@ -35,6 +35,5 @@ REPLICASETS = Resource(
         AGE,
         *TEMPLATE,
     ),
-    field_labels=("status.replicas",),
     storage_version_hash="P1RzHs8/mWQ=",
 )

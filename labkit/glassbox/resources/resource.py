@@ -136,8 +136,9 @@ class Resource:
 
     @property
     def selectable(self) -> tuple[str, ...]:
-        """The field selector paths, metadata's included."""
-        return ("metadata.name", *(("metadata.namespace",) if self.namespaced else ()), *self.field_labels)
+        """The field selector paths: metadata's (a namespace's too, of a built-in kind without others), then its own."""
+        has_namespace = self.namespaced or not (self.field_labels or self.custom)
+        return ("metadata.name", *(("metadata.namespace",) if has_namespace else ()), *self.field_labels)
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """Return the URL path of the collection, an object or its subresource."""
