@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from labkit.glassbox.apiserver import deletion
-from labkit.glassbox.apiserver.decoding import json_fault
+from labkit.glassbox.json_faults import json_fault
 
 
 def configmap(name, **data):

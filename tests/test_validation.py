@@ -1,5 +1,7 @@
 """Objects are refused as upstream refuses them: the path, the value, the sentence; everything at once."""
 
+from base64 import b64encode
+
 import pytest
 
 from labkit.glassbox.apiserver import schema
@@ -129,6 +131,20 @@ def test_a_secret_holds_a_mebibyte():
 def test_a_tls_secret_has_both_halves():
     assert faults("secrets", {"type": "kubernetes.io/tls", "data": {"tls.crt": "YQ=="}}) == [
         "data[tls.key]: Required value"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"a", "invalid character 'a' looking for beginning of value"),
+        (b'"a"', "json: cannot unmarshal string into Go value of type map[string]interface {}"),
+    ],
+)
+def test_what_is_no_docker_configuration_is_told_in_go_s_words(text, told):
+    secret = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": b64encode(text).decode()}}
+    assert faults("secrets", secret) == [
+        f'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": {told}'
     ]
 
 

@@ -17,11 +17,10 @@ from labkit.glassbox import errors
 from labkit.glassbox.apiserver import protobuf, schema
 from labkit.glassbox.apiserver.negotiation import JSON, PROTOBUF, SUPPORTED, YAML
 from labkit.glassbox.apiserver.request import Request
+from labkit.glassbox.json_faults import DEEPEST, GO_TYPES, json_fault
 from labkit.glassbox.resources import REGISTRY, Resource
 
 TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-GO_TYPES = {list: "array", str: "string", int: "number", float: "number", bool: "bool"}
-DEEPEST = 1000  # levels that the parser goes down; Go's goes down 10,000
 MOST_NODES = 2_000_000  # of a YAML document; three mebibytes without aliases hold fewer
 QUOTED = 30  # bytes of a body that error texts show
 SCHEME = 'scheme "pkg/api/legacyscheme/scheme.go:30"'
@@ -69,33 +68,6 @@ def as_object(value: Any) -> Any:
         fault = f"json: cannot unmarshal {given} into Go value of type {TYPE_META}"
         raise ValueError(f"couldn't get version/kind; json parse error: {fault}")
     return value
-
-
-def json_fault(body: bytes) -> str:
-    """Return what Go's JSON parser says of a broken body."""
-    text = body.decode(errors="replace")
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        rest = text[error.pos :].lstrip()
-        if not rest or error.msg.startswith("Unterminated"):
-            return "unexpected end of JSON input"
-        where = "looking for beginning of value"
-        if "property name" in error.msg:
-            where = "looking for beginning of object key string"
-        elif "delimiter" in error.msg:
-            where = "after object key:value pair" if "," in error.msg else "after object key"
-        elif "Extra data" in error.msg:
-            where = "after top-level value"
-        return f"invalid character {_quoted(rest[0])} {where}"
-    except RecursionError:
-        return "exceeded max depth"
-    return "exceeded max depth" if text.count("{") + text.count("[") > DEEPEST else "invalid JSON"
-
-
-def _quoted(character: str) -> str:
-    """Return a character as Go's JSON parser quotes it: what cannot be printed is escaped."""
-    return {"'": r"'\''", '"': "'\"'"}.get(character) or repr(character)
 
 
 def yaml_object(body: bytes) -> dict:

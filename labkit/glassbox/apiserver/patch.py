@@ -23,6 +23,7 @@ from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import APPLY_PATCH, Answer, Api, Request
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_namespace
 from labkit.glassbox.errors import ApiError, Cause
+from labkit.glassbox.json_faults import GO_TYPES, json_fault
 from labkit.glassbox.resources import Resource
 from labkit.glassbox.resources.custom_resource import as_go_prints
 
@@ -124,11 +125,11 @@ def _document(request: Request) -> Any:
     try:
         document = orjson.loads(request.body)
     except orjson.JSONDecodeError:
-        raise errors.bad_request(f"error decoding patch: {decoding.json_fault(request.body)}") from None
+        raise errors.bad_request(f"error decoding patch: {json_fault(request.body)}") from None
     wanted: type = list if patch_type(request) == JSON_PATCH else dict
     go_type = "[]handlers.jsonPatchOp" if wanted is list else "map[string]interface {}"
     if not isinstance(document, wanted):
-        given = "object" if isinstance(document, dict) else decoding.GO_TYPES.get(type(document), "null")
+        given = "object" if isinstance(document, dict) else GO_TYPES.get(type(document), "null")
         told = f"json: cannot unmarshal {given} into Go value of type {go_type}"
         raise errors.bad_request(f"error decoding patch: {told}")
     if isinstance(document, list) and len(document) > MAX_OPERATIONS:
@@ -206,7 +207,7 @@ def _retained(target: dict, change: dict, retained: Any) -> dict:
 def _check_order(change: Any, order: Any, key: str | None) -> None:
     """Refuse an order that is no list, or that lacks what the patch sets."""
     if not isinstance(order, list):
-        given = decoding.GO_TYPES.get(type(order), "string")
+        given = GO_TYPES.get(type(order), "string")
         given = {"object": "map[string]interface {}", "number": "int64"}.get(given, given)
         raise _unmergeable(f"expected a []interface {{}}, but received a {given}")
     places = iter([_identity(each, key) for each in order])

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.json_faults import GO_TYPES, json_fault
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import forbidden, invalid, required, too_long, unchanged
 
@@ -63,10 +64,16 @@ def secret(obj: dict) -> Iterator[Cause]:
 
 
 def _is_json(key: str, encoded: str) -> Iterator[Cause]:
+    """Refuse a text that Go cannot read as an object."""
+    text = base64.b64decode(encoded)
     try:
-        json.loads(base64.b64decode(encoded))
+        value, told = json.loads(text), ""
     except ValueError:
-        yield invalid(f"data[{key}]", "<secret contents redacted>", "invalid JSON")
+        value, told = None, json_fault(text)
+    if value is not None and not isinstance(value, dict):
+        told = f"json: cannot unmarshal {GO_TYPES[type(value)]} into Go value of type map[string]interface {{}}"
+    if told:
+        yield invalid(f"data[{key}]", "<secret contents redacted>", told)
 
 
 def same_type(obj: dict, old: dict) -> Iterator[Cause]:
