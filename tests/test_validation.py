@@ -490,6 +490,9 @@ BARE = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
         ("services", {"ports": [{"port": 80}], "clusterIP": "None", "type": "NodePort"},
          ["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"]),
         ("services", {"ports": [{"port": 80, "targetPort": 0}]}, []),
+        ("services", {"ports": [{"port": 80}], "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 5}}}, []),
+        ("services", {"ports": [{"port": 10250}], "type": "LoadBalancer"},
+         ["spec.ports[0]: Invalid value: 10250: may not expose port 10250 externally since it is used by kubelet"]),
         ("services", {"ports": [{"port": 80}], "ipFamilyPolicy": "X"},
          ['spec.ipFamilyPolicy: Unsupported value: "X": supported values: "PreferDualStack", "RequireDualStack",'
           ' "SingleStack"']),

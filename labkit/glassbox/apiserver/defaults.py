@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from labkit.glassbox import objects
 from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
 from labkit.glassbox.resources import Resource, hpa_v1
 
@@ -313,8 +314,11 @@ def service(obj: dict) -> None:
     kind = spec.get("type", "ClusterIP")
     for port in spec.get("ports", ()):
         port["targetPort"] = port.get("targetPort") or port.get("port", 0)  # 0, or "", is what Go writes of none
-    if spec.get("sessionAffinity") == "ClientIP":
-        spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": 10800}})
+    affinity, by_client = spec.get("sessionAffinity") or "None", {"clientIP": {"timeoutSeconds": 10800}}
+    if affinity == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif affinity == "ClientIP" and objects.dig(spec, "sessionAffinityConfig.clientIP.timeoutSeconds") is None:
+        spec["sessionAffinityConfig"] = by_client
     if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":

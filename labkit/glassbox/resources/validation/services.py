@@ -25,6 +25,7 @@ from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.metadata import labels
 
 LONGEST_AFFINITY = 86400  # seconds
+KUBELET = 10250  # its port
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 NEARNESS = ("PreferClose", "PreferSameZone", "PreferSameNode")
@@ -42,6 +43,9 @@ def service(obj: dict, held: str = "") -> Iterator[Cause]:
         yield from _external_name(spec)
     elif headless and kind in ("LoadBalancer", "NodePort"):
         yield invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
+    for at, each in items(ports if kind == "LoadBalancer" else (), "spec.ports"):
+        if each.get("port") == KUBELET:
+            yield invalid(at, KUBELET, f"may not expose port {KUBELET} externally since it is used by kubelet")
     seen: set[str] = set()
     yield from every(_port, ports, "spec.ports", len(ports) > 1, seen)
     yield from labels(spec.get("selector"), "spec.selector")
@@ -117,14 +121,10 @@ def _cluster_addresses(spec: dict) -> Iterator[Cause]:
 
 
 def _affinity(spec: dict) -> Iterator[Cause]:
-    affinity, config = spec.get("sessionAffinity"), spec.get("sessionAffinityConfig")
-    if affinity == "ClientIP":
-        seconds = dig(config or {}, "clientIP.timeoutSeconds")
-        if seconds is not None and not 0 < seconds <= LONGEST_AFFINITY:
-            told = f"must be greater than 0 and less than {LONGEST_AFFINITY}"
-            yield invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, told)
-    elif config:
-        yield forbidden("spec.sessionAffinityConfig", f"must not be set when session affinity is {affinity or 'None'}")
+    seconds = dig(spec, "sessionAffinityConfig.clientIP.timeoutSeconds")
+    if spec.get("sessionAffinity") == "ClientIP" and seconds is not None and not 0 < seconds <= LONGEST_AFFINITY:
+        told = f"must be greater than 0 and less than {LONGEST_AFFINITY}"
+        yield invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, told)
 
 
 def _balancer(spec: dict, kind: str) -> Iterator[Cause]:
