@@ -107,6 +107,15 @@ def test_a_client_that_hangs_up_ends_its_command(cluster, namespace, execute):
     eventually(lambda: "sleep 777" not in execute("box", "-c", "c1", "--", "ps", "ax").stdout)
 
 
+def test_a_command_whose_client_hangs_up_has_read_what_was_sent_and_goes_on(api, namespace, execute):
+    said = stream(api.connect_get_namespaced_pod_exec, "box", namespace, container="c0",
+                  command=["sh", "-c", "wc -c > /tmp/read; sleep 0.2; echo after >> /tmp/read"],
+                  stdin=True, stdout=True, stderr=True, _preload_content=False)  # fmt: skip
+    said.write_stdin("x" * 100_000)
+    said.close()
+    eventually(lambda: execute("box", "-c", "c0", "--", "cat", "/tmp/read").stdout == "100000\nafter\n")
+
+
 def test_the_python_client_runs_a_command(api, namespace):
     said = stream(api.connect_get_namespaced_pod_exec, "box", namespace, container="c0",
                   command=["sh", "-c", "read line; echo got $line; exit 5"], stdin=True, stdout=True, stderr=True,

@@ -196,7 +196,8 @@ class Server:
 
     async def _stream(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
         client, url = await streams.let_in(http, request, self.api)
-        await self._until_stopping(streams.join(client, url, self.api.kubelets))
+        joined = self._until_stopping(streams.join(client, url, self.api.kubelets))
+        await asyncio.shield(asyncio.ensure_future(joined))  # what a client said before it went is passed on still
         await client.close(code=streams.GOING_AWAY)  # unless it has said good-bye: the server stops
         return client
 

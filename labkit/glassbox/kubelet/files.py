@@ -75,6 +75,8 @@ class Files:
             self.console.close()
         for fd in {self.input, self.terminal, *self.outputs.values()} - {None}:
             os.close(fd)  # type: ignore[arg-type]
+        self.input = self.terminal = None
+        self.outputs = {}
 
     def _unblock(self) -> None:
         for fd in {self.input, *self.outputs.values()} - {None}:

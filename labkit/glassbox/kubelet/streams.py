@@ -1,14 +1,16 @@
 """exec and attach: a container's processes at the other end of a WebSocket.
 
 The files of a process are made here and travel to it (shim.py): what it reads and writes passes through this server
-and through no other. Its exit code becomes the Status on the last channel. Whoever hangs up ends the command, but no
-container, unless that reads once only (stdinOnce).
+and through no other. Its exit code becomes the Status on the last channel. Whoever hangs up ends the input of a command
+that has one, as who has sent it a whole tar does, and kills any other; but no container, unless that reads once only
+(stdinOnce).
 
 Left out: SPDY, which the API server turns into channels; base64 channels.
 
 Upstream: pkg/kubelet/server/server.go (getExec, getAttach), k8s.io/streaming pkg/remotecommand
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
@@ -50,8 +52,8 @@ class Streams:
         self.find, self.runtime = find, runtime
 
     async def exec(self, request: web.Request) -> web.StreamResponse:
-        """Run a command in a container."""
-        return await self._serve(request, self._exec)
+        """Run a command in a container; not cancelled when the client goes, since the command may go on."""
+        return await asyncio.shield(asyncio.ensure_future(self._serve(request, self._exec)))
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
         """Read what a container writes from now on, and write what it reads."""
@@ -90,7 +92,13 @@ class Streams:
                     await channels.readable(files.console.fileno())
                     files.receive_terminal()
                 conversation = Conversation(client, files, asked.stdin)
-                await conversation.until(channels.readable(process.fileno()))
+                try:
+                    await conversation.until(channels.readable(process.fileno()))
+                except ConnectionError:
+                    if asked.stdin and not asked.tty:
+                        files.close()
+                        await channels.readable(process.fileno())
+                    raise
                 code = shim.exit_code(process.recv(shim.MESSAGE))
                 await conversation.last_words()
         return exited(code, asked.command)
