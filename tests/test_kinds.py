@@ -137,6 +137,12 @@ def test_the_old_door_of_the_scheduler_binds_the_pod_that_the_body_names(api_ser
             {"spec": {"priorityLevelConfiguration": {"name": "a"}, "matchingPrecedence": 1}},
             "spec.matchingPrecedence",
         ),
+        (
+            "networking.k8s.io",
+            "ingressclasses",
+            {"spec": {"controller": "a.b/c", "parameters": {"apiGroup": "", "kind": "K", "name": "n"}}},
+            "spec.parameters.apiGroup",
+        ),
         ("resource.k8s.io", "deviceclasses", {"spec": {"selectors": [{}]}}, "spec.selectors[0].cel"),
         ("resource.k8s.io", "resourceslices", {"spec": {"driver": "d", "pool": {"name": "p"}}}, "spec"),
     ],

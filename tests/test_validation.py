@@ -605,3 +605,21 @@ def test_a_deployment_whose_pods_get_no_host_name_is_worth_a_warning():
 def test_a_container_s_own_restart_policy_and_rules(container, told):
     (fault,) = pod_faults(container)
     assert told in fault
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj", "field"),
+    [
+        ("ingresses", {"spec": {"ingressClassName": ""}}, "spec.ingressClassName"),
+        (
+            "endpoints",
+            {"subsets": [{"addresses": [{"ip": "1.2.3.4", "nodeName": ""}]}]},
+            "subsets[0].addresses[0].nodeName",
+        ),
+        ("endpointslices", {"addressType": "IPv4", "ports": [{"appProtocol": ""}]}, "ports[0].appProtocol"),
+        ("persistentvolumes", {"spec": {"volumeAttributesClassName": ""}}, "spec.volumeAttributesClassName"),
+    ],
+)
+def test_an_empty_text_is_not_the_same_as_none(kind, obj, field):
+    faults = REGISTRY.find(kind).strategy.faults({"metadata": {"name": "n"}, **obj})
+    assert field in [each.field for each in faults]

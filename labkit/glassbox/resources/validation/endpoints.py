@@ -40,7 +40,7 @@ def _endpoint(given: dict, path: str, kind: str) -> Iterator[Cause]:
             yield from names.check(names.dns_subdomain, at, address)
         elif kind in ("IPv4", "IPv6"):
             yield from _address(address, at, 4 if kind == "IPv4" else 6)
-    if given.get("hostname"):
+    if given.get("hostname") is not None:
         yield from names.check(names.dns_label, f"{path}.hostname", given["hostname"])
     if given.get("nodeName") is not None:
         yield from names.check(names.dns_subdomain, f"{path}.nodeName", given["nodeName"])
@@ -80,6 +80,7 @@ def _ports(given: list[dict], path: str) -> Iterator[Cause]:
             yield from names.check(names.dns_label, f"{at}.name", name)
         yield from unique(f"{at}.name", name, seen)
         yield from one_of(f"{at}.protocol", each.get("protocol", "TCP"), PROTOCOLS)
+        yield from _protocol_above(each, at)
 
 
 def subsets(given: list[dict]) -> Iterator[Cause]:
@@ -92,6 +93,8 @@ def subsets(given: list[dict]) -> Iterator[Cause]:
                 yield from faults
                 if each.get("hostname"):
                     yield from names.check(names.dns_label, f"{at}.hostname", each["hostname"])
+                if each.get("nodeName") is not None:
+                    yield from names.check(names.dns_subdomain, f"{at}.nodeName", each["nodeName"])
                 if faults:  # upstream looks twice
                     yield invalid(f"{at}.ip", each.get("ip", ""), "must be a valid IP address")
                 else:
@@ -108,3 +111,9 @@ def _subset_port(given: dict, path: str, needs_name: bool) -> Iterator[Cause]:
     if not 1 <= given.get("port", 0) <= 65535:
         yield invalid(f"{path}.port", given.get("port", 0), names.PORT_RANGE)
     yield from one_of(f"{path}.protocol", given.get("protocol", ""), PROTOCOLS)
+    yield from _protocol_above(given, path)
+
+
+def _protocol_above(port: dict, path: str) -> Iterator[Cause]:
+    if port.get("appProtocol") is not None:
+        yield from names.check(names.qualified_name, f"{path}.appProtocol", port["appProtocol"])

@@ -30,7 +30,7 @@ def ingress(obj: dict) -> Iterator[Cause]:
             yield from names.check(_host_rule(host), f"spec.tls[{index}].hosts[{number}]", host)
         if entry.get("secretName"):
             yield from names.check(names.dns_subdomain, f"spec.tls[{index}].secretName", entry["secretName"])
-    if spec.get("ingressClassName"):
+    if spec.get("ingressClassName") is not None:
         yield from names.check(names.dns_subdomain, "spec.ingressClassName", spec["ingressClassName"])
         if OLD_CLASS in (obj["metadata"].get("annotations") or {}):
             told = "can not be set when the class field is also set"
@@ -90,13 +90,19 @@ def _backend(given: dict, path: str) -> Iterator[Cause]:
     if service is not None and resource is not None:
         yield invalid(path, "", "cannot set both resource and service backends")
     elif resource is not None:
-        for field in ("kind", "name"):
-            if not resource.get(field):
-                yield required(f"{path}.resource.{field}")
+        yield from _reference(resource, f"{path}.resource")
     elif service is None:
         yield required(path, "resource or service backend is required")
     else:
         yield from _service(service, f"{path}.service")
+
+
+def _reference(given: dict, path: str) -> Iterator[Cause]:
+    if given.get("apiGroup") is not None:
+        yield from names.check(names.dns_subdomain, f"{path}.apiGroup", given["apiGroup"])
+    for field in ("kind", "name"):
+        if not given.get(field):
+            yield required(f"{path}.{field}")
 
 
 def _service(given: dict, path: str) -> Iterator[Cause]:
@@ -134,9 +140,7 @@ def ingress_class(obj: dict) -> Iterator[Cause]:
     given = spec.get("parameters")
     if given is None:
         return
-    for field in ("kind", "name"):
-        if not given.get(field):
-            yield required(f"spec.parameters.{field}")
+    yield from _reference(given, "spec.parameters")
     scope = given.get("scope")
     if not scope:
         yield required("spec.parameters.scope")

@@ -46,6 +46,8 @@ def volume(obj: dict) -> Iterator[Cause]:
         spec.get("persistentVolumeReclaimPolicy"),
         ("Delete", "Recycle", "Retain"),
     )
+    if spec.get("volumeAttributesClassName") == "":
+        yield required("spec.volumeAttributesClassName", "an empty string is disallowed")
     if (affinity := spec.get("nodeAffinity")) is not None:
         if affinity.get("required") is None:
             yield required("spec.nodeAffinity.required", "must specify required node constraints")
