@@ -133,6 +133,15 @@ def test_a_patch_sets_only_what_it_retains():
         strategic_merge({}, {"$retainKeys": ["hostname"], "subdomain": "s"}, POD_SPEC)
 
 
+@pytest.mark.parametrize("strange", ["x", None])
+def test_elements_that_have_no_key_are_merged_as_they_are(strange):
+    assert strategic_merge({}, {"containers": [strange, strange]}, POD_SPEC) == {"containers": [strange, strange]}
+
+
+def test_a_key_may_be_of_any_type():
+    assert strategic_merge({}, {"containers": [{"name": {}}]}, POD_SPEC) == {"containers": [{"name": {}}]}
+
+
 def test_finalizers_merge_and_single_ones_are_deleted():
     meta = {"finalizers": ["a/b", "c/d"]}
     change = {"$deleteFromPrimitiveList/finalizers": ["a/b"], "finalizers": ["e/f"]}

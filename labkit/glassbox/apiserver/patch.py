@@ -253,7 +253,7 @@ def _merge_list(held: list, change: list, info: schema.FieldInfo) -> list:
         raise _unmergeable(f"list element types are not identical: {as_go_prints([held, change])}")
     if any(isinstance(each, dict) and each.get("$patch") == "replace" for each in change):
         return [each for each in change if not (isinstance(each, dict) and "$patch" in each)]
-    if not key:
+    if not key or not all(isinstance(each, dict) for each in change):
         return held + [each for each in change if each not in held]
     result = list(held)
     for each in change:
@@ -290,5 +290,5 @@ def _ordered(merged: list, order: list, held: list, key: str | None) -> list:
     return [*result, *named, *rest]
 
 
-def _identity(item: Any, key: str | None) -> Any:
-    return item.get(key) if key and isinstance(item, dict) else orjson.dumps(item)
+def _identity(item: Any, key: str | None) -> bytes:
+    return orjson.dumps(item.get(key) if key and isinstance(item, dict) else item)
