@@ -59,7 +59,7 @@ def _counted(name: str, what: str) -> Column:
     )
 
 
-def _kind(kind: str, strategy: Strategy, version_hash: str, columns: tuple[Column, ...], *below: str) -> Resource:
+def _kind(kind: str, strategy: Strategy, columns: tuple[Column, ...], *below: str) -> Resource:
     return Resource(
         group=GROUP,
         kind=kind,
@@ -68,8 +68,8 @@ def _kind(kind: str, strategy: Strategy, version_hash: str, columns: tuple[Colum
         strategy=strategy,
         categories=("api-extensions",),
         columns=(NAME, *columns, AGE),
-        storage_version_hash=version_hash,
         subresources=below,
+        storage_version="v1beta1" if kind.startswith("Mutating") else "",
     )
 
 
@@ -94,15 +94,13 @@ _BOUND = (
 MUTATING_POLICIES = _kind(
     "MutatingAdmissionPolicy",
     MutatingPolicyStrategy(),
-    "LYmCf+UMVdg=",
     (_counted("Mutations", "Mutation indicates the number of mutations"), _PARAM_KIND),
 )
-MUTATING_BINDINGS = _kind("MutatingAdmissionPolicyBinding", MutatingBindingStrategy(), "90V5FRZZ3Zg=", _BOUND)
+MUTATING_BINDINGS = _kind("MutatingAdmissionPolicyBinding", MutatingBindingStrategy(), _BOUND)
 POLICIES = _kind(
     "ValidatingAdmissionPolicy",
     PolicyStrategy(),
-    "6OxvlMmQ6is=",
     (_counted("Validations", "Validations indicates the number of validation"), _PARAM_KIND),
     "status",
 )
-BINDINGS = _kind("ValidatingAdmissionPolicyBinding", BindingStrategy(), "v9715VZqakg=", _BOUND)
+BINDINGS = _kind("ValidatingAdmissionPolicyBinding", BindingStrategy(), _BOUND)

@@ -101,5 +101,4 @@ API_SERVICES = Resource(
         Column("Available", _available, description="Whether this service is available."),
         AGE,
     ),
-    storage_version_hash="InPBPD7+PqM=",
 )

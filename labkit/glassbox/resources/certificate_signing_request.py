@@ -90,5 +90,4 @@ CERTIFICATE_SIGNING_REQUESTS = Resource(
         ),
     ),
     field_labels=("spec.signerName",),
-    storage_version_hash="95fRKMXA+00=",
 )

@@ -33,5 +33,4 @@ CONFIGMAPS = Resource(
         ),
         AGE,
     ),
-    storage_version_hash="qFsyl6wFWjQ=",
 )

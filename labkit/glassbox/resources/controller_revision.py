@@ -37,5 +37,4 @@ CONTROLLER_REVISIONS = Resource(
         Column("Revision", at("revision", 0), describes="revision"),
         AGE,
     ),
-    storage_version_hash="85nkx63pcBU=",
 )

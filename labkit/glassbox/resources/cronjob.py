@@ -58,5 +58,4 @@ CRONJOBS = Resource(
         *of_template("spec.jobTemplate.spec.template"),
         of_selector("spec.jobTemplate.spec.selector"),
     ),
-    storage_version_hash="sd5LIXh4Fjs=",
 )

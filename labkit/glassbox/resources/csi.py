@@ -155,7 +155,6 @@ CSI_DRIVERS = Resource(
         Column("Modes", _modes, describes="spec.volumeLifecycleModes"),
         AGE,
     ),
-    storage_version_hash="hL6j/rwBV5w=",
 )
 CSI_NODES = Resource(
     group=GROUP,
@@ -173,7 +172,6 @@ CSI_NODES = Resource(
         ),
         AGE,
     ),
-    storage_version_hash="Pe62DkZtjuo=",
 )
 VOLUME_ATTACHMENTS = Resource(
     group=GROUP,
@@ -190,7 +188,6 @@ VOLUME_ATTACHMENTS = Resource(
         _flag("Attached", "status.attached"),
         AGE,
     ),
-    storage_version_hash="tJx/ezt6UDU=",
 )
 CSI_STORAGE_CAPACITIES = Resource(
     group=GROUP,
@@ -198,7 +195,6 @@ CSI_STORAGE_CAPACITIES = Resource(
     plural="csistoragecapacities",
     strategy=CapacityStrategy(),
     columns=PLAIN,
-    storage_version_hash="xeVl+2Ly1kE=",
 )
 VOLUME_ATTRIBUTES_CLASSES = Resource(
     group=GROUP,
@@ -208,5 +204,4 @@ VOLUME_ATTRIBUTES_CLASSES = Resource(
     strategy=AttributesStrategy(),
     short_names=("vac",),
     columns=(NAME, Column("DriverName", at("driverName"), describes="driverName"), AGE),
-    storage_version_hash="tIjydgKBC5w=",
 )

@@ -9,8 +9,6 @@ Upstream: staging/src/k8s.io/apiextensions-apiserver/pkg/apiserver/customresourc
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -161,7 +159,6 @@ def _resource(crd: dict, version: dict, since: int) -> Resource:
         subresources=(*(("status",) if has_status else ()), *(("scale",) if scale else ())),
         columns=(NAME, *(columns or [AGE_COLUMN])),
         field_labels=tuple(each["jsonPath"][1:] for each in version.get("selectableFields") or ()),
-        storage_version_hash=version_hash(spec["group"], version["name"], names["kind"]),
         deprecated=deprecation(spec, version) if version.get("deprecated") else "",
         custom=custom,
     )
@@ -186,10 +183,6 @@ def priority(version: str) -> tuple:
     if not found:
         return (1, version)
     return (0, {None: 0, "beta": 1, "alpha": 2}[found[2]], -int(found[1]), -int(found[3] or 0))
-
-
-def version_hash(group: str, version: str, kind: str) -> str:
-    return base64.b64encode(hashlib.sha256(f"{group}/{version}/{kind}".encode()).digest()[:8]).decode()
 
 
 def deprecation(spec: dict, version: dict) -> str:

@@ -106,6 +106,7 @@ def note_storage_version(crd: dict) -> None:
 CUSTOM_RESOURCE_DEFINITIONS = Resource(
     group="apiextensions.k8s.io",
     kind="CustomResourceDefinition",
+    storage_version="v1beta1",
     plural="customresourcedefinitions",
     definition="io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
     namespaced=False,
@@ -117,5 +118,4 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
         NAME,
         Column("Created At", at("metadata.creationTimestamp"), describes="metadata.creationTimestamp", type="date"),
     ),
-    storage_version_hash="jfWCUB31mvA=",
 )

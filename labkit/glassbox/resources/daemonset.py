@@ -70,5 +70,4 @@ DAEMONSETS = Resource(
         AGE,
         *TEMPLATE,
     ),
-    storage_version_hash="dd7pWHUlMKQ=",
 )

@@ -45,5 +45,4 @@ DEPLOYMENTS = Resource(
         AGE,
         *TEMPLATE,
     ),
-    storage_version_hash="8aSe+NMegvE=",
 )

@@ -182,7 +182,6 @@ DEVICE_CLASSES = Resource(
     namespaced=False,
     strategy=DeviceClassStrategy(),
     columns=(NAME, AGE),
-    storage_version_hash="Yk2PTc1Ybxk=",
 )
 RESOURCE_CLAIMS = Resource(
     group=GROUP,
@@ -195,7 +194,6 @@ RESOURCE_CLAIMS = Resource(
         Column("State", _state, description="A summary of the current state (allocated, pending, reserved, etc.)."),
         AGE,
     ),
-    storage_version_hash="wgAZaHcZxUg=",
 )
 RESOURCE_CLAIM_TEMPLATES = Resource(
     group=GROUP,
@@ -203,7 +201,6 @@ RESOURCE_CLAIM_TEMPLATES = Resource(
     plural="resourceclaimtemplates",
     strategy=TemplateStrategy(),
     columns=(NAME, AGE),
-    storage_version_hash="TuzjC49aUfM=",
 )
 RESOURCE_SLICES = Resource(
     group=GROUP,
@@ -219,5 +216,4 @@ RESOURCE_SLICES = Resource(
         AGE,
     ),
     field_labels=("spec.driver", "spec.nodeName"),
-    storage_version_hash="KsC072WgaEY=",
 )

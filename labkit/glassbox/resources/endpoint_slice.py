@@ -71,7 +71,6 @@ ENDPOINT_SLICES = Resource(
         Column("Endpoints", slice_addresses, describes="endpoints"),
         AGE,
     ),
-    storage_version_hash="qgS0xkrxYAI=",
 )
 ENDPOINTS = Resource(
     kind="Endpoints",
@@ -80,6 +79,5 @@ ENDPOINTS = Resource(
     strategy=EndpointsStrategy(),
     short_names=("ep",),
     columns=(NAME, Column("Endpoints", subset_addresses, describes="subsets"), AGE),
-    storage_version_hash="fWeeMqaN/OA=",
     deprecated=DEPRECATED,
 )

@@ -41,7 +41,6 @@ EVENTS = Resource(
         *(f"involvedObject.{part}" for part in PARTS),
         *("reason", "reportingComponent", "source", "type"),
     ),
-    storage_version_hash="r2yiGXH7wu8=",
 )
 
 # core/v1 Event → events.k8s.io/v1 Event

@@ -236,7 +236,6 @@ FLOW_SCHEMAS = Resource(
             "MissingPL", _missing_level, description="references a broken or non-existent PriorityLevelConfiguration"
         ),
     ),
-    storage_version_hash="GJVAJZSZBIw=",
 )
 PRIORITY_LEVELS = Resource(
     group=GROUP,
@@ -254,5 +253,4 @@ PRIORITY_LEVELS = Resource(
         Column("QueueLengthLimit", _of_queue("queueLengthLimit"), describes=f"{_QUEUING}.queueLengthLimit"),
         AGE,
     ),
-    storage_version_hash="Kir5PVfvNeI=",
 )

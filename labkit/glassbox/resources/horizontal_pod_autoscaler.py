@@ -34,7 +34,6 @@ HORIZONTAL_POD_AUTOSCALERS = Resource(
     categories=("all",),
     subresources=("status",),
     columns=hpa_columns.COLUMNS,
-    storage_version_hash="qwQve8ut294=",
 )
 HORIZONTAL_POD_AUTOSCALERS_V1 = replace(
     HORIZONTAL_POD_AUTOSCALERS,

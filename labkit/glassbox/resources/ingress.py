@@ -82,7 +82,6 @@ INGRESSES = Resource(
         ),
         AGE,
     ),
-    storage_version_hash="39NQlfNR+bo=",
 )
 INGRESS_CLASSES = Resource(
     group="networking.k8s.io",
@@ -100,5 +99,4 @@ INGRESS_CLASSES = Resource(
         Column("Parameters", parameters, description="A reference to a resource with additional parameters"),
         AGE,
     ),
-    storage_version_hash="l/iqIbDgFyQ=",
 )

@@ -94,5 +94,4 @@ JOBS = Resource(
         *TEMPLATE,
     ),
     field_labels=("status.successful",),
-    storage_version_hash="mudhfqk/qZY=",
 )

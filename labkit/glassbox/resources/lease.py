@@ -31,5 +31,4 @@ LEASES = Resource(
     plural="leases",
     strategy=LeaseStrategy(),
     columns=(NAME, Column("Holder", at("spec.holderIdentity"), describes="spec.holderIdentity"), AGE),
-    storage_version_hash="gqkMMb/YqFM=",
 )

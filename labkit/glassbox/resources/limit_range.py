@@ -36,5 +36,4 @@ LIMIT_RANGES = Resource(
     strategy=LimitRangeStrategy(),
     short_names=("limits",),
     columns=PLAIN,
-    storage_version_hash="EBKMFVe6cwo=",
 )

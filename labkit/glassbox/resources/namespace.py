@@ -65,5 +65,4 @@ NAMESPACES = Resource(
     subresources=("finalize", "status"),
     columns=(NAME, Column("Status", at("status.phase"), description="The status of the namespace"), AGE),
     field_labels=("status.phase",),
-    storage_version_hash="Q3oi5N2YM8M=",
 )

@@ -36,5 +36,4 @@ NETWORK_POLICIES = Resource(
         ),
         AGE,
     ),
-    storage_version_hash="YpfwF18m1G8=",
 )

@@ -88,5 +88,4 @@ NODES = Resource(
     subresources=("proxy", "status"),
     columns=node_columns.COLUMNS,
     field_labels=("spec.unschedulable",),
-    storage_version_hash="XwShjMxG9Fs=",
 )

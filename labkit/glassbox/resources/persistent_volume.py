@@ -40,5 +40,4 @@ PERSISTENT_VOLUMES = Resource(
     short_names=("pv",),
     subresources=("status",),
     columns=storage_columns.VOLUME,
-    storage_version_hash="HN/zwEC+JgM=",
 )

@@ -56,5 +56,4 @@ PERSISTENT_VOLUME_CLAIMS = Resource(
     short_names=("pvc",),
     subresources=("status",),
     columns=storage_columns.CLAIM,
-    storage_version_hash="QWTyNDq0dC4=",
 )

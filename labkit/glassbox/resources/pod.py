@@ -163,5 +163,4 @@ PODS = Resource(
         *("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork"),
         *("status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName", "spec.host"),
     ),
-    storage_version_hash="xPOwRZ+Yhw8=",
 )

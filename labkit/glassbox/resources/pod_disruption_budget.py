@@ -41,5 +41,4 @@ POD_DISRUPTION_BUDGETS = Resource(
         ),
         AGE,
     ),
-    storage_version_hash="EVWiDmWqyJw=",
 )

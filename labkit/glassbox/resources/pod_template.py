@@ -38,5 +38,4 @@ POD_TEMPLATES = Resource(
             description="The labels for the pod template.",
         ),
     ),
-    storage_version_hash="LIXB2x4IFpk=",
 )

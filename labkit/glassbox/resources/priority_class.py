@@ -62,5 +62,4 @@ PRIORITY_CLASSES = Resource(
         AGE,
         Column("PreemptionPolicy", at("preemptionPolicy", "<unset>"), describes="preemptionPolicy"),
     ),
-    storage_version_hash="1QwjyaZjj3Y=",
 )

@@ -65,7 +65,7 @@ def _binding_columns(kind: str, bound: str) -> tuple[Column, ...]:
     return (NAME, role, AGE, *listed)
 
 
-def _kind(kind: str, version_hash: str, strategy: Strategy, columns: tuple[Column, ...]) -> Resource:
+def _kind(kind: str, strategy: Strategy, columns: tuple[Column, ...]) -> Resource:
     return Resource(
         group=GROUP,
         kind=kind,
@@ -73,21 +73,18 @@ def _kind(kind: str, version_hash: str, strategy: Strategy, columns: tuple[Colum
         namespaced=not kind.startswith("Cluster"),
         strategy=strategy,
         columns=columns,
-        storage_version_hash=version_hash,
     )
 
 
-ROLES = _kind("Role", "7FuwZcIIItM=", RoleStrategy(rbac.role), PLAIN)
-CLUSTER_ROLES = _kind("ClusterRole", "bYE5ZWDrJ44=", RoleStrategy(rbac.cluster_role), PLAIN)
+ROLES = _kind("Role", RoleStrategy(rbac.role), PLAIN)
+CLUSTER_ROLES = _kind("ClusterRole", RoleStrategy(rbac.cluster_role), PLAIN)
 ROLE_BINDINGS = _kind(
     "RoleBinding",
-    "eGsCzGH6b1g=",
     BindingStrategy(rbac.role_binding),
     _binding_columns("roleBinding", "reference a Role in the current namespace or a ClusterRole"),
 )
 CLUSTER_ROLE_BINDINGS = _kind(
     "ClusterRoleBinding",
-    "48tpQ8gZHFc=",
     BindingStrategy(rbac.cluster_role_binding),
     _binding_columns("clusterRoleBinding", "only reference a ClusterRole"),
 )

@@ -35,5 +35,4 @@ REPLICASETS = Resource(
         AGE,
         *TEMPLATE,
     ),
-    storage_version_hash="P1RzHs8/mWQ=",
 )

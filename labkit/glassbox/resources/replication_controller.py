@@ -44,5 +44,4 @@ REPLICATION_CONTROLLERS = Resource(
         of_selector(form=format_labels),
     ),
     field_labels=("status.replicas",),
-    storage_version_hash="Jond2If31h0=",
 )

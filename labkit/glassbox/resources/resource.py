@@ -10,6 +10,8 @@ Upstream: pkg/registry/*/rest/storage_*.go, staging/src/k8s.io/apiserver/pkg/reg
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,7 +94,7 @@ class Resource:
     columns: tuple[Column, ...] = ()
     row_conditions: Callable[[dict], list[dict]] = lambda obj: []  # what a Table says of a row
     field_labels: tuple[str, ...] = ()  # besides metadata.name and metadata.namespace
-    storage_version_hash: str = ""
+    storage_version: str = ""  # in which upstream stores the kind, where that is another
     deprecated: str = ""  # what every answer warns of
     # Where the objects are stored, when another resource shows the same ones (events.k8s.io shows core events), and how
     # the fields of one become those of the other; kind and apiVersion apart.
@@ -118,6 +120,14 @@ class Resource:
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def storage_version_hash(self) -> str:
+        """What changes when a kind is stored in another version; "" of one that is not stored."""
+        if "create" not in self.verbs or "watch" not in self.verbs:
+            return ""
+        group, version = self.stored_as[:2] if self.stored_as else (self.group, self.storage_version or self.version)
+        return base64.b64encode(hashlib.sha256(f"{group}/{version}/{self.kind}".encode()).digest()[:8]).decode()
 
     @property
     def group_plural(self) -> str:

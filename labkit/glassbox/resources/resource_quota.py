@@ -61,5 +61,4 @@ RESOURCE_QUOTAS = Resource(
         ),
         AGE,
     ),
-    storage_version_hash="8uhSgffRX6w=",
 )

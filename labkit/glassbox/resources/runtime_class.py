@@ -36,5 +36,4 @@ RUNTIME_CLASSES = Resource(
     namespaced=False,
     strategy=RuntimeClassStrategy(),
     columns=(NAME, Column("Handler", at("handler")), AGE),
-    storage_version_hash="WQTu1GL3T2Q=",
 )

@@ -39,5 +39,4 @@ SECRETS = Resource(
         AGE,
     ),
     field_labels=("type",),
-    storage_version_hash="S6u1pOWzb84=",
 )

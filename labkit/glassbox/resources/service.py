@@ -72,5 +72,4 @@ SERVICES = Resource(
     subresources=("proxy", "status"),
     columns=service_columns.COLUMNS,
     field_labels=("spec.clusterIP", "spec.type"),
-    storage_version_hash="0/CO1lhkEBI=",
 )

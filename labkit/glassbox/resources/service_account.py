@@ -21,5 +21,4 @@ SERVICE_ACCOUNTS = Resource(
     short_names=("sa",),
     subresources=("token",),
     columns=(NAME, AGE),
-    storage_version_hash="pbx9ZvyFpBE=",
 )

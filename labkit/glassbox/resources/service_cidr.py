@@ -81,7 +81,6 @@ SERVICE_CIDRS = Resource(
         Column("CIDRs", lambda obj, now: ",".join(dig(obj, "spec.cidrs") or []), describes="spec.cidrs"),
         AGE,
     ),
-    storage_version_hash="gNLvruQhW2g=",
 )
 IP_ADDRESSES = Resource(
     group=GROUP,
@@ -91,5 +90,4 @@ IP_ADDRESSES = Resource(
     strategy=IPAddressStrategy(),
     short_names=("ip",),
     columns=(NAME, Column("ParentRef", parent, describes="spec.parentRef"), replace(AGE, name="")),
-    storage_version_hash="3f/plJFChNE=",
 )

@@ -50,5 +50,4 @@ STATEFULSETS = Resource(
     categories=("all",),
     subresources=("scale", "status"),
     columns=(NAME, READY, AGE, *of_template()),
-    storage_version_hash="H+vl74LkKdo=",
 )

@@ -55,5 +55,4 @@ STORAGE_CLASSES = Resource(
         Column("AllowVolumeExpansion", at("allowVolumeExpansion", False), describes="allowVolumeExpansion"),
         AGE,
     ),
-    storage_version_hash="K+m6uJwbjGY=",
 )

@@ -21,7 +21,7 @@ class WebhookConfigurationStrategy(Strategy):
         return obj.get("webhooks") != old.get("webhooks")
 
 
-def _configuration(kind: str, version_hash: str) -> Resource:
+def _configuration(kind: str) -> Resource:
     return Resource(
         group=GROUP,
         kind=kind,
@@ -39,9 +39,8 @@ def _configuration(kind: str, version_hash: str) -> Resource:
             ),
             AGE,
         ),
-        storage_version_hash=version_hash,
     )
 
 
-MUTATING = _configuration("MutatingWebhookConfiguration", "Sqi0GUgDaX0=")
-VALIDATING = _configuration("ValidatingWebhookConfiguration", "B0wHjQmsGNk=")
+MUTATING = _configuration("MutatingWebhookConfiguration")
+VALIDATING = _configuration("ValidatingWebhookConfiguration")
