@@ -104,3 +104,14 @@ def test_a_custom_resource_s_schema_arrives_as_json_has_it():
         "a": {"default": {"x": 1}, "items": {"type": "string"}, "additionalProperties": True, "maximum": 10}
     }
     assert schema["dependencies"] == {"b": ["c"]}
+
+
+def test_the_messages_that_the_definitions_know_have_all_their_fields():
+    missing = {
+        (message, field)
+        for message, fields in messages().items()
+        if (known := definitions().get("io." + message.replace("k8s.io.", "k8s.", 1), {}).get("properties"))
+        and not any(name in INLINED for name, _ in fields.values())
+        for field in set(known) - {name for name, _ in fields.values()} - {"apiVersion", "kind"}
+    }
+    assert not missing
