@@ -1,5 +1,6 @@
 """The Python clients' tests of their dynamic clients pass on glassbox: the official one's, both ways, and asyncio's."""
 
+import functools
 import shutil
 
 import pytest
@@ -22,24 +23,28 @@ ASYNCIO = {
 
 
 @pytest.fixture(scope="module")
-def checkout(request, tmp_path_factory):
-    """A client's source distribution, and an interpreter that has what it needs."""
-    folder = tmp_path_factory.mktemp("client")
-    return unpack(request.param, folder / "source"), environment(folder / "environment", *TOOLS, request.param)
+def checkout(tmp_path_factory):
+    """Return a client's source distribution, and an interpreter that has what it needs."""
+
+    @functools.cache
+    def checkout(requirement):
+        folder = tmp_path_factory.mktemp("client")
+        return unpack(requirement, folder / "source"), environment(folder / "environment", *TOOLS, requirement)
+
+    return checkout
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("checkout", "package", "tests", "excused", "passed"),
+    ("requirement", "package", "tests", "excused", "passed"),
     [
         ("kubernetes==37.0.2", "kubernetes", ["test_client.py", "test_discovery.py"], OFFICIAL, 10),
         ("kubernetes==37.0.2", "kubernetes/aio", ["client_test.py", "discovery_test.py"], ASYNCIO, 13),
         ("kubernetes_asyncio==36.1.0", "kubernetes_asyncio", ["client_test.py", "discovery_test.py"], ASYNCIO, 13),
     ],
-    indirect=["checkout"],
 )
-def test_a_dynamic_clients_own_tests_pass(cluster, checkout, package, tests, excused, passed):
-    project, python = checkout
+def test_a_dynamic_clients_own_tests_pass(cluster, checkout, requirement, package, tests, excused, passed):
+    project, python = checkout(requirement)
     shutil.copytree(STAND_IN / "e2e_test", project / package / "e2e_test")
     given = [str(project / package / "dynamic" / each) for each in tests]
     hold(outcomes(python, project, *given, KUBECONFIG=str(cluster.kubeconfig)), excused, passed)
