@@ -338,6 +338,6 @@ def wrong():
     cluster_ip = "kubectl get service store -o jsonpath={.spec.clusterIP}"
     pod_ip = "kubectl get pods -l tier=store -o jsonpath={.items[0].status.podIP}"
     return made | {
-        "address": (address(cluster_ip), None, "HTTP 502"),
+        "address": (address(cluster_ip), [BY_NAME], "HTTP 502"),
         "pod-address": (address(pod_ip, ":8080"), None, "requests failed"),
     }
