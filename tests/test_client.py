@@ -150,10 +150,10 @@ def test_who_may_not_is_told_so(api_server, tmp_path):
 
 def test_an_idle_connection_that_the_server_closed_is_no_error(own_api_server):
     api = client(own_api_server)
-    api.list("configmaps")
+    api.list("pods")
     own_api_server.stop()
     own_api_server.start()
-    assert api.list("configmaps")["items"] == []
+    assert api.list("pods")["items"] == []
 
 
 def test_a_further_connection_resumes_the_session_of_the_first(api_server):

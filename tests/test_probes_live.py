@@ -126,7 +126,8 @@ def test_a_kubelet_that_starts_again_leaves_ready_what_was_ready(cluster, namesp
 
 
 def test_a_post_start_hook_keeps_the_next_container_waiting(cluster, namespace):
-    made = with_(pod("slow", FOREVER, FOREVER), lifecycle={"postStart": {"sleep": {"seconds": 2}}})
+    slow = pod("slow", FOREVER, FOREVER, terminationGracePeriodSeconds=2)  # no hook may sleep longer
+    made = with_(slow, lifecycle={"postStart": {"sleep": {"seconds": 2}}})
     make(cluster, namespace, made)
     started = field(cluster, namespace, "slow", ".status.containerStatuses[*].state.running.startedAt").split()
     first, second = (time.mktime(time.strptime(each, "%Y-%m-%dT%H:%M:%SZ")) for each in started)
