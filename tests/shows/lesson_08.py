@@ -7,8 +7,9 @@ SHOWN = {
     "lost": r"^kept\nbuy milk\npod/store\n•.+\n✓ pods tier=store are 1, all Ready$(?!\nbuy milk)",
     "keeps": r"08\.1 .+: right[\s\S]+✓ it opens to the secret's password[\s\S]+✓ a note is there when the pod",
     "localhost": r"^The board, version 1, served by web-\S+\nwget: server returned error: HTTP/1\.1 502 Bad Gateway",
-    "finds": r"08\.2 .+: right[\s\S]+✓ it invents nothing while the store is away[\s\S]+✓ a new password reaches the store"
-    r" from the secret[\s\S]+✓ a new title reaches the page from the settings[\s\S]+✓ it finds the store by name",
+    "finds": r"08\.2 .+: right[\s\S]+✓ it invents nothing while the store is away[\s\S]+"
+    r"✓ a new password reaches the store from the secret[\s\S]+✓ a new title reaches the page from the settings[\s\S]+"
+    r"✓ it finds the store by name",
     "gap": r"^failed, HTTP 503:\nfailed, connection lost:",
     "survives": r"08\.3 .+: right[\s\S]+✓ another pod takes the place of a killed one[\s\S]+✓ a pod that hangs"
     r"[\s\S]+✓ four of them serve when four are asked for",
