@@ -65,12 +65,6 @@ def test_a_few_hundred_strange_requests_are_answered(own_api_server):
     assert fuzz_with(own_api_server, [1], 600) == []
 
 
-def test_a_question_about_no_path_is_answered(own_api_server):
-    review = {"spec": {"nonResourceAttributes": {}}}
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    assert own_api_server.request("POST", path, review)[0] == 201
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_twenty_thousand_strange_requests_are_answered_and_cost_no_memory(own_api_server):
