@@ -450,7 +450,7 @@ def test_a_service_keeps_its_address_family():
     [
         (
             {"ports": [{"port": 80, "endPort": 70}]},
-            "ports[0].endPort: Invalid value: 70: must be greater than or equal to `port`",
+            "ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`",
         ),
         (
             {"ports": [{"port": "web", "endPort": 90}]},
@@ -458,7 +458,7 @@ def test_a_service_keeps_its_address_family():
         ),
         (
             {"ports": [{"protocol": "ICMP"}]},
-            'ports[0].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"',
+            'ports[0].protocol: Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP"',
         ),
         ({"from": [{}]}, "from[0]: Required value: must specify a peer"),
         (

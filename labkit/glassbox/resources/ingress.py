@@ -26,6 +26,12 @@ class IngressStrategy(Strategy):
     def faults(self, obj: dict) -> Iterable[Cause]:
         return ingresses.ingress(obj)
 
+    def validate(self, obj: dict) -> list[Cause]:
+        return [*super().validate(obj), *ingresses.one_class(obj)]
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        return list(ingresses.status(obj.get("status") or {}))
+
     def warnings(self, obj: dict) -> list[str]:
         return ingresses.warnings(obj)
 

@@ -5,7 +5,6 @@ Upstream: pkg/registry/networking/{servicecidr,ipaddress}/strategy.go
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,12 +14,12 @@ from labkit.glassbox.resources.columns import AGE, NAME
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import invalid, items, required
+from labkit.glassbox.resources.validation.fields import every, invalid, required
 from labkit.glassbox.resources.validation.internal_struct import unchanged
 
 GROUP = "networking.k8s.io"
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
-FAMILIES = "when two CIDRs are specified, they must be of different IP families"
+FAMILIES = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
 
 
 class ServiceCIDRStrategy(Strategy):
@@ -29,21 +28,22 @@ class ServiceCIDRStrategy(Strategy):
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         given = dig(obj, "spec.cidrs") or []
+        families = {each.version for each in map(names.network, given) if each}
+        shown = {"CIDRs": given}
         if not given:
             yield required("spec.cidrs", "at least one CIDR required")
         elif len(given) > 2:
-            yield invalid("spec", obj["spec"], "may only hold up to 2 values")
-        for path, each in items(given, "spec.cidrs"):
-            yield from names.check(names.cidr, path, each)
-        found = [names.network(each) for each in given]
-        if len(found) == 2 and None not in found and len({each.version for each in found if each}) == 1:
-            yield invalid("spec.cidrs", given, FAMILIES)
+            yield invalid("spec.cidrs", shown, "may only hold up to 2 values")
+        elif len(given) == 2 and len(families) < 2:
+            yield invalid("spec.cidrs", shown, FAMILIES)
+        else:
+            yield from every(lambda each, at: names.check(names.canonical_cidr, at, each), given, "spec.cidrs")
 
 
 class IPAddressStrategy(Strategy):
     """Its name is the address."""
 
-    name_rule = staticmethod(names.address)
+    name_rule = staticmethod(names.canonical_address)
 
     def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:
         yield from self.faults(obj)
@@ -51,16 +51,15 @@ class IPAddressStrategy(Strategy):
         yield from unchanged("spec.parentRef", new, held, "ParentReference")
 
     def faults(self, obj: dict) -> Iterator[Cause]:
-        name = obj["metadata"].get("name", "")
-        if not names.address(name) and str(ipaddress.ip_address(name)) != name:
-            yield invalid("metadata.name", name, "must be a canonical format IP address")
         parent = dig(obj, "spec.parentRef")
         if parent is None:
             yield required("spec.parentRef")
             return
+        if parent.get("group"):
+            yield from names.check(names.dns_subdomain, "spec.parentRef.group", parent["group"])
         for field in ("resource", "name"):
-            if not parent.get(field):
-                yield required(f"spec.parentRef.{field}")
+            yield from names.needed(names.path_segment, f"spec.parentRef.{field}", parent.get(field))
+        yield from names.check(names.path_segment, "spec.parentRef.namespace", parent.get("namespace", ""))
 
 
 def parent(obj: dict, now: float) -> str:

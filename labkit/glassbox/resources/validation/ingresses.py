@@ -5,12 +5,20 @@ Upstream: pkg/apis/networking/validation/validation.go
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import IMMUTABLE, forbidden, invalid, one_of, required
+from labkit.glassbox.resources.validation.fields import (
+    IMMUTABLE,
+    forbidden,
+    invalid,
+    items,
+    one_of,
+    required,
+    too_long,
+)
 
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 BAD_SEQUENCES, BAD_ENDINGS = ("//", "/./", "/../", "%2f", "%2F"), ("/..", "/.")
@@ -32,9 +40,22 @@ def ingress(obj: dict) -> Iterator[Cause]:
             yield from names.check(names.dns_subdomain, f"spec.tls[{index}].secretName", entry["secretName"])
     if spec.get("ingressClassName") is not None:
         yield from names.check(names.dns_subdomain, "spec.ingressClassName", spec["ingressClassName"])
-        if OLD_CLASS in (obj["metadata"].get("annotations") or {}):
-            told = "can not be set when the class field is also set"
-            yield invalid(f"annotations.{OLD_CLASS}", obj["metadata"]["annotations"][OLD_CLASS], told)
+
+
+def one_class(obj: dict) -> Iterator[Cause]:
+    """Refuse a new object whose annotation names another class than its field."""
+    wanted, old = dig(obj, "spec.ingressClassName"), (obj["metadata"].get("annotations") or {}).get(OLD_CLASS)
+    if None not in (wanted, old) and wanted != old:
+        yield invalid(f"annotations.{OLD_CLASS}", old, "must match `ingressClassName` when both are specified")
+
+
+def status(given: dict) -> Iterator[Cause]:
+    for at, each in items(dig(given, "loadBalancer.ingress"), "status.loadBalancer.ingress"):
+        if each.get("ip"):
+            yield from names.check(names.address, f"{at}.ip", each["ip"])
+        if host := each.get("hostname"):
+            yield from names.check(names.dns_subdomain, f"{at}.hostname", host)
+            yield from _no_address(host, f"{at}.hostname")
 
 
 def warnings(obj: dict) -> list[str]:
@@ -49,8 +70,7 @@ def _host_rule(host: str) -> names.Rule:
 
 def _rule(given: dict, path: str) -> Iterator[Cause]:
     if host := given.get("host"):
-        if _is_address(host):
-            yield invalid(f"{path}.host", host, "must be a DNS name, not an IP address")
+        yield from _no_address(host, f"{path}.host")
         yield from names.check(_host_rule(host), f"{path}.host", host)
     http = given.get("http")
     if http is not None and not http.get("paths"):
@@ -92,64 +112,55 @@ def _backend(given: dict, path: str) -> Iterator[Cause]:
     elif resource is not None:
         yield from _reference(resource, f"{path}.resource")
     elif service is None:
-        yield required(path, "resource or service backend is required")
+        yield invalid(path, "", "resource or service backend is required")
     else:
-        yield from _service(service, f"{path}.service")
+        yield from _service(service, path)
 
 
 def _reference(given: dict, path: str) -> Iterator[Cause]:
     if given.get("apiGroup") is not None:
         yield from names.check(names.dns_subdomain, f"{path}.apiGroup", given["apiGroup"])
     for field in ("kind", "name"):
-        if not given.get(field):
-            yield required(f"{path}.{field}")
+        yield from names.needed(names.path_segment, f"{path}.{field}", given.get(field), f"{field} is required")
 
 
 def _service(given: dict, path: str) -> Iterator[Cause]:
-    if not given.get("name"):
-        yield required(f"{path}.name")
-    else:
-        yield from names.check(names.dns_label, f"{path}.name", given["name"])
+    yield from names.needed(names.dns_label, f"{path}.service.name", given.get("name"))
     port = given.get("port") or {}
     if port.get("name") and port.get("number"):
         yield invalid(path, "", "cannot set both port name & port number")
     elif port.get("name"):
-        for told in names.port_name(port["name"]):
-            yield invalid(f"{path}.port.name", port["name"], told)
+        yield from names.check_port(port["name"], f"{path}.service.port.name")
     elif port.get("number"):
-        if not 1 <= port["number"] <= 65535:
-            yield invalid(f"{path}.port.number", port["number"], names.PORT_RANGE)
+        yield from names.check_port(port["number"], f"{path}.service.port.number")
     else:
         yield required(path, "port name or number is required")
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+def _no_address(text: str, path: str) -> Iterator[Cause]:
+    if names.is_address(text):
+        yield invalid(path, text, "must be a DNS name, not an IP address")
 
 
 def ingress_class(obj: dict) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     controller = spec.get("controller", "")
     if len(controller) > 250:
-        yield Cause("FieldValueTooLong", "Too long: may not be more than 250 bytes", "spec.controller")
-    yield from names.needed(names.domain_prefixed_path, "spec.controller", controller)
+        yield too_long("spec.controller", 250)
+    yield from names.domain_prefixed_path("spec.controller", controller)
     given = spec.get("parameters")
     if given is None:
         return
     yield from _reference(given, "spec.parameters")
-    scope = given.get("scope")
-    if not scope:
-        yield required("spec.parameters.scope")
-    else:
-        yield from one_of("spec.parameters.scope", scope, ("Cluster", "Namespace"))
-    if scope == "Namespace" and not given.get("namespace"):
-        yield required("spec.parameters.namespace", "`parameters.scope` is set to 'Namespace'")
-    if scope == "Cluster" and given.get("namespace"):
-        yield forbidden("spec.parameters.namespace", "`parameters.scope` is set to 'Cluster'")
+    scope, namespace = given.get("scope"), given.get("namespace")
+    yield from one_of("spec.parameters.scope", scope, ("Cluster", "Namespace"))
+    told = f"`parameters.scope` is set to '{scope}'"
+    if scope == "Namespace" and namespace is None:
+        yield required("spec.parameters.namespace", told)
+    elif scope == "Namespace":
+        yield from names.check(names.dns_label, "spec.parameters.namespace", namespace)
+    elif scope == "Cluster" and namespace is not None:
+        yield forbidden("spec.parameters.namespace", told)
 
 
 def same_controller(obj: dict, old: dict) -> Iterator[Cause]:

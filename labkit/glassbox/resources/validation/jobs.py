@@ -93,7 +93,7 @@ def job_spec(spec: dict, path: str) -> Iterator[Cause]:
     if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
         yield required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
     if (manager := spec.get("managedBy")) is not None:
-        yield from names.needed(names.domain_prefixed_path, f"{path}.managedBy", manager)
+        yield from names.domain_prefixed_path(f"{path}.managedBy", manager)
     yield from one_of(f"{path}.completionMode", spec.get("completionMode"), ("NonIndexed", "Indexed"))
     yield from (_indexed if is_indexed(spec) else _not_indexed)(spec, path)
     if spec.get("podFailurePolicy") is not None:

@@ -23,6 +23,7 @@ QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 VALUE = f"({QUALIFIED})?"
 CONFIG_KEY = "[-._a-zA-Z0-9]+"
 PERCENT = "[0-9]+%"
+URL_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 ENDS = "and must start and end with an alphanumeric character"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 
@@ -134,15 +135,6 @@ def label_value(text: str) -> list[str]:
     return faults if re.fullmatch(VALUE, text) else [*faults, _VALUE_TOLD]
 
 
-def domain_prefixed_path(text: str) -> list[str]:
-    """Check a controller's name: "example.com/what"."""
-    domain, slash, path = text.partition("/")
-    if not text or not slash or not domain or not path:
-        return ['must be a domain-prefixed path (such as "acme.io/foo")']
-    faults = dns_subdomain(domain)
-    return faults if re.fullmatch(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", path) else [*faults, "Invalid path"]
-
-
 def config_key(text: str) -> list[str]:
     """Check a key of a ConfigMap or Secret, which may become a file name."""
     faults = [] if len(text) <= 253 else ["must be no more than 253 characters"]
@@ -189,20 +181,47 @@ def port(value: int | str) -> list[str]:
 
 
 def address(text: str) -> list[str]:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
+    """Check an address: one way to write it is as good as another, as long as all read the same in it."""
+    if not is_address(text):
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
-    return []
+    if _without_zeros(text) != text:
+        return ["must not have leading 0s"]
+    return ["must not be an IPv4-mapped IPv6 address"] if _is_mapped(ipaddress.ip_address(text)) else []
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is an address, however it is written."""
+    try:
+        ipaddress.ip_address(_without_zeros(text))
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def canonical_address(text: str) -> list[str]:
+    return address(text) or _canonical(text, str(ipaddress.ip_address(text)))
 
 
 def cidr(text: str) -> list[str]:
-    return [] if network(text) else ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+    """Check a range of addresses."""
+    found = network(_without_zeros(text))
+    if found is None:
+        return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+    if _without_zeros(text) != text:
+        return ["must not have leading 0s in IP or prefix length"]
+    if _is_mapped(found.network_address):
+        return ["must not have an IPv4-mapped IPv6 address"]
+    is_exact = found.network_address == ipaddress.ip_address(text.partition("/")[0])
+    return [] if is_exact else ["must not have bits set beyond the prefix length"]
+
+
+def canonical_cidr(text: str) -> list[str]:
+    return cidr(text) or _canonical(text, str(network(text)))
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """Return a range of addresses, None for what is none: an address alone, or with a mask."""
-    if not text.rpartition("/")[2].isdecimal() or "/" not in text:
+    if not text.rpartition("/")[2].isdecimal() or "/" not in text or "%" in text:
         return None
     try:
         return ipaddress.ip_network(text, strict=False)
@@ -210,12 +229,38 @@ def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
-def needed(rule: Rule, path: str, text: str) -> Iterator[Cause]:
+def _canonical(text: str, right: str) -> list[str]:
+    return [] if text == right else [f'must be in canonical form ("{right}")']
+
+
+def _without_zeros(text: str) -> str:
+    """Return an address whose decimal numbers have no zeros before them, which some read as octal."""
+    return re.sub(r"(^|[./])0+(?=[0-9])(?![0-9a-f]*:)", r"\1", text)
+
+
+def _is_mapped(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return found.version == 6 and found.ipv4_mapped is not None
+
+
+def needed(rule: Rule, path: str, text: str | None, told: str = "") -> Iterator[Cause]:
     """Refuse a name that is missing, or breaks its rule."""
     if text:
         yield from check(rule, path, text)
     else:
+        yield required(path, told)
+
+
+def domain_prefixed_path(path: str, text: str) -> Iterator[Cause]:
+    """Check a controller's name: "example.com/what"."""
+    domain, _, rest = text.partition("/")
+    if not text:
         yield required(path)
+    elif not domain or not rest:
+        yield invalid(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        yield from check(dns_subdomain, path, domain)
+        if not re.fullmatch(URL_PATH, rest):
+            yield invalid(path, rest, f"Invalid path (regex used for validation is '{URL_PATH}')")
 
 
 def check_port(number: int | str, path: str) -> Iterator[Cause]:

@@ -12,7 +12,7 @@ from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import forbidden, invalid, items, one_of, required
 from labkit.glassbox.resources.validation.metadata import label_selector
 
-TYPES, PROTOCOLS = ("Egress", "Ingress"), ("SCTP", "TCP", "UDP")
+TYPES, PROTOCOLS = ("Ingress", "Egress"), ("TCP", "UDP", "SCTP")
 
 
 def network_policy(obj: dict) -> Iterator[Cause]:
@@ -36,17 +36,15 @@ def network_policy(obj: dict) -> Iterator[Cause]:
 def _port(given: dict, path: str) -> Iterator[Cause]:
     yield from one_of(f"{path}.protocol", given.get("protocol", "TCP"), PROTOCOLS)
     port, end = given.get("port"), given.get("endPort")
-    if isinstance(port, str):
-        for told in names.port_name(port):
-            yield invalid(f"{path}.port", port, told)
-    elif port is not None and not 1 <= port <= 65535:
-        yield invalid(f"{path}.port", port, names.PORT_RANGE)
-    if end is not None and port is None:
-        yield invalid(f"{path}.endPort", end, "may not be specified when `port` is not specified")
-    elif end is not None and isinstance(port, str):
-        yield invalid(f"{path}.endPort", end, "may not be specified when `port` is non-numeric")
-    elif end is not None and end < port:
-        yield invalid(f"{path}.endPort", end, "must be greater than or equal to `port`")
+    if end is not None and not isinstance(port, int):
+        told = "not specified" if port is None else "non-numeric"
+        yield invalid(f"{path}.endPort", end, f"may not be specified when `port` is {told}")
+    if port is not None:
+        yield from names.check_port(port, f"{path}.port")
+    if end is not None and isinstance(port, int):
+        if end < port:
+            yield invalid(f"{path}.endPort", port, "must be greater than or equal to `port`")
+        yield from names.check_port(end, f"{path}.endPort")
 
 
 def _peer(given: dict, path: str) -> Iterator[Cause]:
@@ -67,13 +65,12 @@ def _block(given: dict, path: str) -> Iterator[Cause]:
     if not cidr:
         yield required(f"{path}.cidr")
         return
+    yield from names.check(names.cidr, f"{path}.cidr", cidr)
     network = names.network(cidr)
-    if network is None:
-        yield from names.check(names.cidr, f"{path}.cidr", cidr)
-        return
-    for at, each in items(given.get("except"), f"{path}.except"):
+    for at, each in items(given.get("except") if network else (), f"{path}.except"):
+        yield from names.check(names.cidr, at, each)
         inner = names.network(each)
-        if inner is None:
-            yield from names.check(names.cidr, at, each)
-        elif inner.version != network.version or not (inner.subnet_of(network) and inner != network):  # type: ignore[arg-type]
+        if inner is None or network is None:
+            continue
+        if inner.version != network.version or not (inner.subnet_of(network) and inner != network):  # type: ignore[arg-type]
             yield invalid(at, each, "must be a strict subset of `cidr`")
