@@ -106,6 +106,26 @@ def test_the_request_and_the_namespace_are_seen(api_server, namespace, in_force)
     assert create(api_server, namespace)[0] == 422
 
 
+def test_the_authorizer_is_asked_about_who_sends_the_request_and_about_service_accounts(
+    api_server, namespace, in_force
+):
+    account = f"authorizer.serviceAccount('{namespace}', 'default')"
+    reads = f"{account}.group('').resource('secrets').namespace('{namespace}')"
+    in_force("authorizer.requestResource.check('delete').allowed()", f"{reads}.name('a').check('get').allowed()")
+    assert "failed expression: authorizer.serviceAccount" in create(api_server, namespace)[1]["message"]
+    group = "/apis/rbac.authorization.k8s.io/v1"
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"], "verbs": ["get"]}
+    role = {"metadata": {"name": "reads"}, "rules": [rule]}
+    api_server.request("POST", f"{group}/namespaces/{namespace}/roles", role)
+    binding = {
+        "metadata": {"name": "reads"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reads"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+    }
+    api_server.request("POST", f"{group}/namespaces/{namespace}/rolebindings", binding)
+    eventually(lambda: create(api_server, namespace)[0] == 201)
+
+
 def test_match_conditions_narrow_a_policy_down(api_server, namespace, in_force):
     in_force("false", matchConditions=[{"name": "named", "expression": "object.metadata.name == 'bad'"}])
     assert create(api_server, namespace, "good")[0] == 201
@@ -158,9 +178,9 @@ def test_policies_are_not_subject_to_policies(api_server, namespace, in_force):
     ("expression", "fault"),
     [
         ("variables.x == 1", "<input>:1:1: undeclared reference to 'variables'"),
-        ("authorizer.group('').check()", "undeclared reference to 'authorizer'"),
+        ("authorizer.group('').check('get')", "no matching overload for 'check' applied to"),
         ("1", "must evaluate to bool"),
-        ("quantity('1') == 1", "undeclared reference to 'quantity'"),
+        ("quantity('1') == 1", "no matching overload for '_==_' applied to '(kubernetes.Quantity, int)'"),
     ],
 )
 def test_a_policy_that_does_not_compile_is_refused(api_server, expression, fault):

@@ -123,7 +123,7 @@ def test_a_rule_that_loops_without_end_fails():
         ("self.foo > 1", "undefined field 'foo'"),
         ("self.n == 'x'", "found no matching overload for '_==_' applied to '(int, string)'"),
         ("self.n", "cel expression must evaluate to a bool"),
-        ("self.list.isSorted()", "undeclared reference to 'isSorted'"),
+        ("image('nginx').tag() == ''", "undeclared reference to 'image'"),
         ("self.n >", "Syntax error"),
         ({"rule": "true", "messageExpression": "1"}, "messageExpression must evaluate to a string"),
         ({"rule": "true", "fieldPath": ".nope"}, "does not refer to a valid field"),

@@ -3,8 +3,8 @@
 A rule is checked once against the types that a schema declares, and evaluated on plain values. The library (Google's
 own, in C++) is loaded when the first rule is met.
 
-Left out: what Kubernetes adds to the language (isSorted, find, url, quantity, ip, format …) and `optionalOldSelf`: a
-definition that asks for them is refused. A rule that loops too long fails.
+What Kubernetes adds to the language is in `cel_functions`. Left out: `optionalOldSelf`: a definition that asks for it
+is refused. A rule that loops too long fails.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/cel/{environment,common}, github.com/google/cel-go
 """
@@ -74,18 +74,24 @@ def library() -> Any:
 
 
 @cache
-def extensions() -> list:
+def extensions(has_optionals: bool = True) -> list:
     from cel_expr_python.ext import ext_optional, ext_strings
 
-    return [ext_strings.ExtStrings(), ext_optional.ExtOptional()]
+    return [ext_strings.ExtStrings(), *([ext_optional.ExtOptional()] if has_optionals else [])]
 
 
-def environment(variables: Iterable[str] | dict[str, Any], types: Types | None = None) -> Any:
-    """Return where expressions are compiled; variables that come without a type are of any."""
+def compile_in(text: str, variables: Iterable[str] | dict[str, Any], types: Types | None = None) -> Any:
+    """Return an expression, compiled; variables that come without a type are of any. Raises RuntimeError."""
+    from labkit.glassbox.resources import cel_functions
+
     cel = library()
     given = variables if isinstance(variables, dict) else dict.fromkeys(variables, cel.Type.DYN)
-    functions = list(types.functions) if types else []
-    return cel.NewEnv(types.pool() if types else None, variables=given, extensions=extensions(), functions=functions)
+    functions = [*(types.functions if types else ()), *cel_functions.declared(text)]
+    pool = (types or Types()).pool() if types or functions else None
+    if pool:
+        cel_functions.add_types(pool)
+    used = extensions(not cel_functions.replaces_optionals(text))
+    return cel.NewEnv(pool, variables=given, extensions=used, functions=functions).compile(text)
 
 
 # -- evaluation
@@ -94,7 +100,7 @@ def environment(variables: Iterable[str] | dict[str, Any], types: Types | None =
 @lru_cache(maxsize=2048)
 def program(expression: str, variables: tuple[str, ...]) -> Any:
     """Return an expression, ready to run on values of any types."""
-    return environment(variables).compile(expression)
+    return compile_in(expression, variables)
 
 
 def evaluate(expression: str, values: dict[str, Any], ready: Callable[..., Any] = program) -> Any:
@@ -131,11 +137,11 @@ def compiled(expression: str, variables: dict[str, Any], types: Types) -> Any:
     """Return an expression whose types are checked. Raises BadExpression."""
     text = types.written(expression)
     try:
-        return environment(variables, types).compile(text)
+        return compile_in(text, variables, types)
     except RuntimeError as error:
         faults = re.findall(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:\d+:\d+: (.*)", str(error), re.MULTILINE)
         if all(COMPARISON.fullmatch(each) for each in faults) and faults:
-            return environment(tuple(variables), types).compile(text)
+            return compile_in(text, tuple(variables), types)
         told = re.sub(r"^INVALID_ARGUMENT: | \[INVALID_ARGUMENT\]$", "", str(error))
         told = "\nERROR: ".join(each for each in told.split("\nERROR: ") if "*error*" not in each)  # what only follows
         raise BadExpression(UNDECLARED.sub(_at_its_beginning, in_go_words(types.told(told), COMPILED))) from None

@@ -86,7 +86,7 @@ def escaped(key: str) -> str:
 @lru_cache(maxsize=512)
 def program(expression: str, variables: tuple[str, ...]) -> Any:
     """Return an expression that makes patches, ready to run."""
-    return cel.environment(variables, Patches(expression)).compile(LITERAL.sub(_typed, expression))
+    return cel.compile_in(LITERAL.sub(_typed, expression), variables, Patches(expression))
 
 
 def evaluate(expression: str, values: dict[str, Any]) -> Any:

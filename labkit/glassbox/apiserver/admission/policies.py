@@ -3,8 +3,8 @@
 An object is seen as it is about to be stored, by one policy after the other. Nothing is evaluated, nor CEL loaded,
 before there is a binding.
 
-Left out: audit annotations and the action Audit, which leave no trace, as there is no audit log; `authorizer`; types
-that do not match the policy's kinds.
+Left out: audit annotations and the action Audit, which leave no trace, as there is no audit log; types that do not
+match the policy's kinds.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/admission/plugin/policy/validating
 """
@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from labkit.glassbox import errors, objects
+from labkit.glassbox.apiserver.admission import authorizer
 from labkit.glassbox.apiserver.admission.matching import Question, concerns, in_form, is_ruled, review_of
 from labkit.glassbox.apiserver.objects_at_rest import as_served, key, prefix
 from labkit.glassbox.apiserver.request import Api
@@ -123,6 +124,7 @@ def _values(question: Question, form: Resource, api: Api) -> dict[str, Any]:
         **{name: plain(in_form(obj, request.resource, form, sub)) for name, obj in seen.items()},
         "request": {name: value for name, value in asked.items() if name not in ("uid", "object", "oldObject")},
         "namespaceObject": orjson.loads(row.value) if row else None,
+        **authorizer.variables(question, api),
     }
 
 

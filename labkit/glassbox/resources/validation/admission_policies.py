@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import cel, cel_mutation
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.expressions import ALWAYS, conditions, expression
+from labkit.glassbox.resources.validation.expressions import ALWAYS, AUTHORIZERS, conditions, expression
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
     every,
@@ -50,7 +50,8 @@ def policy(obj: dict) -> Iterator[Cause]:
     for at, each in items(spec.get("validations"), "spec.validations"):
         yield from expression(each.get("expression", ""), f"{at}.expression", given, known)
         if each.get("messageExpression"):
-            yield from expression(each["messageExpression"], f"{at}.messageExpression", given, known, "string")
+            seen_by_it = [name for name in given if name not in AUTHORIZERS]
+            yield from expression(each["messageExpression"], f"{at}.messageExpression", seen_by_it, known, "string")
         yield from one_of(f"{at}.reason", each.get("reason"), REASONS)
     for at, each in items(spec.get("auditAnnotations"), "spec.auditAnnotations"):
         yield from names.needed(names.qualified_name, f"{at}.key", each.get("key", ""))
@@ -87,7 +88,9 @@ def _mutation(mutation: dict, path: str, given: dict, known: list[str]) -> Itera
 
 def seen(spec: dict) -> tuple[dict, list[str]]:
     """Return of what a policy's expressions may speak, and which variables it declares itself."""
-    given: dict = dict.fromkeys((*ALWAYS, "namespaceObject", *(("params",) if spec.get("paramKind") else ())))
+    given: dict = dict.fromkeys(
+        (*ALWAYS, *AUTHORIZERS, "namespaceObject", *(("params",) if spec.get("paramKind") else ()))
+    )
     return given, [each.get("name", "") for each in spec.get("variables") or ()]
 
 

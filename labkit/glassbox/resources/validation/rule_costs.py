@@ -149,7 +149,9 @@ OWN = {  # calls that read their operands
     **dict.fromkeys(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"), lambda sizes: _tenth(min(sizes))),
     **dict.fromkeys(("startsWith", "endsWith"), lambda sizes: _tenth(sizes[1])),
     "contains": lambda sizes: _tenth(sizes[0]) * _tenth(sizes[1]),
-    "matches": lambda sizes: _tenth(sizes[0] + 1) * -(-sizes[1] // 4),
+    **dict.fromkeys(("matches", "find", "findAll"), lambda sizes: _tenth(sizes[0] + 1) * -(-sizes[1] // 4)),
+    **dict.fromkeys(("isSorted", "sum", "min", "max"), lambda sizes: sizes[0]),
+    "url": lambda sizes: _tenth(sizes[0]),
     "@in": lambda sizes: sizes[1],
     "_+_": lambda sizes: _tenth(sum(sizes)),
 }
