@@ -127,7 +127,6 @@ def test_a_rule_that_loops_without_end_fails():
         ("self.n >", "Syntax error"),
         ({"rule": "true", "messageExpression": "1"}, "messageExpression must evaluate to a string"),
         ({"rule": "true", "fieldPath": ".nope"}, "does not refer to a valid field"),
-        ({"rule": "true", "optionalOldSelf": True}, "not supported by this server"),
     ],
 )
 def test_a_definition_with_a_bad_rule_is_refused(rule, fault):
@@ -150,6 +149,26 @@ def test_a_default_has_to_keep_the_rules():
 @pytest.mark.parametrize(("name", "written"), [("a-b", "a__dash__b"), ("in", "__in__"), ("a__b", "a__underscores__b")])
 def test_names_that_rules_cannot_write_are_written_otherwise(name, written):
     assert cel.escaped(name) == written
+
+
+def test_with_an_optional_old_self_a_rule_is_asked_of_a_new_value_too():
+    rule = {
+        "rule": "oldSelf.hasValue() ? oldSelf.value().n < self.n : self.n == 1",
+        "messageExpression": "'oldSelf was ' + string(oldSelf.?n.orValue(0))",
+        "optionalOldSelf": True,
+    }
+    schema = an_object(rule, n=NUMBER)
+    assert refused(rule, n=NUMBER) == []
+    assert told({"n": 1}, schema) == told({"n": 2}, schema, {"spec": {"n": 1}}) == []
+    assert told({"n": 2}, schema) == ["spec: Invalid value: oldSelf was 0"]
+    assert told({"n": 2}, schema, {"spec": {"n": 2}}) == ["spec: Invalid value: oldSelf was 2"]
+
+
+def test_an_optional_old_self_has_to_be_used_as_one():
+    asked = {"rule": "oldSelf.n == 1", "optionalOldSelf": True}
+    assert "to '(optional_type(int), int)'\n | oldSelf.n == 1" in refused(asked, n=NUMBER)[0]
+    unused = refused({"rule": "self.n == 1", "optionalOldSelf": False}, n=NUMBER)
+    assert unused == ["Invalid value: false: may not be set if oldSelf is not used in rule"]
 
 
 def cost(rule, schema, bound=1):

@@ -3,8 +3,7 @@
 A rule is checked once against the types that a schema declares, and evaluated on plain values. The library (Google's
 own, in C++) is loaded when the first rule is met.
 
-What Kubernetes adds to the language is in `cel_functions`. Left out: `optionalOldSelf`: a definition that asks for it
-is refused. A rule that loops too long fails.
+What Kubernetes adds to the language is in `cel_functions`. A rule that loops too long fails.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/cel/{environment,common}, github.com/google/cel-go
 """

@@ -1,7 +1,8 @@
 """x-kubernetes-validations: rules in CEL, checked when a definition is written and asked when an object is.
 
-A rule that speaks of `oldSelf` is asked on updates alone, of values whose older ones are known; the others are not
-asked again of a value that has not changed.
+A rule that speaks of `oldSelf` is asked on updates alone, of values whose older ones are known; with optionalOldSelf it
+is asked always, and `oldSelf` is an optional, written out for the library, whose variables cannot be optionals. The
+others are not asked again of a value that has not changed.
 
 Left out: sets and maps are compared in their order, which upstream ignores.
 
@@ -25,6 +26,8 @@ from labkit.glassbox.resources.validation.schema_values import NOTHING, NOWHERE,
 RULES = "x-kubernetes-validations"
 REASONS = ("FieldValueRequired", "FieldValueForbidden", "FieldValueInvalid", "FieldValueDuplicate")
 OLD = re.compile(r"\boldSelf\b")
+OPTIONAL = "(oldSelf__known ? optional.of(oldSelf) : optional.none())"
+TEXT = r"""\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
 
 
 # -- a definition
@@ -40,8 +43,6 @@ def check(
     for index, rule in enumerate(schema.get(RULES) or ()):
         at = f"{path}.{RULES}[{index}]"
         yield from one_of(f"{at}.reason", rule.get("reason"), REASONS)
-        if rule.get("optionalOldSelf"):
-            yield forbidden(f"{at}.optionalOldSelf", "optionalOldSelf is not supported by this server; leave it out")
         target = rule.get("fieldPath")
         if target and _at(target, schema) is None:
             yield invalid(f"{at}.fieldPath", target, "fieldPath must be a valid path: does not refer to a valid field")
@@ -52,6 +53,9 @@ def check(
             told = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {broken_at}"
             yield _refused(f"{at}.rule", rule, told)
             continue
+        if "optionalOldSelf" in rule and not OLD.search(rule["rule"]):
+            told = "may not be set if oldSelf is not used in rule"
+            yield invalid(f"{at}.optionalOldSelf", rule["optionalOldSelf"], told)
         yield from _compiled(schema, rule, at, is_root, bound, costs)
 
 
@@ -60,7 +64,8 @@ def _compiled(
 ) -> Iterator[Cause]:
     types = cel.Types()
     own = types.of(schema, is_root)
-    variables = {"self": own, **({"oldSelf": own} if OLD.search(json.dumps(rule)) else {})}
+    old = {"oldSelf": own, "oldSelf__known": cel.library().Type.BOOL}
+    variables = {"self": own, **(old if OLD.search(json.dumps(rule)) else {})}
     for field, wanted, told, prefix in (
         ("rule", "bool", "cel expression must evaluate to a bool", "compilation failed: "),
         (
@@ -73,15 +78,22 @@ def _compiled(
         if not rule.get(field):
             continue
         try:
-            compiled = cel.compiled(rule[field], variables, types)
+            compiled = cel.compiled(_written(rule, field), variables, types)
         except cel.BadExpression as error:
-            yield _refused(f"{at}.{field}", rule, f"{prefix}{error}")
+            yield _refused(f"{at}.{field}", rule, f"{prefix}{str(error).replace(OPTIONAL, 'oldSelf')}")
             continue
         if cel.in_go(compiled.return_type().name()) not in (wanted, "dyn"):
             yield _refused(f"{at}.{field}", rule, told)
             continue
         costs.append((f"{at}.{field}", rule_costs.estimate(compiled, schema, bound)))
         yield from rule_costs.exceeding(*costs[-1], f"estimated {field} cost")
+
+
+def _written(rule: dict, field: str) -> str:
+    """Return an expression as the library takes it."""
+    if not rule.get("optionalOldSelf"):
+        return rule[field]
+    return re.sub(rf"({TEXT})|\boldSelf\b", lambda found: found[1] or OPTIONAL, rule[field], flags=re.DOTALL)
 
 
 def _refused(path: str, rule: dict, told: str) -> Cause:
@@ -112,11 +124,11 @@ def broken(value: Any, schema: dict, path: str = "", old: Any = NOTHING, is_root
         before = cel.value(old, schema, is_root) if old is not NOTHING else NOTHING
         unchanged = old is not NOTHING and same(value, old)
         for rule in rules:
-            if OLD.search(rule["rule"]):
-                if before is not NOTHING:
-                    yield from _asked(rule, {"self": seen, "oldSelf": before}, value, path)
-            elif not unchanged:
-                yield from _asked(rule, {"self": seen}, value, path)
+            is_of_old, is_known = OLD.search(rule["rule"]), before is not NOTHING
+            if (is_of_old and not is_known and not rule.get("optionalOldSelf")) or (unchanged and not is_of_old):
+                continue
+            old_values = {"oldSelf": before if is_known else seen, "oldSelf__known": is_known}
+            yield from _asked(rule, {"self": seen, **(old_values if is_of_old else {})}, value, path)
     if isinstance(value, dict):
         for name, item in value.items():
             if (inner := schema_of(name, schema)) is not None:
@@ -129,7 +141,7 @@ def broken(value: Any, schema: dict, path: str = "", old: Any = NOTHING, is_root
 
 def _asked(rule: dict, values: dict, value: Any, path: str) -> Iterator[Cause]:
     try:
-        if cel.evaluate(rule["rule"], values):
+        if cel.evaluate(_written(rule, "rule"), values):
             return
     except cel.Failed as failure:
         told = f"{failure} evaluating rule: {rule.get('message') or rule['rule']}"
@@ -145,7 +157,7 @@ def message(rule: dict, values: dict) -> str:
     """Return what a broken rule says."""
     if rule.get("messageExpression"):
         try:
-            told = cel.evaluate(rule["messageExpression"], values)
+            told = cel.evaluate(_written(rule, "messageExpression"), values)
             if isinstance(told, str) and told.strip() and "\n" not in told:
                 return told.strip()
         except cel.Failed:
