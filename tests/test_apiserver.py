@@ -83,6 +83,41 @@ def test_each_kind_of_patch_changes_the_object(api_server, configmaps, kind, pat
     assert (code, changed["data"]) == (200, {"k": "2"})
 
 
+@pytest.mark.parametrize(
+    ("media", "sent", "told"),
+    [
+        ("merge-patch", '{"data": {"a": "1", "a": "2"}}', 'duplicate field \\"data.a\\"'),
+        ("strategic-merge-patch", '{"data": {"a": "1", "a": "2"}}', 'duplicate field \\"data.a\\"'),
+        ("json-patch", '[{"op": "add", "path": "/data/a", "value": "1", "x": 1}]',
+         'json patch unknown field \\"[0].x\\"'),
+    ],
+)  # fmt: skip
+def test_what_is_odd_in_a_patch_itself_is_a_warning(api_server, configmaps, media, sent, told):
+    _, made = api_server.request("POST", configmaps, {"metadata": {"generateName": "odd-"}, "data": {"b": ""}})
+    path = f"{configmaps}/{made['metadata']['name']}"
+    answer = api_server.open("PATCH", path, sent.encode(), content_type=f"application/{media}+json")
+    assert answer.headers.get_all("Warning") == [f'299 - "{told}"']
+
+
+@pytest.mark.parametrize(
+    ("media", "sent", "told"),
+    [
+        ("merge-patch", b"{", "error decoding patch: unexpected end of JSON input"),
+        ("merge-patch", b"null", "Invalid JSON Patch"),
+        ("strategic-merge-patch", b"{", "unexpected end of JSON input"),
+        ("json-patch", b"[1]", "error decoding patch: json: cannot unmarshal number into Go value of type "
+         "handlers.jsonPatchOp"),
+        ("json-patch", b'[{"op": 1}]', "error decoding patch: json: cannot unmarshal number into Go struct field "
+         "jsonPatchOp.op of type string"),
+    ],
+)  # fmt: skip
+def test_a_patch_that_cannot_be_read(api_server, configmaps, media, sent, told):
+    _, made = api_server.request("POST", configmaps, {"metadata": {"generateName": "unread-"}})
+    path = f"{configmaps}/{made['metadata']['name']}"
+    code, refusal = api_server.request("PATCH", path, sent, content_type=f"application/{media}+json")
+    assert (code, refusal["message"]) == (400, told)
+
+
 def test_a_strategic_merge_is_not_asked_what_kind_it_says(api_server, configmaps):
     api_server.request("POST", configmaps, configmap("a", k="1"))
     as_another = {"apiVersion": "apps/v1", "kind": "Deployment", "data": {"k": "2"}}

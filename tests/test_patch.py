@@ -8,8 +8,8 @@ from labkit.glassbox.apiserver.patch import (
     as_go_prints,
     json_patch,
     merge_patch,
-    strategic_merge,
 )
+from labkit.glassbox.apiserver.strategic_patch import strategic_merge
 from labkit.glassbox.errors import ApiError
 
 POD_SPEC = "io.k8s.api.core.v1.PodSpec"
@@ -34,6 +34,9 @@ def test_a_merge_patch_merges_objects_removes_by_null_and_replaces_lists():
         ({"op": "copy", "from": "/a/0", "path": "/b"}, {"a": [1, 2], "b": 1}),
         ({"op": "move", "from": "/a", "path": "/b"}, {"b": [1, 2]}),
         ({"op": "test", "path": "/a/0", "value": 1}, {"a": [1, 2]}),
+        ({"op": "add", "path": "/a/-1", "value": 3}, {"a": [1, 2, 3]}),
+        ({"op": "remove", "path": "/a/-1"}, {"a": [1]}),
+        ({"op": "replace", "path": "/a/-2", "value": 3}, {"a": [3, 2]}),
     ],
 )
 def test_a_json_patch_operation(operation, result):
@@ -44,6 +47,9 @@ def test_a_json_patch_operation(operation, result):
     "operation",
     [
         {"op": "test", "path": "/a/0", "value": 2},
+        {"op": "test", "path": "/a/0", "value": 1.0},
+        {"op": "test", "path": "/a/0", "value": True},
+        {"op": "remove", "path": "/a/-3"},
         {"op": "remove", "path": "/missing"},
         {"op": "add", "path": "/missing/x", "value": 1},
         {"op": "remove", "path": "/a/7"},
@@ -120,6 +126,20 @@ def test_retained_keys_drop_the_others():
         ({"$setElementOrder/containers": [{"name": "b"}], "containers": [{"name": "a"}]}, 500,
          "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n"),
         ({"$retainKeys": "hostname", "hostname": "h"}, 400, "invalid patch format of retainKeys"),
+        ({"$patch": None}, 500, "unknown patch type: %!s(<nil>) in map: map[$patch:<nil>]"),
+        ({"$patch": 1}, 500, "unknown patch type: %!s(int64=1) in map: map[$patch:1]"),
+        ({"containers": [{"name": "a", "$patch": "merge"}]}, 500,
+         "merging lists cannot yet be specified in the patch"),
+        ({"containers": [[]]}, 500, "list element types are not identical: [[map[name:a]] [[]]]"),
+        ({"$setElementOrder/containers": {}}, 500,
+         "expected a []interface {}, but received a map[string]interface {}"),
+        ({"$setElementOrder/containers": None}, 500, "expected a []interface {}, but received a %!s(<nil>)"),
+        ({"$setElementOrder/containers": ["a"]}, 500, "value for key 0 is not a map"),
+        ({"$setElementOrder/containers": [{}]}, 500, "map: map[] does not contain declared merge key: name"),
+        ({"$setElementOrder/bogus": []}, 500,
+         'unable to find api field in struct PodSpec for the json field "bogus"'),
+        ({"$setElementOrder": []}, 400, "invalid patch format of setElementOrder list"),
+        ({"$deleteFromPrimitiveList": []}, 400, "invalid patch format of primitive list"),
     ],
 )  # fmt: skip
 def test_what_a_strategic_merge_cannot_read(change, code, told):
@@ -128,8 +148,22 @@ def test_what_a_strategic_merge_cannot_read(change, code, told):
     assert (refusal.value.code, refusal.value.message) == (code, told)
 
 
+def test_what_is_merged_into_nothing_is_taken_without_nulls_and_directives():
+    change = {"hostAliases": [{"$patch": "delete", "ip": "1.1.1.1"}], "affinity": {"$patch": "replace"}}
+    change |= {"securityContext": {"runAsUser": None, "fsGroup": 1}}
+    assert strategic_merge({}, change, POD_SPEC) == {"hostAliases": [], "securityContext": {"fsGroup": 1}}
+
+
+def test_what_the_server_alone_has_keeps_the_place_of_its_key():
+    ports = [{"port": 80, "name": "a"}, {"port": 81}, {"port": 80, "name": "b"}]
+    change = {"$setElementOrder/ports": [{"port": 81}]}
+    assert strategic_merge({"ports": ports}, change, "io.k8s.api.core.v1.ServiceSpec") == {
+        "ports": [ports[0], ports[2], ports[1]]
+    }
+
+
 def test_a_patch_sets_only_what_it_retains():
-    with pytest.raises(Unpatchable, match="doesn't match retainKeys list"):
+    with pytest.raises(ApiError, match="invalid patch format of retainKeys"):
         strategic_merge({}, {"$retainKeys": ["hostname"], "subdomain": "s"}, POD_SPEC)
 
 
@@ -153,7 +187,8 @@ def test_finalizers_merge_and_single_ones_are_deleted():
     ("given", "wanted", "told"),
     [
         ("string", "int32", "unrecognized type: int32"),
-        ("number", "string", "unrecognized type: string"),
+        ("number", "string", "cannot convert int64 to string"),
+        ("number 1.5", "int32", "cannot convert float64 to int32"),
         ("string", "[]v1.Container", "cannot restore slice from string"),
         ("number", "map[string]string", "cannot restore map from int64"),
         ("array", "v1.PodSpec", "cannot restore struct from: slice"),

@@ -2,8 +2,6 @@
 
 Pure, but for the document, which is used up.
 
-Left out: negative indices.
-
 Upstream: gopkg.in/evanphx/json-patch.v4/patch.go
 """
 
@@ -11,6 +9,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 from typing import Any
+
+import orjson
 
 
 class Unpatchable(Exception):
@@ -47,12 +47,16 @@ def _operate(document: Any, operation: dict) -> None:
         holder[_key(holder, last)] = operation.get("value")  # a missing key is made
     elif name == "test":
         holder, last = _holder(document, path, f"test operation does not apply: is missing path: {path}")
-        if _get(holder, last) != operation.get("value"):
+        if _written(_get(holder, last)) != _written(operation.get("value")):
             raise TestFailed(f"testing value {path} failed: test failed")
     elif name in ("copy", "move"):
         _carry(document, name, operation["from"], path)
     else:
         raise Unpatchable(f"Unexpected kind: {name}")
+
+
+def _written(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)  # Python takes 1 for 1.0 and for true
 
 
 def _carry(document: Any, name: str, source: str, path: str) -> None:
@@ -79,8 +83,9 @@ def _holder(document: Any, path: str, told: str) -> tuple[Any, str]:
 
 
 def _index(items: list, part: str) -> int | None:
-    """Return the index of an item that is there."""
-    return int(part) if part.isdigit() and int(part) < len(items) else None
+    """Return the index of an item that is there; a negative one counts from the end."""
+    at = int(part) if part.removeprefix("-").isdigit() else len(items)
+    return at % len(items) if -len(items) <= at < len(items) else None
 
 
 def _key(holder: Any, part: str) -> Any:
@@ -114,7 +119,7 @@ def _put(holder: Any, part: str, value: Any, path: str) -> None:
         holder[part] = value
     elif part == "-":
         holder.append(value)
-    elif part.isdigit() and int(part) <= len(holder):
-        holder.insert(int(part), value)
+    elif (at := _index([*holder, None], part)) is not None:  # the place after the last one is one too
+        holder.insert(at, value)
     else:
         raise Unpatchable(f"error in add for path: '{path}': {_absent(holder, part)}")

@@ -1,10 +1,8 @@
-"""PATCH: merge patch and strategic merge patch: pure functions from an object and a patch to an object.
+"""PATCH: from a stored object and a patch to the object that is written; merge patch itself.
 
-A strategic merge patch merges lists by the merge keys that the published schema names, and knows four directives:
-`$patch` (replace, delete, merge), `$retainKeys`, `$deleteFromPrimitiveList/FIELD` and `$setElementOrder/FIELD`.
-JSON patch is in `json_patch.py`, server-side apply in `apply.py`.
+JSON patch is in `json_patch.py`, strategic merge patch in `strategic_patch.py`, server-side apply in `apply.py`.
 
-Upstream: staging/src/k8s.io/apimachinery/pkg/util/strategicpatch/patch.go, …/apiserver/pkg/endpoints/handlers/patch.go
+Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go
 """
 
 from __future__ import annotations
@@ -19,8 +17,10 @@ from labkit.glassbox.apiserver import decoding, schema
 from labkit.glassbox.apiserver.apply import apply
 from labkit.glassbox.apiserver.json_patch import Unpatchable, json_patch
 from labkit.glassbox.apiserver.objects_at_rest import as_served
+from labkit.glassbox.apiserver.readers import count_keys
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import APPLY_PATCH, Answer, Api, Request
+from labkit.glassbox.apiserver.strategic_patch import strategic_merge
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_namespace
 from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.json_faults import GO_TYPES, json_fault
@@ -30,7 +30,7 @@ from labkit.glassbox.resources.custom_resource import as_go_prints
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 MAX_OPERATIONS = 10_000
-SET_ORDER, DELETE_FROM = "$setElementOrder/", "$deleteFromPrimitiveList/"
+OPERATION = ("op", "path", "from", "value")
 CONVERTER_KINDS = {"number": "int64", "object": "map", "array": "slice"}  # JSON's word -> Go's
 
 
@@ -64,6 +64,7 @@ def patched_body(request: Request, resource: Resource, old: dict) -> dict:
     The old one is used up.
     """
     media, document = patch_type(request), _document(request)
+    noted = _noted(request.body, document)
     held = old["metadata"].pop("managedFields", []) if b"managedFields" not in request.body else []
     try:
         if media == JSON_PATCH:
@@ -76,21 +77,21 @@ def patched_body(request: Request, resource: Resource, old: dict) -> dict:
     except Unpatchable:
         raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from None
     # Upstream shows what it could not decode: the patch itself if it merged values, else the JSON that came of it.
-    return _decoded(request, resource, new, held, as_go_prints(document) if media == STRATEGIC_PATCH else "")
+    return _decoded(request, resource, new, held, noted, as_go_prints(document) if media == STRATEGIC_PATCH else "")
 
 
-def _decoded(request: Request, resource: Resource, new: dict, held: list, shown: str) -> dict:
+def _decoded(request: Request, resource: Resource, new: dict, held: list, noted: list[str], shown: str) -> dict:
     try:
         if (new.get("apiVersion"), new.get("kind")) != (resource.api_version, resource.kind):
-            decoding.check_kind(new, resource, _as_go_writes(new))
-        obj, warnings = schema.decode(resource, new, field_validation=request.field_validation, raw=b"")
+            decoding.check_kind(new, resource, _as_go_writes(new, request.body))
+        obj, warnings = schema.decode(resource, new, field_validation=request.field_validation, noted=noted)
     except ApiError as error:
         message = error.message.partition(f"cannot be handled as a {resource.kind}: ")[2] or error.message
         if shown:
             message = as_converter_says(message)
         if held and isinstance(new.get("metadata"), dict):
             new["metadata"]["managedFields"] = held
-        value = orjson.dumps(shown or _as_go_writes(new).decode()).decode()
+        value = orjson.dumps(shown or _as_go_writes(new, request.body).decode()).decode()
         raise errors.invalid(
             "", "", "", [Cause("FieldValueInvalid", f"Invalid value: {value}: {message}", "patch")]
         ) from None
@@ -101,9 +102,13 @@ def _decoded(request: Request, resource: Resource, new: dict, held: list, shown:
 
 def as_converter_says(message: str) -> str:
     """Return a wrong type in the words of the converter that strategic patches go through, not of the JSON parser."""
-    found = re.match(r"json: cannot unmarshal (\w+) into Go struct field \S+ of type (\S+)", message)
+    if message.startswith("illegal base64"):
+        return f"error decoding from json: {message}"
+    found = re.match(r"json: cannot unmarshal (\w+)(?: \S+)? into Go struct field \S+ of type (\S+)", message)
     if not found:
         return message
+    if found[1] == "number" and found[2] in ("string", "int32", "int64"):
+        return f"cannot convert {'int64' if found[2] == 'string' else 'float64'} to {found[2]}"
     given, wanted = CONVERTER_KINDS.get(found[1], found[1]), found[2]
     if wanted.startswith("[]"):
         return f"cannot restore slice from {given}"
@@ -114,28 +119,75 @@ def as_converter_says(message: str) -> str:
     return f"unrecognized type: {wanted}"
 
 
-def _as_go_writes(obj: dict) -> bytes:
-    """Return the JSON that an error text shows: maps sorted by key, metadata in the order of its struct."""
+def _as_go_writes(obj: dict, patch: bytes) -> bytes:
+    """Return the JSON that an error text shows: maps sorted by key, metadata that was not touched as its struct."""
     sort = orjson.OPT_SORT_KEYS
-    parts = {name: orjson.dumps(value, option=0 if name == "metadata" else sort) for name, value in obj.items()}
+    as_sent = () if b'"metadata"' in patch or b"/metadata/" in patch else ("metadata",)
+    parts = {name: orjson.dumps(value, option=0 if name in as_sent else sort) for name, value in obj.items()}
     return orjson.dumps({name: orjson.Fragment(parts[name]) for name in sorted(parts)})
 
 
 def _document(request: Request) -> Any:
+    """Return the patch that was sent. Raises ApiError 400, 413."""
+    media = patch_type(request)
+    wanted: type = list if media == JSON_PATCH else dict
+    context = "" if media == STRATEGIC_PATCH else "error decoding patch: "
     try:
         document = orjson.loads(request.body)
     except orjson.JSONDecodeError:
-        raise errors.bad_request(f"error decoding patch: {json_fault(request.body)}") from None
-    wanted: type = list if patch_type(request) == JSON_PATCH else dict
-    go_type = "[]handlers.jsonPatchOp" if wanted is list else "map[string]interface {}"
+        raise errors.bad_request(f"{context}{json_fault(request.body)}") from None
+    if document is None:
+        if media == MERGE_PATCH:
+            raise errors.bad_request("Invalid JSON Patch")
+        return wanted()
     if not isinstance(document, wanted):
-        given = "object" if isinstance(document, dict) else GO_TYPES.get(type(document), "null")
-        told = f"json: cannot unmarshal {given} into Go value of type {go_type}"
-        raise errors.bad_request(f"error decoding patch: {told}")
-    if isinstance(document, list) and len(document) > MAX_OPERATIONS:
-        told = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(document)}"
+        given = "object" if isinstance(document, dict) else GO_TYPES[type(document)]
+        go_type = "[]handlers.jsonPatchOp" if wanted is list else "map[string]interface {}"
+        raise errors.bad_request(f"{context}json: cannot unmarshal {given} into Go value of type {go_type}")
+    if isinstance(document, list):
+        _check_operations(document)
+    return _with_whole_numbers(document) if media == STRATEGIC_PATCH and b"." in request.body else document
+
+
+def _check_operations(operations: list) -> None:
+    """Refuse what a JSON patch cannot be read from. Raises ApiError 400, 413."""
+    for each in operations:
+        if each is not None and not isinstance(each, dict):
+            given = GO_TYPES[type(each)]
+            told = f"json: cannot unmarshal {given} into Go value of type handlers.jsonPatchOp"
+            raise errors.bad_request(f"error decoding patch: {told}")
+        for name in ("op", "path", "from"):
+            value = (each or {}).get(name)
+            if value is not None and not isinstance(value, str):
+                given = GO_TYPES.get(type(value), "object")
+                told = f"json: cannot unmarshal {given} into Go struct field jsonPatchOp.{name} of type string"
+                raise errors.bad_request(f"error decoding patch: {told}")
+    if len(operations) > MAX_OPERATIONS:
+        told = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {told}")
-    return document
+
+
+def _noted(body: bytes, document: Any) -> list[str]:
+    """Return what is odd in a patch itself: fields that stand twice, and that an operation has not."""
+    faults = schema.repeated(body, count_keys(document))
+    if not isinstance(document, list):
+        return faults
+    strange = [
+        f'unknown field "[{at}].{name}"'
+        for at, each in enumerate(document)
+        for name in each or ()
+        if name not in OPERATION
+    ]
+    return [f"json patch {each}" for each in [*faults, *strange]]
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Return a patch with 1 for 1.0, which upstream's converter takes for it."""
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 # --- RFC 7386
@@ -152,143 +204,3 @@ def merge_patch(target: Any, change: Any) -> Any:
         else:
             result[name] = merge_patch(result.get(name), value)
     return result
-
-
-# --- strategic merge
-
-
-def strategic_merge(target: dict, change: dict, definition: str | None) -> dict:
-    """Return target with change merged in by the schema of its definition. Raises ApiError 400, 500."""
-    change = dict(change)
-    directive = change.pop("$patch", None)
-    if directive == "replace":
-        return change
-    if directive == "delete":
-        return {}
-    if directive is not None:
-        raise _bad_directive({"$patch": directive, **change})
-    retained = change.pop("$retainKeys", None)
-    if retained is not None:
-        target = _retained(target, change, retained)
-    orders = _take(change, SET_ORDER)
-    for name, order in orders.items():
-        _check_order(change.get(name), order, _field(definition, name).patch_merge_key)
-    for name, unwanted in _take(change, DELETE_FROM).items():
-        if isinstance(target.get(name), list) and isinstance(unwanted, list):
-            target[name] = [each for each in target[name] if each not in unwanted]
-    for name, value in change.items():
-        _merge_field(target, name, value, definition, orders.pop(name, None))
-    for name, order in orders.items():
-        if isinstance(target.get(name), list):
-            target[name] = _ordered(target[name], order, target[name], _field(definition, name).patch_merge_key)
-    return target
-
-
-def _unmergeable(told: str) -> ApiError:
-    return ApiError(500, "", told)
-
-
-def _bad_directive(change: dict) -> ApiError:
-    return _unmergeable(f"unknown patch type: {as_go_prints(change['$patch'])} in map: {as_go_prints(change)}")
-
-
-def _retained(target: dict, change: dict, retained: Any) -> dict:
-    """Return what of target may stay; the patch itself may set nothing else."""
-    if not isinstance(retained, list):
-        raise errors.bad_request("invalid patch format of retainKeys")
-    directives = (SET_ORDER, DELETE_FROM)
-    if any(
-        name not in retained for name, value in change.items() if value is not None and not name.startswith(directives)
-    ):
-        raise Unpatchable("patch content doesn't match retainKeys list")
-    return {name: value for name, value in target.items() if name in retained}
-
-
-def _check_order(change: Any, order: Any, key: str | None) -> None:
-    """Refuse an order that is no list, or that lacks what the patch sets."""
-    if not isinstance(order, list):
-        given = GO_TYPES.get(type(order), "string")
-        given = {"object": "map[string]interface {}", "number": "int64"}.get(given, given)
-        raise _unmergeable(f"expected a []interface {{}}, but received a {given}")
-    places = iter([_identity(each, key) for each in order])
-    for each in change if isinstance(change, list) else ():
-        is_deleted = isinstance(each, dict) and each.get("$patch") == "delete"
-        if not is_deleted and _identity(each, key) not in places:  # which goes on from where it stands
-            patch, wanted = as_go_prints(change), as_go_prints(order)
-            raise _unmergeable(f"The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{wanted}\n")
-
-
-def _take(change: dict, prefix: str) -> dict:
-    found = {name: change.pop(name) for name in list(change) if name.startswith(prefix)}
-    return {name[len(prefix) :]: value for name, value in found.items()}
-
-
-def _field(definition: str | None, name: str) -> schema.FieldInfo:
-    return schema.field(definition or "", name)
-
-
-def _merge_field(target: dict, name: str, value: Any, definition: str | None, order: list | None) -> None:
-    if value is None:
-        target.pop(name, None)
-        return
-    info = _field(definition, name)
-    held = target.get(name)
-    if isinstance(value, dict):
-        replaces = info.patch_strategy == "replace"
-        below = info.definition if not info.is_map else None
-        base = held if isinstance(held, dict) and not replaces else {}
-        target[name] = strategic_merge(base, value, below)
-    elif isinstance(value, list) and "merge" in (info.patch_strategy or ""):
-        held = held if isinstance(held, list) else []
-        target[name] = _ordered(_merge_list(held, value, info), order or value, held, info.patch_merge_key)
-    else:
-        target[name] = value
-
-
-def _merge_list(held: list, change: list, info: schema.FieldInfo) -> list:
-    key = info.patch_merge_key
-    if any(isinstance(each, list) for each in [*held, *change]):
-        raise Unpatchable("lists of lists are not supported")
-    if len({type(each) for each in [*held, *change]}) > 1:
-        raise _unmergeable(f"list element types are not identical: {as_go_prints([held, change])}")
-    if any(isinstance(each, dict) and each.get("$patch") == "replace" for each in change):
-        return [each for each in change if not (isinstance(each, dict) and "$patch" in each)]
-    if not key or not all(isinstance(each, dict) for each in change):
-        return held + [each for each in change if each not in held]
-    result = list(held)
-    for each in change:
-        if each.get("$patch", "delete") != "delete":
-            raise _bad_directive(each)
-        if key not in each:
-            raise _unmergeable(f"map: {as_go_prints(each)} does not contain declared merge key: {key}")
-        at = next((i for i, one in enumerate(result) if one.get(key) == each[key]), None)
-        if "$patch" in each:
-            result = [one for one in result if one.get(key) != each[key]]
-        elif at is None:
-            result.append(strategic_merge({}, each, info.definition))
-        else:
-            result[at] = strategic_merge(result[at], each, info.definition)
-    return result
-
-
-def _ordered(merged: list, order: list, held: list, key: str | None) -> list:
-    """Return a merged list in the order that the patch asks for, or has itself.
-
-    What the patch does not name keeps its order, and stands before what it once stood before, as upstream has it.
-    """
-    rank, place = ({_identity(each, key): at for at, each in enumerate(given)} for given in (order, held))
-    named: list = []
-    rest: list = []
-    result: list = []
-    for each in merged:
-        (named if _identity(each, key) in rank else rest).append(each)
-    named.sort(key=lambda each: rank[_identity(each, key)])
-    while named and rest:
-        at, other = (place.get(_identity(each[0], key)) for each in (named, rest))
-        stays = at is not None and other is not None and other < at
-        result.append((rest if stays else named).pop(0))
-    return [*result, *named, *rest]
-
-
-def _identity(item: Any, key: str | None) -> bytes:
-    return orjson.dumps(item.get(key) if key and isinstance(item, dict) else item)

@@ -8,6 +8,7 @@ Upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,13 @@ OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 __all__ = ["FieldInfo", "apply_defaults", "decode", "field", "openapi_v3", "openapi_v3_index"]
 
 
-def decode(resource: Resource, obj: dict, *, field_validation: str, raw: bytes = b"") -> tuple[dict, list[str]]:
+def decode(
+    resource: Resource, obj: dict, *, field_validation: str, raw: bytes = b"", noted: Sequence[str] = ()
+) -> tuple[dict, list[str]]:
     """Return the object in its normal form, and warnings; raw is the text that it came from, if there was one.
 
-    Raises ApiError 400: a wrong type or, with Strict validation, an unknown or repeated field.
+    What was noted before is added to the warnings. Raises ApiError 400: a wrong type or, with Strict validation, an
+    unknown or repeated field.
     """
     notes = Notes()
     try:
@@ -39,7 +43,7 @@ def decode(resource: Resource, obj: dict, *, field_validation: str, raw: bytes =
         result["metadata"]["managedFields"] = []  # which asks for nobody to be kept, unlike none
     if field_validation == "Ignore":
         return result, []
-    faults = [*repeated(raw, notes.keys), *(f'unknown field "{path}"' for path in notes.unknown)]
+    faults = [*noted, *repeated(raw, notes.keys), *(f'unknown field "{path}"' for path in notes.unknown)]
     if faults and field_validation == "Strict":
         raise _cannot(resource, "strict decoding error: " + ", ".join(faults))
     return result, faults
@@ -76,7 +80,7 @@ def repeated(raw: bytes, keys: int) -> list[str]:
     """
     if raw.count(b":") == keys or not raw:
         return []
-    return _repeated_json(raw) if raw.lstrip()[:1] == b"{" else repeated_yaml(raw)
+    return _repeated_json(raw) if raw.lstrip()[:1] in (b"{", b"[") else repeated_yaml(raw)
 
 
 def _repeated_json(raw: bytes) -> list[str]:
@@ -136,11 +140,14 @@ class FieldInfo:
     patch_merge_key: str = ""
 
 
+UNKNOWN = FieldInfo()
+
+
 def field(definition: str, name: str) -> FieldInfo:
-    """Return what is known of a definition's field; nothing, for a field that does not exist."""
+    """Return what is known of a definition's field; UNKNOWN, for a field that does not exist."""
     schema = definitions().get(definition, {}).get("properties", {}).get(name)
     if schema is None:
-        return FieldInfo()
+        return UNKNOWN
     is_list = reference(schema) is None and type_of(schema) == "array"
     inner = schema["items"] if is_list else schema
     return FieldInfo(
