@@ -1,5 +1,6 @@
 """Pods that take too much of the disk, or of a node that runs short, are evicted in upstream's words."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -60,6 +61,17 @@ def test_the_message_names_what_was_short_and_who_used_it():
 def test_a_node_is_short_of_what_falls_below_its_threshold():
     host = node_status.Host(1, 2**30, 99 * MIB, 2**40, 2**31, "", "", "", "")
     assert node_status.pressures(host) == (True, False)
+
+
+def test_a_condition_that_turns_is_told_of_once():
+    fine = node_status.Host(1, 2**40, 2**39, 2**50, 2**49, "", "", "", "")
+    short = replace(fine, memory_available=99 * MIB, disk_free=MIB)
+    before, after = (node_status.status_of("n", "10.0.0.1", host, {}, 0.0)["conditions"] for host in (fine, short))
+    assert node_status.news(before, before) == []
+    assert node_status.news(before, after) == ["NodeHasInsufficientMemory", "NodeHasDiskPressure"]
+    assert node_status.news(after, before) == ["NodeHasSufficientMemory", "NodeHasNoDiskPressure"]
+    disk = next(each for each in after if each["type"] == "DiskPressure")
+    assert (disk["reason"], disk["message"]) == ("KubeletHasDiskPressure", "kubelet has disk pressure")
 
 
 def test_a_disk_of_a_size_of_its_own_is_filled_by_what_lies_in_the_nodes_directory(tmp_path):

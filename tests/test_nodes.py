@@ -32,6 +32,23 @@ def test_a_running_cluster_gets_another_node(own):
     assert json.loads((own.root / "settings.json").read_text())["nodes"] == 3
 
 
+def test_a_new_node_tells_of_itself_and_is_told_of(own):
+    selected = "involvedObject.kind=Node,involvedObject.name=node1"
+    columns = "-o=jsonpath={range .items[*]}{.source.component} {.reason} {.message}{'\\n'}{end}"
+
+    def told():
+        return set(own.kubectl("get", "events", f"--field-selector={selected}", columns).splitlines())
+
+    status = ("NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID", "NodeReady")
+    expected = {f"kubelet {reason} Node node1 status is now: {reason}" for reason in status}
+    expected |= {
+        "kubelet Starting Starting kubelet.",
+        "node-controller RegisteredNode Node node1 event: Registered Node node1 in Controller",
+    }
+    eventually(lambda: told() == expected)
+    assert "RegisteredNode" in own.kubectl("describe", "node", "node1")
+
+
 def test_a_node_that_is_cut_off_reaches_nobody_until_it_is_mended(own):
     assert get(own, "web").stdout == "web\n"
     assert "node2 is cut off" in own.labkit("cut", "node2", "--name", own.name).stdout

@@ -48,6 +48,7 @@ class NodeLifecycleController(Controller):
         self.given: set[str] = set()  # pod ranges that the cache does not show yet
         self.heard: dict[str, tuple[str, float]] = {}  # node → last renewTime seen, when it was seen by our clock
         self.ready: set[str] = set()  # nodes that were ready when last looked at
+        self.known: set[str] = set()  # the uids of nodes that have been told of
         self.evictions = EventRecorder(api, EVICTIONS)
         super().__init__(api, cache, recorder)
 
@@ -61,6 +62,10 @@ class NodeLifecycleController(Controller):
             self.heard.pop(key, None)
             self.ready.discard(key)
             return
+        if objects.uid(node) not in self.known:
+            self.known.add(objects.uid(node))
+            told = f"Node {key} event: Registered Node {key} in Controller"
+            self.recorder.event(node, "Normal", "RegisteredNode", told)
         node = self.complete(node)
         silent = self.silence(key)
         if silent >= self.grace:

@@ -108,6 +108,7 @@ class Kubelet:
         self.find_pods()
         if self.options.server:
             Server(self.options.server, self._pods, self.runtime, self.stats, self.clock).start()
+        self.tell("Starting", "Starting kubelet.")
         self._insist("registering the node", self.register)
         self.pods.start()
         self.pods.wait_for_sync()
@@ -161,6 +162,14 @@ class Kubelet:
         status = node_status.status_of(self.options.node_name, self.options.node_ip, self.host, old, now)
         patch = {"status": status}  # strategic: other components have conditions of their own
         self.api.patch("nodes", self.options.node_name, None, patch, kind="strategic", subresource="status")
+        for reason in node_status.news(old.get("conditions") or [], status["conditions"]):
+            self.tell(reason, f"Node {self.options.node_name} status is now: {reason}")
+
+    def tell(self, reason: str, message: str) -> None:
+        """Say something about the node, whose name stands for its uid: it need not be registered yet."""
+        name = self.options.node_name
+        node = {"kind": "Node", "apiVersion": "", "metadata": {"name": name, "uid": name}}
+        self.events.event(node, "Normal", reason, message)
 
     def renew_lease(self) -> None:
         """Tell the control plane that this node lives."""

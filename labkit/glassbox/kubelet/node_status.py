@@ -22,6 +22,17 @@ PORT = 10250
 LEAST_MEMORY = 100 * 2**20  # bytes, as upstream's --eviction-hard
 # Upstream wants a tenth of a disk that is the node's alone; this one is somebody's home.
 LEAST_DISK, LEAST_PART = 2**30, 0.05  # bytes, fraction of the disk: whichever is less
+PRESSURES = {  # condition → (whether there is one → the reason's end, the message's)
+    "MemoryPressure": {
+        True: ("InsufficientMemory", "insufficient memory available"),
+        False: ("SufficientMemory", "sufficient memory available"),
+    },
+    "DiskPressure": {True: ("DiskPressure", "disk pressure"), False: ("NoDiskPressure", "no disk pressure")},
+    "PIDPressure": {
+        True: ("InsufficientPID", "insufficient PID available"),
+        False: ("SufficientPID", "sufficient PID available"),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -141,18 +152,26 @@ def _conditions(host: Host) -> list[dict]:
             "NoControlGroups",
             "containers are held to their limits by counting: memory is polled, processor time rationed by stopping",
         ),
-        _condition("MemoryPressure", memory, *_pressure(memory, "Memory", "sufficient memory available")),
-        _condition("DiskPressure", disk, *_pressure(disk, "Disk", "no disk pressure")),
-        _condition("PIDPressure", False, *_pressure(False, "PID", "sufficient PID available")),
+        _pressure("MemoryPressure", memory),
+        _pressure("DiskPressure", disk),
+        _pressure("PIDPressure", False),
         _condition("Ready", True, "KubeletReady", "kubelet is posting ready status"),
     ]
 
 
-def _pressure(there: bool, what: str, fine: str) -> tuple[str, str]:
-    if there:
-        return f"KubeletHasInsufficient{what}", f"kubelet has insufficient {what.lower()} available"
-    reason = "KubeletHasNoDiskPressure" if what == "Disk" else f"KubeletHasSufficient{what}"
-    return reason, f"kubelet has {fine}"
+def _pressure(kind: str, there: bool) -> dict:
+    reason, told = PRESSURES[kind][there]
+    return _condition(kind, there, f"KubeletHas{reason}", f"kubelet has {told}")
+
+
+def news(old: list[dict], new: list[dict]) -> list[str]:
+    """Return the reasons of the events that tell how conditions have changed."""
+    before = {each["type"]: each["status"] for each in old}
+    changed = [each for each in new if before.get(each["type"]) != each["status"]]
+    told = {
+        kind: each["reason"].replace("Kubelet", "Node", 1) for each in changed if (kind := each["type"]) in PRESSURES
+    }
+    return [*told.values(), *(["NodeReady"] if any(each["type"] == "Ready" for each in changed) else [])]
 
 
 def _condition(kind: str, holds: bool, reason: str, message: str) -> dict:
