@@ -114,3 +114,55 @@ def test_ranges_of_services_are_of_two_families():
 def test_an_address_is_written_in_one_way(name, told):
     address = {"metadata": {"name": name}, "spec": {"parentRef": {"resource": "services", "name": "a"}}}
     assert told_of("ipaddresses", address) == [f'metadata.name: Invalid value: "{name}": {told}']
+
+
+# -- apps
+
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "b"}]}}
+
+
+def workload(**changes):
+    return {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE, **changes}}
+
+
+def test_a_daemon_set_is_told_of_its_selector_once():
+    bad = {"matchExpressions": [{"key": "a", "operator": "In"}]}
+    assert told_of("daemonsets", workload(selector=bad)) == [
+        "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'"
+    ]
+    assert told_of("daemonsets", {"spec": {"template": TEMPLATE}}) == [
+        'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`'
+    ]
+
+
+def test_what_is_no_number_of_pods_counts_as_none():
+    rolling = {"maxUnavailable": "x", "maxSurge": 0}
+    assert told_of("daemonsets", workload(updateStrategy={"type": "RollingUpdate", "rollingUpdate": rolling})) == [
+        'spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: "x": a valid percent string must be a numeric'
+        " string followed by an ending '%'",
+        "spec.updateStrategy.rollingUpdate.maxUnavailable: Required value: cannot be 0 when maxSurge is 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "told"),
+    [
+        ("deployments", {"readyReplicas": 1},
+         "readyReplicas: Invalid value: 1: cannot be greater than status.replicas"),
+        ("statefulsets", {"replicas": 1, "currentReplicas": 2},
+         "currentReplicas: Invalid value: 2: cannot be greater than status.replicas"),
+        ("statefulsets", {"replicas": 1, "availableReplicas": 1},
+         "availableReplicas: Invalid value: 1: cannot be greater than status.readyReplicas"),
+        ("replicasets", {"replicas": 1, "availableReplicas": 1},
+         "availableReplicas: Invalid value: 1: cannot be greater than readyReplicas"),
+        ("daemonsets", {"numberReady": -1}, "numberReady: Invalid value: -1: must be greater than or equal to 0"),
+    ],
+)  # fmt: skip
+def test_a_workload_counts_its_pods_within_its_replicas(kind, status, told):
+    assert status_faults(kind, status) == [f"status.{told}"]
+
+
+@pytest.mark.parametrize("kind", ["deployments", "daemonsets", "statefulsets"])
+def test_collisions_are_not_forgotten(kind):
+    told = "status.collisionCount: Invalid value: 0: cannot be decremented"
+    assert status_faults(kind, {}, {"collisionCount": 1}) == [told]

@@ -18,6 +18,7 @@ class DeploymentStrategy(Strategy):
     faults = staticmethod(workloads.deployment)
     immutable = ("spec.selector",)
     pod_template = "spec.template"
+    counted = ("updatedReplicas", "readyReplicas", "availableReplicas")
     names_pods = True
 
     def changes_generation(self, obj: dict, old: dict) -> bool:

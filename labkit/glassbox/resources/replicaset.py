@@ -17,6 +17,7 @@ class ReplicaSetStrategy(Strategy):
     faults = staticmethod(workloads.replicaset)
     immutable = ("spec.selector",)
     pod_template = "spec.template"
+    counted = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
 
     empty_status = {"replicas": 0}
 

@@ -18,6 +18,7 @@ class ReplicationControllerStrategy(Strategy):
     orphans_by_default = True
     faults = staticmethod(workloads.replication_controller)
     pod_template = "spec.template"
+    counted = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
     names_pods = True
 
     def default(self, obj: dict) -> None:

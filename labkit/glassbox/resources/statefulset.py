@@ -22,6 +22,7 @@ class StatefulSetStrategy(Strategy):
     name_rule = staticmethod(names.dns_label)
     faults = staticmethod(workloads.statefulset)
     pod_template = "spec.template"
+    counted = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return [*workloads.statefulset(obj), *workloads.statefulset_change(obj, old)]

@@ -41,6 +41,7 @@ class Strategy:
     empty_status: dict | None = {}  # what an object starts with; None leaves the key out
     orphans_by_default = False  # a deletion without a policy leaves the dependents, as in the first versions of the API
     orphaning_warning = ""
+    counted: tuple[str, ...] = ()  # of the status: which replicas are among its replicas
     # what of the metadata a write of the status leaves as it is
     status_resets: tuple[str, ...] = (
         *("labels", "annotations", "generation", "ownerReferences", "finalizers", "deletionTimestamp"),
@@ -102,7 +103,7 @@ class Strategy:
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         """Return every cause for refusing this status."""
-        return list(status_counts(obj.get("status") or {}))
+        return list(status_counts(obj.get("status") or {}, old.get("status") or {}, self.counted))
 
     def warnings(self, obj: dict) -> list[str]:
         """Return what a client is told in Warning headers although the write succeeds."""

@@ -46,7 +46,7 @@ def required(path: str, told: str = "") -> Cause:
 
 
 def invalid(path: str, value: Any, told: str) -> Cause:
-    return Cause("FieldValueInvalid", f"Invalid value: {shown(value)}: {told}", path)
+    return Cause("FieldValueInvalid", f"Invalid value: {shown(value)}{': ' if told else ''}{told}", path)
 
 
 def forbidden(path: str, told: str) -> Cause:
@@ -90,16 +90,20 @@ def in_range(path: str, value: int | None, low: int, high: int) -> Iterator[Caus
         yield invalid(path, value, f"must be between {low} and {high}, inclusive")
 
 
-def status_counts(status: dict) -> Iterator[Cause]:
-    """Refuse counts below zero, and more replicas of a sort than there are."""
+def status_counts(status: dict, old: dict, counted: Iterable[str]) -> Iterator[Cause]:
+    """Refuse counts below zero, more replicas of a sort than there are, and collisions that are forgotten."""
     for field, value in status.items():
         if isinstance(value, int):
             yield from not_negative(f"status.{field}", value)
-    for field in ("fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "availableReplicas"):
-        if "replicas" in status and status.get(field, 0) > status["replicas"]:
+    for field in counted:
+        if status.get(field, 0) > status.get("replicas", 0):
             yield invalid(f"status.{field}", status[field], "cannot be greater than status.replicas")
-    if status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
-        yield invalid("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
+    if "availableReplicas" in counted and status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
+        told = "status.readyReplicas" if "currentReplicas" in counted else "readyReplicas"
+        yield invalid("status.availableReplicas", status["availableReplicas"], f"cannot be greater than {told}")
+    collisions, held = (each.get("collisionCount") for each in (status, old))
+    if held is not None and (collisions is None or collisions < held):
+        yield invalid("status.collisionCount", collisions or 0, "cannot be decremented")
 
 
 def unchanged(path: str, new: Any, old: Any) -> Iterator[Cause]:

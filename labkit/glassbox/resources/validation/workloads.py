@@ -69,7 +69,13 @@ def replication_controller(obj: dict) -> Iterator[Cause]:
 
 def daemonset(obj: dict) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
-    yield from selector_and_template(spec, "DaemonSet", "daemonset")
+    selector, given = spec.get("selector"), spec.get("template") or {}
+    faults = list(label_selector(selector or {}, "spec.selector"))
+    yield from faults
+    if selector is not None:
+        yield from _empty(selector, "daemonset")
+    matches = bool(faults) or (selector is not None and is_matched(selector, given))
+    yield from pod_template(given, matches, "DaemonSet")
     yield from numbers(spec, "minReadySeconds")
     yield from daemonset_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy")
     yield from numbers(spec, "revisionHistoryLimit")
@@ -78,7 +84,7 @@ def daemonset(obj: dict) -> Iterator[Cause]:
 def daemonset_strategy(given: dict, path: str) -> Iterator[Cause]:
     kind, rolling = given.get("type", "RollingUpdate"), given.get("rollingUpdate")
     if kind not in ("OnDelete", "RollingUpdate"):
-        yield unsupported(path, struct("UpdateStrategy", given), ("OnDelete", "RollingUpdate"))
+        yield unsupported(path, struct("UpdateStrategy", given), ("RollingUpdate", "OnDelete"))
     elif kind == "RollingUpdate" and rolling is not None:
         path, unavailable, surge = f"{path}.rollingUpdate", rolling.get("maxUnavailable", 1), rolling.get("maxSurge", 0)
         yield from amount(unavailable, f"{path}.maxUnavailable", at_most_all=True)
@@ -103,7 +109,7 @@ def statefulset(obj: dict) -> Iterator[Cause]:
         yield from names.check(names.dns_label, "spec.serviceName", spec["serviceName"])
     for at, each in items(spec.get("volumeClaimTemplates"), "spec.volumeClaimTemplates"):
         yield from claim(each.get("spec") or {}, f"{at}.spec")
-    yield from selector_and_template({**spec, "template": with_claims(spec)}, "StatefulSet", "statefulset")
+    yield from selector_and_template({**spec, "template": with_claims(spec)}, "StatefulSet", "statefulset", "")
 
 
 def with_claims(spec: dict) -> dict:
@@ -146,7 +152,9 @@ def controller_revision(obj: dict) -> Iterator[Cause]:
     yield from not_negative("revision", obj.get("revision"))
 
 
-def selector_and_template(spec: dict, owner: str, told_as: str) -> Iterator[Cause]:
+def selector_and_template(
+    spec: dict, owner: str, told_as: str, told: str = "invalid label selector"
+) -> Iterator[Cause]:
     """Check that the pods of the template are those that the selector selects."""
     selector, given = spec.get("selector"), spec.get("template") or {}
     if selector is None:
@@ -155,12 +163,16 @@ def selector_and_template(spec: dict, owner: str, told_as: str) -> Iterator[Caus
         return
     faults = list(label_selector(selector, "spec.selector"))
     yield from faults
-    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        yield invalid("spec.selector", selector, f"empty selector is invalid for {told_as}")
+    yield from _empty(selector, told_as)
     if faults:
-        yield invalid("spec.selector", selector, "invalid label selector")
+        yield invalid("spec.selector", selector, told)
     else:
         yield from pod_template(given, is_matched(selector, given), owner)
+
+
+def _empty(selector: dict, told_as: str) -> Iterator[Cause]:
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        yield invalid("spec.selector", selector, f"empty selector is invalid for {told_as}")
 
 
 def labels_of(given: dict) -> dict | None:
@@ -225,4 +237,8 @@ def _at_most_all(value: int | str, path: str) -> Iterator[Cause]:
 
 
 def _is_zero(value: int | str) -> bool:
-    return value == 0 or (isinstance(value, str) and not names.percent(value) and int(value[:-1]) == 0)
+    """Tell whether a number of pods is none, as what is no number is."""
+    if isinstance(value, int):
+        return value == 0
+    text = value if names.percent(value) else value[:-1]
+    return not text.isdecimal() or int(text) == 0
