@@ -166,3 +166,161 @@ def test_a_workload_counts_its_pods_within_its_replicas(kind, status, told):
 def test_collisions_are_not_forgotten(kind):
     told = "status.collisionCount: Invalid value: 0: cannot be decremented"
     assert status_faults(kind, {}, {"collisionCount": 1}) == [told]
+
+
+# -- batch
+
+
+def job(**changes):
+    pod = {"containers": [{"name": "c", "image": "b"}], "restartPolicy": "Never"}
+    selecting = {"manualSelector": True, "selector": {"matchLabels": {"a": "b"}}}
+    return {"spec": {**selecting, "template": {"metadata": {"labels": {"a": "b"}}, "spec": pod}, **changes}}
+
+
+INDEXED = {"completionMode": "Indexed", "completions": 5, "parallelism": 5}
+BY_INDEX = {**INDEXED, "completions": 100_001, "backoffLimitPerIndex": 1}
+ON_CODES = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"managedBy": "a.b/" + "c" * 60}, ["managedBy: Too long: may not be more than 63 bytes"]),
+        (BY_INDEX, ["maxFailedIndexes: Required value: must be specified when completions is above 100000"]),
+        ({**BY_INDEX, "maxFailedIndexes": 1, "parallelism": 10_001},
+         ["parallelism: Invalid value: 10001: must be less than or equal to 10000 when completions are above 100000 and"
+          " used with backoff limit per index"]),
+        ({"podFailurePolicy": {"rules": [{**ON_CODES, "action": ""}]}},
+         ['podFailurePolicy.rules[0].action: Required value: valid values: ["Count" "FailIndex" "FailJob" "Ignore"]']),
+        ({"podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "A", "status": ""}]}]}}, []),
+        ({"podFailurePolicy": {"rules": []}, "podReplacementPolicy": "TerminatingOrFailed"},
+         ['podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"']),
+        ({**INDEXED, "successPolicy": {"rules": [{"succeededIndexes": "0-5"}]}},
+         ['successPolicy.rules[0].succeededIndexes: Invalid value: "0-5": error parsing succeededIndexes: too large'
+          ' index: "5"']),
+        ({**INDEXED, "successPolicy": {"rules": [{"succeededIndexes": "0,1-2", "succeededCount": 4}]}},
+         ["successPolicy.rules[0].succeededCount: Invalid value: 4: must be less than or equal to 3 (the number of"
+          " indexes in the specified succeededIndexes field)"]),
+    ],
+)  # fmt: skip
+def test_a_job_is_refused(spec, told):
+    assert told_of("jobs", job(**spec)) == [f"spec.{each}" for each in told]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "before", "told"),
+    [
+        ("TZ=UTC 0 * * * *", None, "TZ=UTC 1 * * * *", []),
+        ("TZ=UTC 0 * * * *", "UTC", "TZ=UTC 1 * * * *",
+         ["cannot use both timeZone field and TZ or CRON_TZ in schedule"]),
+        ("TZ=UTC 0 * * * *", None, "0 * * * *",
+         ["cannot use TZ or CRON_TZ in schedule, use timeZone field instead"]),
+        ("TZ=Mars 0 * * * *", None, "TZ=UTC 1 * * * *", ["provided bad location Mars: unknown time zone Mars"]),
+    ],
+)  # fmt: skip
+def test_a_schedule_with_a_time_zone_of_its_own_stays_where_it_was(schedule, zone, before, told):
+    def cron_job(schedule, zone=None):
+        return {"spec": {"schedule": schedule, "timeZone": zone, "jobTemplate": {"spec": {"template": pod}}}}
+
+    pod = {"spec": {"containers": [{"name": "c", "image": "b"}], "restartPolicy": "Never"}}
+    told = [f'spec.schedule: Invalid value: "{schedule}": {each}' for each in told]
+    assert told_of("cronjobs", cron_job(schedule, zone), cron_job(before)) == told
+
+
+BEGAN, ENDED = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
+
+
+def status(*conditions, **more):
+    return {"conditions": [{"type": each, "status": "True"} for each in conditions], **more}
+
+
+COMPLETE = status("SuccessCriteriaMet", "Complete", startTime=BEGAN, completionTime=ENDED)
+NO_CONDITION = "conditions: Invalid value: cannot"
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "told"),
+    [
+        (COMPLETE, {}, []),
+        (status("FailureTarget", "Failed", startTime=BEGAN), {}, []),
+        (status("Failed", startTime=BEGAN), {},
+         [f"{NO_CONDITION} set Failed=True condition without the FailureTarget=true condition"]),
+        (status("Complete", startTime=BEGAN, completionTime=ENDED), {},
+         [f"{NO_CONDITION} set Complete=True condition without the SuccessCriteriaMet=true condition"]),
+        ({**COMPLETE, "active": 1}, {}, ["active: Invalid value: 1: active>0 is invalid for finished job"]),
+        ({**COMPLETE, "completionTime": "2025-01-01T00:00:00Z"}, {},
+         ['completionTime: Invalid value: "2025-01-01T00:00:00Z": completionTime cannot be set before startTime']),
+        ({"completionTime": ENDED}, {}, [f'completionTime: Invalid value: "{ENDED}": cannot set completionTime when'
+                                        " there is no Complete=True condition"]),
+        ({"ready": 2, "active": 1}, {}, ["ready: Invalid value: 2: cannot set more ready pods than active"]),
+        ({"succeeded": 1}, {"succeeded": 2}, ["succeeded: Invalid value: 1: cannot decrease the succeeded counter"]),
+        ({}, {"startTime": BEGAN}, ["startTime: Required value: startTime cannot be removed for unsuspended job"]),
+        (status("SuccessCriteriaMet", startTime=BEGAN), COMPLETE,
+         [f"{NO_CONDITION} disable the terminal Complete=True condition"]),
+        ({"failedIndexes": "0,2", "completedIndexes": "1-3"}, {},
+         ['failedIndexes: Invalid value: "0,2": failedIndexes and completedIndexes overlap at index: 2']),
+    ],
+)  # fmt: skip
+def test_a_job_s_status_goes_one_way(new, old, told):
+    from labkit.glassbox.resources import REGISTRY
+
+    spec = {"completionMode": "Indexed", "completions": 5, "parallelism": 2, "backoffLimitPerIndex": 1}
+    found = REGISTRY.find("jobs").strategy.validate_status_update({"spec": spec, "status": new}, {"status": old})
+    assert [f"{cause.field}: {cause.message}" for cause in found] == [f"status.{each}" for each in told]
+
+
+# -- autoscaling, policy
+
+
+def autoscaler(metric=None, **spec):
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    spec = {"scaleTargetRef": scaled, "maxReplicas": 3, **spec}
+    return {"spec": {**spec, **({"metrics": [metric]} if metric else {})}}
+
+
+PER_POD = {"metric": {"name": "m"}, "target": {"type": "AverageValue", "averageValue": "1"}}
+OBJECT = {"describedObject": {"kind": "K", "name": "n"}, "metric": {"name": "m"}}
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        ({"type": ""}, ["type: Required value: must specify a metric source type",
+                        *['type: Unsupported value: "": supported values: "ContainerResource", "External", "Object",'
+                          ' "Pods", "Resource"'] * 2]),
+        ({"type": "Object", "object": {**OBJECT, "target": {"type": "Value"}}},
+         ["object.target.averageValue: Required value: must set either a target value or averageValue"]),
+        ({"type": "Object", "object": {**OBJECT, "target": {"type": "Value", "value": "1", "averageValue": "1"}}}, []),
+        ({"type": "Pods", "pods": {**PER_POD, "target": {"averageValue": "1"}}},
+         ["pods.target.type: Required value: must specify a metric target type",
+          'pods.target.type: Invalid value: "": must be either Utilization, Value, or AverageValue']),
+        ({"type": "ContainerResource", "containerResource": {
+            "name": "disk", "container": "A", "target": {"type": "Value", "averageValue": "1"}}},
+         ['containerResource.name: Invalid value: "disk": must be a standard resource type or fully qualified',
+          'containerResource.name: Invalid value: "disk": must be a standard resource for containers',
+          f'containerResource.container: Invalid value: "A": {LABEL} with an alphanumeric character']),
+    ],
+)  # fmt: skip
+def test_an_autoscaler_s_metric_is_refused(metric, told):
+    assert told_of("horizontalpodautoscalers", autoscaler(metric)) == [f"spec.metrics[0].{each}" for each in told]
+
+
+def test_an_autoscaler_tolerates_no_less_than_nothing():
+    told = 'spec.behavior.scaleUp.tolerance: Invalid value: "-1": must be greater than or equal to 0'
+    assert told_of("horizontalpodautoscalers", autoscaler(behavior={"scaleUp": {"tolerance": "-1"}})) == [told]
+
+
+def test_conditions_are_complete_and_of_one_type_each():
+    good = {"type": "A", "status": "True", "reason": "R", "lastTransitionTime": BEGAN}
+    bad = {"type": "A", "status": "yes", "reason": "a b", "observedGeneration": -1, "message": "m" * 32769}
+    assert status_faults("poddisruptionbudgets", {"conditions": [good, bad, {**good, "type": "B", "reason": ""}]}) == [
+        'status.conditions[1].type: Duplicate value: "A"',
+        'status.conditions[1].status: Unsupported value: "yes": supported values: "False", "True", "Unknown"',
+        "status.conditions[1].observedGeneration: Invalid value: -1: must be greater than or equal to zero",
+        "status.conditions[1].lastTransitionTime: Required value: must be set",
+        'status.conditions[1].reason: Invalid value: "a b": a condition reason must start with alphabetic character,'
+        " optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric"
+        " character or '_'",
+        "status.conditions[1].message: Too long: may not be more than 32768 bytes",
+        "status.conditions[2].reason: Required value: must be set",
+    ]

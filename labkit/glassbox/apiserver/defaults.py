@@ -100,7 +100,6 @@ TABLE: dict[str, dict[str, Any]] = {
         "successfulJobsHistoryLimit": 3,
         "failedJobsHistoryLimit": 1,
     },
-    BATCH + "PodFailurePolicyOnPodConditionsPattern": {"status": "True"},
     SCALING + "HorizontalPodAutoscalerSpec": {"minReplicas": 1},
     SCALING_V1 + "HorizontalPodAutoscalerSpec": {"minReplicas": 1},
     CORE + "ReplicationControllerSpec": {"replicas": 1},
@@ -357,7 +356,11 @@ def job(obj: dict) -> None:
     spec.setdefault("manualSelector", False)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
-    spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed")
+
+
+def condition_pattern(obj: dict) -> None:
+    obj["status"] = obj.get("status") or "True"
 
 
 def autoscaler(obj: dict) -> None:
@@ -399,6 +402,7 @@ RULES: dict[str, Callable[[dict], None]] = {
     DEVICES + "ExactDeviceRequest": devices,
     DEVICES + "DeviceSubRequest": devices,
     BATCH + "Job": job,
+    BATCH + "PodFailurePolicyOnPodConditionsPattern": condition_pattern,
     SCALING + "HorizontalPodAutoscalerSpec": autoscaler,
     NETWORKING + "NetworkPolicy": network_policy,
 }

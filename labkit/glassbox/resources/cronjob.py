@@ -24,7 +24,7 @@ class CronJobStrategy(Strategy):
         return [*jobs.cronjob(obj), *jobs.short_enough(obj)]
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return jobs.cronjob(obj)
+        return jobs.cronjob(obj, old)
 
 
 def last_schedule(obj: dict, now: float) -> str:

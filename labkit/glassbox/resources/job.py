@@ -13,6 +13,7 @@ from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, dig, human_du
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import jobs
+from labkit.glassbox.resources.validation.job_status import job_status
 
 ORPHANED = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set"
@@ -39,6 +40,9 @@ class JobStrategy(Strategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return jobs.job_change(obj, old)
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        return list(job_status(obj, old))
 
 
 def select_by_uid(job: dict) -> None:

@@ -5,10 +5,11 @@ Upstream: pkg/registry/policy/poddisruptionbudget/strategy.go
 
 from __future__ import annotations
 
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, dig, number
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import budgets
+from labkit.glassbox.resources.validation import budgets, metadata
 
 
 class PodDisruptionBudgetStrategy(Strategy):
@@ -17,6 +18,10 @@ class PodDisruptionBudgetStrategy(Strategy):
     allow_unconditional_update = False  # a budget that changed under an eviction must not be written back
     empty_status = dict.fromkeys(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)
     faults = staticmethod(budgets.budget)
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        told = metadata.conditions(dig(obj, "status.conditions"), "status.conditions")
+        return [*told, *super().validate_status_update(obj, old)]
 
 
 def amount(name: str, field: str, description: str) -> Column:

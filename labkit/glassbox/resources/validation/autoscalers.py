@@ -9,7 +9,18 @@ from collections.abc import Iterator
 
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation.fields import every, forbidden, invalid, items, one_of, required, unsupported
+from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation.fields import (
+    NOT_NEGATIVE,
+    every,
+    forbidden,
+    invalid,
+    items,
+    one_of,
+    required,
+    unsupported,
+)
+from labkit.glassbox.resources.validation.resource_amounts import resource_name
 
 SOURCES = {  # type → field
     "ContainerResource": "containerResource",
@@ -44,8 +55,8 @@ def autoscaler(obj: dict) -> Iterator[Cause]:
 
 def reference(given: dict, path: str, needs_group: bool = False) -> Iterator[Cause]:
     """Check a reference to an object; of the core group, only a ReplicationController has a scale."""
-    yield from named(given, "kind", path)
-    yield from named(given, "name", path)
+    for field in ("kind", "name"):
+        yield from names.needed(names.path_segment, f"{path}.{field}", given.get(field))
     version = given.get("apiVersion", "")
     if version.count("/") > 1:
         yield invalid(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}")
@@ -53,25 +64,13 @@ def reference(given: dict, path: str, needs_group: bool = False) -> Iterator[Cau
         yield invalid(f"{path}.apiVersion", version, "apiVersion must specify API group")
 
 
-def named(given: dict, field: str, path: str, told: str = "") -> Iterator[Cause]:
-    """Check a name that will be part of a path."""
-    name = given.get(field, "")
-    if not name:
-        yield required(f"{path}.{field}", told)
-    if name in (".", ".."):
-        yield invalid(f"{path}.{field}", name, f"may not be '{name}'")
-    for letter in "/%":
-        if letter in name:
-            yield invalid(f"{path}.{field}", name, f"may not contain '{letter}'")
-
-
 def metric(given: dict, path: str) -> Iterator[Cause]:
     kind = given.get("type", "")
     if not kind:
         yield required(f"{path}.type", "must specify a metric source type")
-    elif kind not in SOURCES:
+    if kind not in SOURCES:
         yield unsupported(f"{path}.type", kind, SOURCES)
-    present = [field for field in SOURCES.values() if given.get(field) is not None]
+    present = [field for field in _SOURCE if given.get(field) is not None]
     if present:
         yield from _SOURCE[present[0]](given[present[0]], f"{path}.{present[0]}")
     expected = SOURCES.get(kind)
@@ -89,7 +88,7 @@ def target(given: dict, path: str) -> Iterator[Cause]:
     kind = given.get("type", "")
     if not kind:
         yield required(f"{path}.type", "must specify a metric target type")
-    elif kind not in ("Utilization", "Value", "AverageValue"):
+    if kind not in ("Utilization", "Value", "AverageValue"):
         yield invalid(f"{path}.type", kind, "must be either Utilization, Value, or AverageValue")
     for field in ("value", "averageValue"):
         if field in given and quantity.parse(given[field]) <= 0:
@@ -101,6 +100,10 @@ def target(given: dict, path: str) -> Iterator[Cause]:
 def _resource(given: dict, path: str) -> Iterator[Cause]:
     if not given.get("name"):
         yield required(f"{path}.name", "must specify a resource name")
+    yield from _used(given, path)
+
+
+def _used(given: dict, path: str) -> Iterator[Cause]:
     wanted = given.get("target") or {}
     yield from target(wanted, f"{path}.target")
     if "averageUtilization" not in wanted and "averageValue" not in wanted:
@@ -112,21 +115,29 @@ def _resource(given: dict, path: str) -> Iterator[Cause]:
 
 
 def _container_resource(given: dict, path: str) -> Iterator[Cause]:
-    yield from _resource(given, path)
-    yield from named(given, "container", path, "must specify a container")
+    if name := given.get("name"):
+        yield from resource_name(name, f"{path}.name")
+    else:
+        yield required(f"{path}.name", "must specify a resource name")
+    yield from names.needed(names.dns_label, f"{path}.container", given.get("container"), "must specify a container")
+    yield from _used(given, path)
+
+
+def _metric(given: dict, path: str) -> Iterator[Cause]:
+    name = (given.get("metric") or {}).get("name")
+    yield from names.needed(names.path_segment, f"{path}.metric.name", name, "must specify a metric name")
+    yield from target(given.get("target") or {}, f"{path}.target")
 
 
 def _pods(given: dict, path: str) -> Iterator[Cause]:
-    yield from named(given.get("metric") or {}, "name", f"{path}.metric", "must specify a metric name")
-    yield from target(given.get("target") or {}, f"{path}.target")
+    yield from _metric(given, path)
     if "averageValue" not in (given.get("target") or {}):
         yield required(f"{path}.target.averageValue", "must specify a positive target averageValue")
 
 
 def _external(given: dict, path: str) -> Iterator[Cause]:
-    yield from named(given.get("metric") or {}, "name", f"{path}.metric", "must specify a metric name")
+    yield from _metric(given, path)
     wanted = given.get("target") or {}
-    yield from target(wanted, f"{path}.target")
     if "value" not in wanted and "averageValue" not in wanted:
         yield required(f"{path}.target.averageValue", PER_POD)
     elif "value" in wanted and "averageValue" in wanted:
@@ -136,15 +147,18 @@ def _external(given: dict, path: str) -> Iterator[Cause]:
 
 def _object(given: dict, path: str) -> Iterator[Cause]:
     yield from reference(given.get("describedObject") or {}, f"{path}.describedObject")
-    yield from _external(given, path)
+    yield from _metric(given, path)
+    wanted = given.get("target") or {}
+    if "value" not in wanted and "averageValue" not in wanted:
+        yield required(f"{path}.target.averageValue", "must set either a target value or averageValue")
 
 
-_SOURCE = {
-    "containerResource": _container_resource,
-    "external": _external,
+_SOURCE = {  # in the order in which one is looked for
     "object": _object,
+    "external": _external,
     "pods": _pods,
     "resource": _resource,
+    "containerResource": _container_resource,
 }
 
 
@@ -170,3 +184,6 @@ def rules(given: dict | None, path: str) -> Iterator[Cause]:
             yield invalid(f"{at}.periodSeconds", period, POSITIVE)
         if period > LONGEST_PERIOD:
             yield invalid(f"{at}.periodSeconds", period, f"must be less than or equal to {LONGEST_PERIOD}")
+    tolerance = given.get("tolerance")
+    if tolerance is not None and quantity.parse(tolerance) < 0:
+        yield invalid(f"{path}.tolerance", tolerance, NOT_NEGATIVE)

@@ -19,11 +19,14 @@ from labkit.glassbox.resources.validation.fields import (
     not_negative,
     one_of,
     required,
+    shown,
+    too_long,
     too_many,
     unique,
     unsupported,
 )
 from labkit.glassbox.resources.validation.internal_struct import struct, unchanged
+from labkit.glassbox.resources.validation.job_status import index_count
 from labkit.glassbox.resources.validation.metadata import label_selector
 from labkit.glassbox.resources.validation.pods import template
 from labkit.glassbox.resources.validation.workloads import MATCHES_NOT, is_matched, labels_of, numbers
@@ -31,7 +34,8 @@ from labkit.glassbox.resources.validation.workloads import MATCHES_NOT, is_match
 UID, NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 OLD_UID, OLD_NAME = "controller-uid", "job-name"
 MOST_AT_ONCE = 100_000  # pods of an Indexed job
-MOST_RULES, MOST_CODES = 20, 255
+MOST_OF_MANY = 10_000  # of them at once, and of them failed, where there are more than that
+MOST_RULES, MOST_CODES, MOST_TEXT = 20, 255, 64 * 1024
 ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 INDEXED_ONLY = "requires indexed completion mode"
 NO_TIME_ZONE = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
@@ -94,13 +98,15 @@ def job_spec(spec: dict, path: str) -> Iterator[Cause]:
         yield required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
     if (manager := spec.get("managedBy")) is not None:
         yield from names.domain_prefixed_path(f"{path}.managedBy", manager)
+        if len(manager) > 63:
+            yield too_long(f"{path}.managedBy", 63)
     yield from one_of(f"{path}.completionMode", spec.get("completionMode"), ("NonIndexed", "Indexed"))
     yield from (_indexed if is_indexed(spec) else _not_indexed)(spec, path)
     if spec.get("podFailurePolicy") is not None:
         yield from failure_policy(spec, f"{path}.podFailurePolicy")
     if spec.get("successPolicy") is not None:
         yield from success_policy(spec, f"{path}.successPolicy")
-    supported = ("Failed",) if spec.get("podFailurePolicy") else ("Failed", "TerminatingOrFailed")
+    supported = ("Failed",) if spec.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
     yield from one_of(f"{path}.podReplacementPolicy", spec.get("podReplacementPolicy"), supported)
     yield from template(spec.get("template") or {}, f"{path}.template")
     yield from _restart_policy(spec, f"{path}.template.spec.restartPolicy")
@@ -115,6 +121,20 @@ def _indexed(spec: dict, path: str) -> Iterator[Cause]:
         yield invalid(f"{path}.parallelism", spec["parallelism"], told)
     if failed is not None and count is not None and failed > count:
         yield invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions")
+    if failed is not None and failed > MOST_AT_ONCE:
+        yield invalid(f"{path}.maxFailedIndexes", failed, f"must be less than or equal to {MOST_AT_ONCE}")
+    if (count or 0) > MOST_AT_ONCE and spec.get("backoffLimitPerIndex") is not None:
+        yield from _many_indexes(spec, path)
+
+
+def _many_indexes(spec: dict, path: str) -> Iterator[Cause]:
+    """Bound what a job of very many indexes keeps in its status."""
+    if spec.get("maxFailedIndexes") is None:
+        yield required(f"{path}.maxFailedIndexes", f"must be specified when completions is above {MOST_AT_ONCE}")
+    for field in ("parallelism", "maxFailedIndexes"):
+        if (spec.get(field) or 0) > MOST_OF_MANY:
+            told = f"when completions are above {MOST_AT_ONCE} and used with backoff limit per index"
+            yield invalid(f"{path}.{field}", spec[field], f"must be less than or equal to {MOST_OF_MANY} {told}")
 
 
 def _not_indexed(spec: dict, path: str) -> Iterator[Cause]:
@@ -143,10 +163,12 @@ def failure_policy(spec: dict, path: str) -> Iterator[Cause]:
         action = rule.get("action", "")
         if action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
             yield invalid(f"{at}.action", action, "requires the backoffLimitPerIndex to be set")
-        yield from one_of(f"{at}.action", action, ACTIONS)
+        yield from _chosen(f"{at}.action", action, ACTIONS)
         codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions") or []
         if codes is not None:
             yield from _exit_codes(codes, containers, f"{at}.onExitCodes")
+        if len(conditions) > MOST_RULES:
+            yield too_many(f"{at}.onPodConditions", len(conditions), MOST_RULES)
         yield from every(_condition, conditions, f"{at}.onPodConditions")
         if (codes is not None) == bool(conditions):
             told = "specifying both OnExitCodes and OnPodConditions is not supported"
@@ -154,14 +176,21 @@ def failure_policy(spec: dict, path: str) -> Iterator[Cause]:
             yield Cause("FieldValueInvalid", f"Invalid value: {told}", at)
 
 
+def _chosen(path: str, value: str, supported: tuple[str, ...]) -> Iterator[Cause]:
+    if value:
+        yield from one_of(path, value, supported)
+    else:
+        yield required(path, f"valid values: [{' '.join(map(shown, supported))}]")
+
+
 def _exit_codes(given: dict, containers: set, path: str) -> Iterator[Cause]:
     operator, values = given.get("operator", ""), given.get("values") or []
-    yield from one_of(f"{path}.operator", operator, ("In", "NotIn"))
+    yield from _chosen(f"{path}.operator", operator, ("In", "NotIn"))
     if given.get("containerName") is not None and given["containerName"] not in containers:
         told = "must be one of the container or initContainer names in the pod template"
         yield invalid(f"{path}.containerName", given["containerName"], told)
     if not values:
-        yield invalid(f"{path}.values", values, "at least one value is required")
+        yield invalid(f"{path}.values", given.get("values"), "at least one value is required")
     elif len(values) > MOST_CODES:
         yield too_many(f"{path}.values", len(values), MOST_CODES)
     seen: set[int] = set()
@@ -175,7 +204,7 @@ def _exit_codes(given: dict, containers: set, path: str) -> Iterator[Cause]:
 
 def _condition(given: dict, path: str) -> Iterator[Cause]:
     yield from names.check(names.qualified_name, f"{path}.type", given.get("type", ""))
-    yield from one_of(f"{path}.status", given.get("status", ""), ("False", "True", "Unknown"))
+    yield from _chosen(f"{path}.status", given.get("status", ""), ("False", "True", "Unknown"))
 
 
 def success_policy(spec: dict, path: str) -> Iterator[Cause]:
@@ -185,6 +214,8 @@ def success_policy(spec: dict, path: str) -> Iterator[Cause]:
         return
     if not rules:
         yield required(f"{path}.rules", "at least one rules must be specified when the successPolicy is specified")
+    if len(rules) > MOST_RULES:
+        yield too_many(f"{path}.rules", len(rules), MOST_RULES)
     yield from every(_success_rule, rules, f"{path}.rules", spec.get("completions") or 0)
 
 
@@ -192,12 +223,19 @@ def _success_rule(rule: dict, path: str, completions: int) -> Iterator[Cause]:
     count, indexes = rule.get("succeededCount"), rule.get("succeededIndexes")
     if count is None and indexes is None:
         yield required(path, "at least one of succeededCount or succeededIndexes must be specified")
-    if indexes is not None and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", indexes):
-        told = f'error parsing succeededIndexes: cannot convert string to integer for index: "{indexes}"'
-        yield invalid(f"{path}.succeededIndexes", indexes, told)
+    named = 0
+    if indexes is not None and len(indexes) > MOST_TEXT:
+        yield too_long(f"{path}.succeededIndexes", MOST_TEXT)
+    try:
+        named = index_count(indexes or "", completions)
+    except ValueError as error:
+        yield invalid(f"{path}.succeededIndexes", indexes, f"error parsing succeededIndexes: {error}")
     yield from not_negative(f"{path}.succeededCount", count)
     if count is not None and count > completions:
         told = f"must be less than or equal to {completions} (the number of specified completions)"
+        yield invalid(f"{path}.succeededCount", count, told)
+    if count is not None and indexes is not None and count > named:
+        told = f"must be less than or equal to {named} (the number of indexes in the specified succeededIndexes field)"
         yield invalid(f"{path}.succeededCount", count, told)
 
 
@@ -206,8 +244,8 @@ def job_change(obj: dict, old: dict) -> Iterator[Cause]:
     new, held = obj.get("spec") or {}, old.get("spec") or {}
     yield from job(obj)
     yield from selecting_spec(new)  # upstream looks twice
-    if is_indexed(new) and is_indexed(held):
-        if new.get("completions") not in (held.get("completions"), new.get("parallelism")):
+    if is_indexed(new):
+        if new.get("completions") not in (None, held.get("completions"), new.get("parallelism")):
             told = "can only be modified in tandem with spec.parallelism"
             yield invalid("spec.completions", new.get("completions"), told)
     else:
@@ -238,10 +276,12 @@ def _take(fields: tuple[str, ...], source: dict, to: dict) -> None:
             to[field] = source[field]
 
 
-def cronjob(obj: dict) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    yield from _schedule(spec.get("schedule", ""), spec.get("timeZone"))
+def cronjob(obj: dict, old: dict | None = None) -> Iterator[Cause]:
+    spec, held = (each.get("spec") or {} for each in (obj, old or {}))
+    yield from _schedule(spec.get("schedule", ""), spec.get("timeZone"), "TZ" in held.get("schedule", ""))
     yield from numbers(spec, "startingDeadlineSeconds")
+    if spec.get("timeZone") is not None and (not old or held.get("timeZone") != spec["timeZone"]):
+        yield from _zone(spec["timeZone"])
     yield from one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
     inner = (spec.get("jobTemplate") or {}).get("spec") or {}
     yield from job_spec(inner, "spec.jobTemplate.spec")
@@ -252,33 +292,43 @@ def cronjob(obj: dict) -> Iterator[Cause]:
     yield from numbers(spec, "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
 
 
-def _schedule(given: str, zone: str | None) -> Iterator[Cause]:
+def _schedule(given: str, zone: str | None, may_have_zone: bool) -> Iterator[Cause]:
+    """Check a schedule; one with a time zone is let be where it has been for long."""
     if not given:
         yield required("spec.schedule")
-    else:
-        try:
-            cron.parse(re.sub(r"^(CRON_)?TZ=\S+\s+", "", given))
-        except ValueError as error:
-            yield invalid("spec.schedule", given, str(error))
-        if "TZ" in given:
-            told = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-            yield invalid("spec.schedule", given, told)
-    if zone is not None:
-        yield from _zone(zone)
+        return
+    zone_of_it = re.match(r"(CRON_)?TZ=(\S*)\s*", given)
+    try:
+        if zone_of_it and not _is_zone(zone_of_it[2]):
+            raise ValueError(f"provided bad location {zone_of_it[2]}: unknown time zone {zone_of_it[2]}")
+        cron.parse(given[zone_of_it.end() :] if zone_of_it else given)
+    except ValueError as error:
+        yield invalid("spec.schedule", given, str(error))
+    if "TZ" in given and not may_have_zone:
+        told = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+        yield invalid("spec.schedule", given, told)
+    elif "TZ" in given and zone is not None:
+        yield invalid("spec.schedule", given, "cannot use both timeZone field and TZ or CRON_TZ in schedule")
 
 
 def _zone(name: str) -> Iterator[Cause]:
     if not name:
         yield invalid("spec.timeZone", name, "timeZone must be nil or non-empty string")
-    elif name.lower() == "local":
+        return
+    if name.lower() == "local":
         yield invalid("spec.timeZone", name, NO_TIME_ZONE)
-    else:
-        from zoneinfo import ZoneInfo
+    if name != "Local" and not _is_zone(name):
+        yield invalid("spec.timeZone", name, f"unknown time zone {name}")
 
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
-            yield invalid("spec.timeZone", name, f"unknown time zone {name}")
+
+def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
+        return False
+    return True
 
 
 def short_enough(obj: dict) -> Iterator[Cause]:

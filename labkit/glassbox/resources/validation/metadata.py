@@ -9,9 +9,19 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import every, forbidden, invalid, items, required, too_long
+from labkit.glassbox.resources.validation.fields import (
+    every,
+    forbidden,
+    invalid,
+    items,
+    one_of,
+    required,
+    too_long,
+    unique,
+)
 
 ANNOTATIONS_LIMIT = 256 * 1024  # bytes of all keys and values
+REASON_LIMIT, MESSAGE_LIMIT = 1024, 32 * 1024  # bytes of a condition's
 STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
@@ -82,6 +92,27 @@ def finalizers(given: list[str], path: str = "metadata.finalizers") -> Iterator[
             yield invalid(at, each, told)
     if "orphan" in given and "foregroundDeletion" in given:
         yield invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set")
+
+
+def conditions(given: list[dict] | None, path: str) -> Iterator[Cause]:
+    """Check a list of metav1.Condition, one of each type."""
+    seen: set[str] = set()
+    for at, each in items(given, path):
+        yield from unique(f"{at}.type", each.get("type", ""), seen)
+        yield from names.check(names.qualified_name, f"{at}.type", each.get("type", ""))
+        yield from one_of(f"{at}.status", each.get("status", ""), ("False", "True", "Unknown"))
+        if each.get("observedGeneration", 0) < 0:
+            yield invalid(
+                f"{at}.observedGeneration", each["observedGeneration"], "must be greater than or equal to zero"
+            )
+        if not each.get("lastTransitionTime"):
+            yield required(f"{at}.lastTransitionTime", "must be set")
+        reason = each.get("reason", "")
+        yield from names.needed(names.condition_reason, f"{at}.reason", reason, "must be set")
+        if len(reason.encode()) > REASON_LIMIT:
+            yield too_long(f"{at}.reason", REASON_LIMIT)
+        if len(each.get("message", "").encode()) > MESSAGE_LIMIT:
+            yield too_long(f"{at}.message", MESSAGE_LIMIT)
 
 
 def label_selector(selector: dict, path: str) -> Iterator[Cause]:

@@ -23,6 +23,7 @@ QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 VALUE = f"({QUALIFIED})?"
 CONFIG_KEY = "[-._a-zA-Z0-9]+"
 PERCENT = "[0-9]+%"
+REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
 URL_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 ENDS = "and must start and end with an alphanumeric character"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
@@ -102,6 +103,16 @@ dns_1035_label = _rule(
 )
 dns_subdomain = _rule(SUBDOMAIN, _SUBDOMAIN_TOLD, 253)
 wildcard_subdomain = _rule(rf"\*\.{SUBDOMAIN}", _WILDCARD_TOLD, 253)
+condition_reason = _rule(
+    REASON,
+    _sentence(
+        "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric"
+        " characters or '_,:', and must end with an alphanumeric character or '_'",
+        REASON,
+        *("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"),
+    ),
+    1 << 30,
+)
 search_domain = _rule(rf"{UNDERSCORED}(\.{UNDERSCORED})*", _SEARCH_TOLD, 253)
 percent = _rule(PERCENT, _PERCENT_TOLD, 1 << 30)
 
