@@ -102,7 +102,7 @@ ONLY_BOUND = "spec is immutable after creation except resources.requests and vol
           f'"NodeName":"m"}}: {IMMUTABLE}']),
         ("csinodes", {"spec": {"drivers": [{"name": "a", "nodeID": "x"}]}},
          {"spec": {"drivers": [{"name": "a", "nodeID": "y"}]}},
-         ['CSINodeDriver: Invalid value: {"Name":"a","NodeID":"y","TopologyKeys":null,"Allocatable":null}: '
+         ['spec.drivers: Invalid value: {"Name":"a","NodeID":"y","TopologyKeys":null,"Allocatable":null}: '
           + IMMUTABLE]),
         ("events.events.k8s.io", EVENT, {"note": "z"}, [f'message: Invalid value: "z": {IMMUTABLE}']),
         ("events.events.k8s.io", EVENT, {"regarding": {"kind": "Node"}},

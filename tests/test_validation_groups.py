@@ -324,3 +324,79 @@ def test_conditions_are_complete_and_of_one_type_each():
         "status.conditions[1].message: Too long: may not be more than 32768 bytes",
         "status.conditions[2].reason: Required value: must be set",
     ]
+
+
+# -- storage.k8s.io
+
+ON_NODE = {"key": "kubernetes.io/hostname", "values": ["a"]}
+INLINE = {"accessModes": ["ReadWriteOnce"], "csi": {"driver": "a.b", "volumeHandle": "c"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"parameters": {str(index): "" for index in range(513)}},
+         ["parameters: Too long: may not be more than 512 bytes"]),
+        ({"parameters": {"a": "b" * 262144}}, ["parameters: Too long: may not be more than 262144 bytes"]),
+        ({"allowedTopologies": [{"matchLabelExpressions": [ON_NODE, ON_NODE]}]},
+         ['allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: "kubernetes.io/hostname"']),
+        ({"allowedTopologies": [{"matchLabelExpressions": [{**ON_NODE, "values": ["a", "a"]}]}]},
+         ['allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: "a"']),
+        ({"allowedTopologies": [{"matchLabelExpressions": [ON_NODE]}] * 2},
+         ['allowedTopologies[1].matchLabelExpressions: Duplicate value: ""']),
+    ],
+)  # fmt: skip
+def test_a_storage_class_is_refused(fields, told):
+    assert told_of("storageclasses", {"provisioner": "a.b/c", **fields}) == told
+
+
+def test_what_a_storage_class_makes_volumes_by_never_changes():
+    old = {"provisioner": "a", "parameters": {"a": "b"}}
+    told = told_of(
+        "storageclasses", {"provisioner": "a", "reclaimPolicy": "Retain"}, {**old, "reclaimPolicy": "Delete"}
+    )
+    assert told[0] == "parameters: Invalid value: null: field is immutable"
+    assert 'reclaimPolicy: Invalid value: "Retain": field is immutable' in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "told"),
+    [
+        ("csidrivers", {"tokenRequests": [{"expirationSeconds": 10}]},
+         ["tokenRequests[0].expirationSeconds: Invalid value: 10: may not specify a duration less than 10 minutes"]),
+        ("csidrivers", {"serviceAccountTokenInSecrets": True},
+         ["serviceAccountTokenInSecrets: Invalid value: true: serviceAccountTokenInSecrets is set but no tokenRequests"
+          " are specified"]),
+        ("csidrivers", {"nodeAllocatableUpdatePeriodSeconds": 9},
+         ["nodeAllocatableUpdatePeriodSeconds: Invalid value: 9: must be greater than or equal to 10 seconds"]),
+        ("csidrivers", {"volumeLifecycleModes": ["x"]},
+         ['volumeLifecycleModes: Unsupported value: "x": supported values: "Persistent", "Ephemeral"']),
+        ("csinodes", {"drivers": [{"name": "a" * 64, "nodeID": "b" * 193, "topologyKeys": ["c", "c"],
+                                   "allocatable": {"count": -1}}]},
+         ["drivers[0].name: Too long: may not be more than 63 bytes",
+          f'drivers[0].nodeID: Invalid value: "{"b" * 193}": must be 192 characters or less',
+          "drivers[0].allocatable.count: Invalid value: -1: must be greater than or equal to 0",
+          'drivers[0]: Duplicate value: "c"']),
+        ("volumeattachments", {"attacher": "a", "nodeName": "n", "source": {}},
+         ["source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName"]),
+        ("volumeattachments", {"attacher": "a", "nodeName": "n", "source": {
+            "persistentVolumeName": "v", "inlineVolumeSpec": INLINE}},
+         ["source: Forbidden: must specify exactly one of inlineVolumeSpec and persistentVolumeName"]),
+        ("volumeattachments", {"attacher": "a", "nodeName": "n", "source": {"inlineVolumeSpec": INLINE}}, []),
+    ],
+)  # fmt: skip
+def test_what_drivers_tell_is_refused(kind, spec, told):
+    assert told_of(kind, {"spec": spec}) == [f"spec.{each}" for each in told]
+
+
+def test_how_an_attachment_failed_is_told_in_short():
+    assert status_faults("volumeattachments", {"attachError": {"message": "m" * 1025, "errorCode": -1}}) == [
+        "status.attachError.message: Too long: may not be more than 262144 bytes",
+        "status.attachError.errorCode: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+    ]
+
+
+def test_a_class_of_attributes_has_some():
+    assert told_of("volumeattributesclasses", {"driverName": "A.b"}) == [
+        "parameters: Required value: must contain at least one key/value pair"
+    ]

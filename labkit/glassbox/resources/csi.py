@@ -15,21 +15,25 @@ from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.columns import AGE, NAME, PLAIN, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation import drivers, names
 from labkit.glassbox.resources.validation.fields import (
     NOT_NEGATIVE,
+    duplicate,
     every,
+    forbidden,
+    in_range,
     invalid,
+    not_negative,
     one_of,
     required,
     too_long,
     unique,
-    unsupported,
 )
 from labkit.glassbox.resources.validation.internal_struct import unchanged
+from labkit.glassbox.resources.validation.metadata import label_selector
 
 GROUP = "storage.k8s.io"
-MODES, POLICIES = ("Ephemeral", "Persistent"), ("File", "None", "ReadWriteOnceWithFSType")
+MODES, POLICIES = ("Persistent", "Ephemeral"), ("File", "None", "ReadWriteOnceWithFSType")
 PROTECTION = "kubernetes.io/vac-protection"
 
 
@@ -42,19 +46,31 @@ class CSIDriverStrategy(Strategy):
             yield from unchanged(f"spec.{path}", dig(obj, f"spec.{field}"), dig(old, f"spec.{field}"))
 
     def faults(self, obj: dict) -> Iterator[Cause]:
-        spec, name = obj.get("spec", {}), obj["metadata"].get("name", "")
-        if len(name) > 63:
-            yield too_long("metadata.name", 63)
+        spec = obj.get("spec", {})
         yield from one_of("spec.fsGroupPolicy", spec.get("fsGroupPolicy"), POLICIES)
-        for mode in spec.get("volumeLifecycleModes") or []:
-            if mode not in MODES:
-                yield unsupported("spec.volumeLifecycleModes", mode, MODES)
         seen: set = set()
-        yield from every(
-            lambda each, path: unique(f"{path}.audience", each.get("audience", ""), seen),
-            spec.get("tokenRequests"),
-            "spec.tokenRequests",
-        )
+        yield from every(self._token, spec.get("tokenRequests"), "spec.tokenRequests", seen)
+        for mode in spec.get("volumeLifecycleModes") or []:
+            yield from one_of("spec.volumeLifecycleModes", mode, MODES)
+        if spec.get("nodeAllocatableUpdatePeriodSeconds", 10) < 10:
+            period = spec["nodeAllocatableUpdatePeriodSeconds"]
+            told = "must be greater than or equal to 10 seconds"
+            yield invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, told)
+        in_secrets = spec.get("serviceAccountTokenInSecrets")
+        if in_secrets is not None and not spec.get("tokenRequests"):
+            told = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
+            yield invalid("spec.serviceAccountTokenInSecrets", in_secrets, told)
+
+    def _token(self, given: dict, path: str, seen: set) -> Iterator[Cause]:
+        audience, seconds = given.get("audience", ""), given.get("expirationSeconds", 600)
+        if audience in seen:
+            yield duplicate(f"{path}.audience", audience)
+            return
+        seen.add(audience)
+        if seconds < 600:
+            yield invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
+        if seconds > 1 << 32:
+            yield invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
 
 
 class CSINodeStrategy(Strategy):
@@ -72,16 +88,24 @@ class CSINodeStrategy(Strategy):
         yield from self.faults(obj)
         held = {each["name"]: each for each in dig(old, "spec.drivers") or []}
         for each in dig(obj, "spec.drivers") or []:
-            before = held.get(each.get("name"), each)
-            yield from unchanged("CSINodeDriver", each, before, "CSINodeDriver")
+            new, before = ({**one, "allocatable": None} for one in (each, held.get(each.get("name"), each)))
+            yield from unchanged("spec.drivers", new, before, "CSINodeDriver")
 
     def _driver(self, driver: dict, path: str, seen: set) -> Iterator[Cause]:
-        yield from names.needed(names.dns_subdomain, f"{path}.name", driver.get("name", ""))
-        yield from unique(f"{path}.name", driver.get("name", ""), seen)
-        if not driver.get("nodeID"):
+        name, node = driver.get("name", ""), driver.get("nodeID", "")
+        yield from drivers.driver_name(name, f"{path}.name")
+        if not node:
             yield required(f"{path}.nodeID")
-        if dig(driver, "allocatable.count", 0) < 0:
-            yield invalid(f"{path}.allocatable.count", driver["allocatable"]["count"], "must be a non negative value")
+        if len(node) > 192:
+            yield invalid(f"{path}.nodeID", node, "must be 192 characters or less")
+        yield from not_negative(f"{path}.allocatable.count", dig(driver, "allocatable.count"))
+        yield from unique(f"{path}.name", name, seen)
+        keys: set = set()
+        for key in driver.get("topologyKeys") or []:
+            if not key:
+                yield required(path)
+            yield from unique(path, key, keys)
+            yield from names.check(names.qualified_name, path, key)
 
 
 class VolumeAttachmentStrategy(Strategy):
@@ -95,22 +119,43 @@ class VolumeAttachmentStrategy(Strategy):
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         spec = obj.get("spec", {})
-        yield from names.needed(names.dns_subdomain, "spec.attacher", spec.get("attacher", ""))
+        yield from drivers.driver_name(spec.get("attacher", ""), "spec.attacher")
+        yield from self._source(spec.get("source") or {}, "spec.source")
         if not spec.get("nodeName"):
             yield required("spec.nodeName")
-        source = spec.get("source") or {}
-        if not source.get("persistentVolumeName") and not source.get("inlineVolumeSpec"):
-            yield required("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
+
+    def _source(self, given: dict, path: str) -> Iterator[Cause]:
+        name, inline = given.get("persistentVolumeName"), given.get("inlineVolumeSpec")
+        if (name is None) == (inline is None):
+            refused = required if name is None else forbidden
+            yield refused(path, "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
+        elif inline is not None:
+            yield from drivers.inline_volume(inline, f"{path}.inlineVolumeSpec")
+        else:
+            told = "must specify non empty persistentVolumeName"
+            yield from names.needed(names.dns_subdomain, f"{path}.persistentVolumeName", name, told)
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        return list(self._status(obj.get("status") or {}))
+
+    def _status(self, status: dict) -> Iterator[Cause]:
+        if drivers.size_of(status.get("attachmentMetadata") or {}) > drivers.LONGEST:
+            yield too_long("status.attachmentMetadata", drivers.LONGEST)
+        for path, error in ((f"status.{field}", status.get(field) or {}) for field in ("attachError", "detachError")):
+            if len(error.get("message", "").encode()) > 1024:
+                yield too_long(f"{path}.message", drivers.LONGEST)  # upstream tells another limit than it sets
+            if error.get("errorCode", 0) < 0:
+                yield from in_range(f"{path}.errorCode", error["errorCode"], 0, 2**31 - 1)
 
 
 class CapacityStrategy(Strategy):
     immutable = ("nodeTopology", "storageClassName")
 
     def faults(self, obj: dict) -> Iterator[Cause]:
+        yield from label_selector(obj.get("nodeTopology") or {}, "nodeTopology")
         yield from names.needed(names.dns_subdomain, "storageClassName", obj.get("storageClassName", ""))
-        for field in ("capacity", "maximumVolumeSize"):
-            if quantity.parse(obj.get(field) or "0") < 0:
-                yield invalid(field, obj[field], NOT_NEGATIVE)
+        if quantity.parse(obj.get("capacity") or "0") < 0:
+            yield invalid("capacity", obj["capacity"], NOT_NEGATIVE)
 
 
 class AttributesStrategy(Strategy):
@@ -122,9 +167,8 @@ class AttributesStrategy(Strategy):
             held.append(PROTECTION)
 
     def faults(self, obj: dict) -> Iterator[Cause]:
-        yield from names.needed(names.dns_subdomain, "driverName", obj.get("driverName", ""))
-        if not obj.get("parameters"):
-            yield required("parameters", "must contain at least one key/value pair")
+        yield from names.needed(names.qualified_name, "driverName", obj.get("driverName", "").lower())
+        yield from drivers.parameters(obj.get("parameters"), may_be_none=False)
 
 
 def _tokens(obj: dict, now: float) -> str:

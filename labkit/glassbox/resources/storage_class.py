@@ -12,7 +12,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import storage
+from labkit.glassbox.resources.validation import drivers
 
 PROVISIONER = "glassbox.labkit/host-path"  # of this cluster's own class `standard`
 IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -30,10 +30,10 @@ def default_of(classes: list[dict], annotation: str = IS_DEFAULT) -> dict | None
 
 class StorageClassStrategy(Strategy):
     def faults(self, obj: dict) -> Iterable[Cause]:
-        return storage.storage_class(obj)
+        return drivers.storage_class(obj)
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return storage.changed_storage_class(obj, old)
+        return drivers.changed_storage_class(obj, old)
 
 
 def name(obj: dict, now: float) -> str:

@@ -1,7 +1,6 @@
-"""What volumes and storage classes must satisfy.
+"""What volumes must satisfy.
 
-Upstream: ValidatePersistentVolume in pkg/apis/core/validation/validation.go,
-pkg/apis/storage/validation/validation.go
+Upstream: ValidatePersistentVolume in pkg/apis/core/validation/validation.go
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from collections.abc import Iterator
 from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
-from labkit.glassbox.resources.validation import names, volumes
+from labkit.glassbox.resources.validation import volumes
 from labkit.glassbox.resources.validation.claims import POSITIVE, access
-from labkit.glassbox.resources.validation.fields import forbidden, invalid, items, one_of, required, unsupported
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required, unsupported
 from labkit.glassbox.resources.validation.internal_struct import difference, unchanged
 from labkit.glassbox.resources.validation.scheduling import node_selector
 
@@ -70,27 +69,3 @@ def changed_volume(obj: dict, old: dict) -> Iterator[Cause]:
     yield from unchanged("volumeMode", new.get("volumeMode"), held.get("volumeMode"))
     if held.get("nodeAffinity") is not None:
         yield from unchanged("nodeAffinity", new.get("nodeAffinity"), held["nodeAffinity"], "VolumeNodeAffinity")
-
-
-def storage_class(obj: dict) -> Iterator[Cause]:
-    if not obj.get("provisioner"):
-        yield required("provisioner")
-    else:
-        yield from names.check(names.qualified_name, "provisioner", obj["provisioner"].lower())
-    yield from one_of("reclaimPolicy", obj.get("reclaimPolicy"), ("Delete", "Retain"))
-    yield from one_of("volumeBindingMode", obj.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer"))
-    if "" in (obj.get("parameters") or {}):
-        yield invalid("parameters", "", "field can not be empty.")
-    for path, term in items(obj.get("allowedTopologies"), "allowedTopologies"):
-        for at, each in items(term.get("matchLabelExpressions"), f"{path}.matchLabelExpressions"):
-            if not each.get("values"):
-                yield required(f"{at}.values")
-            yield from names.check(names.qualified_name, f"{at}.key", each.get("key", ""))
-
-
-def changed_storage_class(obj: dict, old: dict) -> Iterator[Cause]:
-    yield from storage_class(obj)
-    if (obj.get("parameters") or {}) != (old.get("parameters") or {}):
-        yield forbidden("parameters", "updates to parameters are forbidden.")
-    for field in ("provisioner", "reclaimPolicy", "volumeBindingMode"):
-        yield from unchanged(field, obj.get(field), old.get(field))
