@@ -400,3 +400,76 @@ def test_a_class_of_attributes_has_some():
     assert told_of("volumeattributesclasses", {"driverName": "A.b"}) == [
         "parameters: Required value: must contain at least one key/value pair"
     ]
+
+
+# -- discovery, coordination, scheduling, node, certificates
+
+
+def endpoint_slice(kind="IPv4", **endpoint):
+    return {"addressType": kind, "endpoints": [{"addresses": ["10.0.0.1"], **endpoint}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "endpoint", "told"),
+    [
+        ("IPv4", {"addresses": ["01.2.3.4"]}, ['addresses[0]: Invalid value: "01.2.3.4": must not have leading 0s']),
+        ("IPv4", {"addresses": ["fd00::1"]}, ['addresses[0]: Invalid value: "fd00::1": must be an IPv4 address']),
+        ("IPv4", {"addresses": ["10.0.0.1"] * 101}, ["addresses: Too many: 101: must have at most 100 items"]),
+        ("FQDN", {"addresses": ["a.example.", "a"]},
+         ['addresses[1]: Invalid value: "a": should be a domain with at least two segments separated by dots']),
+        ("IPv4", {"hints": {"forZones": [{"name": "a"}, {"name": "a"}]}},
+         ['hints.forZones[1].name: Duplicate value: "a"']),
+        ("IPv4", {"hints": {"forNodes": [{"name": str(index)} for index in range(9)]}},
+         ["hints.forNodes: Too many: 9: must have at most 8 items"]),
+    ],
+)  # fmt: skip
+def test_an_endpoint_is_refused(kind, endpoint, told):
+    assert told_of("endpointslices", endpoint_slice(kind, **endpoint)) == [f"endpoints[0].{each}" for each in told]
+
+
+def test_a_slice_has_a_thousand_endpoints():
+    given = {"addressType": "IPv4", "endpoints": [{}] * 1001}
+    assert told_of("endpointslices", given) == ["endpoints: Too many: 1001: must have at most 1000 items"]
+
+
+def test_a_lock_has_no_strategy_as_long_as_that_feature_is_off(api_server, namespace):
+    lease = {"metadata": {"name": "l"}, "spec": {"strategy": "x", "preferredHolder": "y", "holderIdentity": "z"}}
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    assert api_server.request("POST", path, lease)[1]["spec"] == {"holderIdentity": "z"}
+
+
+def test_a_class_of_the_system_has_its_value():
+    known = {"metadata": {"name": "system-node-critical"}, "value": 1}
+    assert told_of("priorityclasses", known) == [
+        "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error:"
+        " value of system-node-critical PriorityClass must be 2000001000"
+    ]
+
+
+def test_a_runtime_class_tolerates_each_taint_once():
+    again = [{"key": "a", "operator": "Exists"}] * 2
+    assert told_of("runtimeclasses", {"handler": "a", "scheduling": {"tolerations": again}}) == [
+        'scheduling.tolerations[1]: Duplicate value: {"Key":"a","Operator":"Exists","Value":"","Effect":"",'
+        '"TolerationSeconds":null}'
+    ]
+
+
+APPROVED, DENIED, FAILED = ({"type": each, "status": "True"} for each in ("Approved", "Denied", "Failed"))
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "told"),
+    [
+        ({"conditions": [FAILED]}, {}, []),
+        ({}, {"conditions": [FAILED]}, ['conditions: Forbidden: updates may not remove a condition of type "Failed"']),
+        ({"conditions": [{**FAILED, "status": "False"}]}, {},
+         ['conditions[0].status: Unsupported value: "False": supported values: "True"']),
+        ({"conditions": [APPROVED, DENIED]}, {"conditions": [APPROVED, DENIED]},
+         ['conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive']),
+        ({"certificate": "LS0tLS1CRUdJTiBYLS0tLS0KQUFBQQotLS0tLUVORCBYLS0tLS0K"}, {},
+         ['certificate: Invalid value: "<certificate data>": only CERTIFICATE PEM blocks are allowed, found "X"']),
+        ({}, {"certificate": "YQ=="}, ["certificate: Forbidden: updates may not modify existing certificate content"]),
+    ],
+)  # fmt: skip
+def test_what_a_signer_writes_is_refused(new, old, told):
+    assert status_faults("certificatesigningrequests", new, old) == [f"status.{each}" for each in told]

@@ -27,7 +27,21 @@ class EndpointSliceStrategy(Strategy):
         return endpoints.endpoint_slice(obj)
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
-        return [*endpoints.same_address_type(obj, old), *endpoints.endpoint_slice(obj)]
+        return [*endpoints.endpoint_slice(obj), *endpoints.same_address_type(obj, old)]
+
+    def prepare_for_create(self, obj: dict) -> None:
+        super().prepare_for_create(obj)
+        drop_topology(obj)
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        drop_topology(obj)
+        super().prepare_for_update(obj, old)
+
+
+def drop_topology(obj: dict) -> None:
+    """Drop what the version before had."""
+    for each in obj.get("endpoints") or []:
+        each.pop("deprecatedTopology", None)
 
 
 class EndpointsStrategy(Strategy):

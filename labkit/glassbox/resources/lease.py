@@ -18,11 +18,25 @@ class LeaseStrategy(Strategy):
     allow_create_on_update = True
     allow_unconditional_update = False  # a lock that anybody overwrites is none
 
+    def prepare_for_create(self, obj: dict) -> None:
+        super().prepare_for_create(obj)
+        drop_disabled(obj)
+
+    def prepare_for_update(self, obj: dict, old: dict) -> None:
+        drop_disabled(obj)
+        super().prepare_for_update(obj, old)
+
     def faults(self, obj: dict) -> Iterator[Cause]:
         spec = obj.get("spec") or {}
         if spec.get("leaseDurationSeconds", 1) <= 0:
             yield invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0")
         yield from not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
+
+
+def drop_disabled(obj: dict) -> None:
+    """Drop what belongs to a feature that is off by default: CoordinatedLeaderElection is, in 1.36."""
+    for field in ("strategy", "preferredHolder"):
+        (obj.get("spec") or {}).pop(field, None)
 
 
 LEASES = Resource(

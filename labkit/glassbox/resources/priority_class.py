@@ -27,6 +27,19 @@ SYSTEM = {
 }
 
 
+RESERVED = "priority class names with 'system-' prefix are reserved for system use only."
+
+
+def other_than_known(name: str, value: int, is_default: bool) -> str:
+    """Tell what makes a class of the system another than it is known; "" of one that is as it should be."""
+    known = SYSTEM.get(name)
+    if known is None:
+        return f"{name} is not a known system priority class"
+    if value != known[0]:
+        return f"value of {name} PriorityClass must be {known[0]}"
+    return f"globalDefault of {name} PriorityClass must be false" if is_default else ""
+
+
 class PriorityClassStrategy(Strategy):
     """Nothing of it that counts may change, so its generation stays 1."""
 
@@ -35,9 +48,8 @@ class PriorityClassStrategy(Strategy):
     def faults(self, obj: dict) -> Iterator[Cause]:
         name, value = obj["metadata"].get("name", ""), obj.get("value", 0)
         if name.startswith("system-"):
-            if SYSTEM.get(name, (None,))[0] != value:
-                told = "priority class names with 'system-' prefix are reserved for system use only. error: "
-                yield forbidden("metadata.name", f"{told}{name} is not a known system priority class")
+            if told := other_than_known(name, value, obj.get("globalDefault", False)):
+                yield forbidden("metadata.name", f"{RESERVED} error: {told}")
         elif value > HIGHEST:
             yield forbidden("value", f"maximum allowed value of a user defined priority is {HIGHEST}")
         yield from one_of("preemptionPolicy", obj.get("preemptionPolicy"), ("Never", "PreemptLowerPriority"))

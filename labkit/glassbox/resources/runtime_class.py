@@ -12,7 +12,8 @@ from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import every
+from labkit.glassbox.resources.validation.fields import duplicate, every, items
+from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.metadata import labels
 from labkit.glassbox.resources.validation.resource_amounts import resources
 from labkit.glassbox.resources.validation.scheduling import toleration
@@ -27,6 +28,12 @@ class RuntimeClassStrategy(Strategy):
         yield from resources({"limits": (obj.get("overhead") or {}).get("podFixed")}, "overhead")
         yield from labels(scheduling.get("nodeSelector"), "scheduling.nodeSelector")
         yield from every(toleration, scheduling.get("tolerations"), "scheduling.tolerations")
+        seen: list[dict] = []
+        for path, each in items(scheduling.get("tolerations"), "scheduling.tolerations"):
+            key = {field: each.get(field, "") for field in ("key", "operator", "value", "effect")}
+            if key in seen:
+                yield duplicate(path, struct("Toleration", each))
+            seen.append(key)
 
 
 RUNTIME_CLASSES = Resource(

@@ -10,10 +10,19 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import IMMUTABLE, every, invalid, items, one_of, required, unique
+from labkit.glassbox.resources.validation.fields import (
+    IMMUTABLE,
+    every,
+    invalid,
+    items,
+    one_of,
+    required,
+    too_many,
+    unique,
+)
 
 ADDRESS_TYPES, PROTOCOLS = ("FQDN", "IPv4", "IPv6"), ("SCTP", "TCP", "UDP")
-MOST_ENDPOINTS, MOST_PORTS = 1000, 20000
+MOST_ENDPOINTS, MOST_PORTS, MOST_ADDRESSES, MOST_HINTS = 1000, 20000, 100, 8
 
 
 def endpoint_slice(obj: dict) -> Iterator[Cause]:
@@ -22,8 +31,13 @@ def endpoint_slice(obj: dict) -> Iterator[Cause]:
         yield required("addressType")
     else:
         yield from one_of("addressType", kind, ADDRESS_TYPES)
-    yield from every(_endpoint, obj.get("endpoints"), "endpoints", kind)
-    yield from _ports(obj.get("ports") or [], "ports")
+    given, ports = obj.get("endpoints") or [], obj.get("ports") or []
+    yield from _few_enough(given, "endpoints", MOST_ENDPOINTS) or every(_endpoint, given, "endpoints", kind)
+    yield from _few_enough(ports, "ports", MOST_PORTS) or _ports(ports, "ports")
+
+
+def _few_enough(given: list, path: str, most: int) -> list[Cause]:
+    return [too_many(path, len(given), most)] if len(given) > most else []
 
 
 def same_address_type(obj: dict, old: dict) -> Iterator[Cause]:
@@ -35,27 +49,53 @@ def _endpoint(given: dict, path: str, kind: str) -> Iterator[Cause]:
     addresses = given.get("addresses") or []
     if not addresses:
         yield required(f"{path}.addresses", "must contain at least 1 address")
+    yield from _few_enough(addresses, f"{path}.addresses", MOST_ADDRESSES)
     for at, address in items(addresses, f"{path}.addresses"):
         if kind == "FQDN":
-            yield from names.check(names.dns_subdomain, at, address)
+            yield from _domain(address, at)
         elif kind in ("IPv4", "IPv6"):
-            yield from _address(address, at, 4 if kind == "IPv4" else 6)
-    if given.get("hostname") is not None:
-        yield from names.check(names.dns_label, f"{path}.hostname", given["hostname"])
+            yield from _address(address, at, kind)
     if given.get("nodeName") is not None:
         yield from names.check(names.dns_subdomain, f"{path}.nodeName", given["nodeName"])
+    if given.get("hostname") is not None:
+        yield from names.check(names.dns_label, f"{path}.hostname", given["hostname"])
+    for field, rule in (("forZones", names.label_value), ("forNodes", names.dns_subdomain)):
+        hints = (given.get("hints") or {}).get(field) or []
+        yield from _few_enough(hints, f"{path}.hints.{field}", MOST_HINTS) or _hints(
+            hints, f"{path}.hints.{field}", rule
+        )
 
 
-def _address(text: str, path: str, version: int) -> Iterator[Cause]:
+def _hints(given: list[dict], path: str, rule: names.Rule) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for at, each in items(given, path):
+        yield from unique(f"{at}.name", each.get("name", ""), seen)
+        yield from names.check(rule, f"{at}.name", each.get("name", ""))
+
+
+def _domain(text: str, path: str) -> Iterator[Cause]:
+    """Check a fully qualified domain name: the first fault alone is told, and a dot at its end is none."""
+    name = text.removesuffix(".")
+    labels = name.split(".")
+    bad = next((each for each in labels if names.dns_label(each)), "")
+    if not text:
+        yield required(path)
+    elif told := names.dns_subdomain(name):
+        yield invalid(path, name, ",".join(told))
+    elif len(labels) < 2:
+        yield invalid(path, name, "should be a domain with at least two segments separated by dots")
+    elif bad:
+        yield invalid(path, bad, ",".join(names.dns_label(bad)))
+
+
+def _address(text: str, path: str, kind: str) -> Iterator[Cause]:
     """Refuse what is no address of an endpoint: another family, or one that means this host or no host."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        address = None
-    if address is None or address.version != version:
-        yield invalid(path, text, f"must be a valid IPv{version} address")
-    else:
-        yield from not_special(text, path)
+    if told := names.address(text):
+        yield from (invalid(path, text, each) for each in told)
+        return
+    if f"IPv{ipaddress.ip_address(text).version}" != kind:
+        yield invalid(path, text, f"must be an {kind} address")
+    yield from not_special(text, path)
 
 
 def not_special(text: str, path: str) -> Iterator[Cause]:
