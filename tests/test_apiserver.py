@@ -141,6 +141,27 @@ def test_a_body_over_three_mebibytes_is_refused(api_server, configmaps):
 # --- deleting
 
 
+def test_a_collection_is_deleted_page_by_page_where_a_limit_is_given(api_server, configmaps):
+    for name in "abc":
+        api_server.request("POST", configmaps, configmap(name))
+    _, gone = api_server.request("DELETE", f"{configmaps}?limit=2")
+    assert [item["metadata"]["name"] for item in gone["items"]] == ["a", "b"]
+    _, rest = api_server.request("GET", configmaps)
+    assert [item["metadata"]["name"] for item in rest["items"]] == ["c"]
+    _, gone = api_server.request("DELETE", f"{configmaps}?limit=2&continue={gone['metadata']['continue']}")
+    assert [item["metadata"]["name"] for item in gone["items"]] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [("", "invalid syntax"), ("1.5", "invalid syntax"), ("1_0", "invalid syntax"), ("9" * 20, "value out of range")],
+)
+@pytest.mark.parametrize("option", ["limit", "timeoutSeconds", "watch=1&timeoutSeconds"])
+def test_an_option_that_is_no_number_is_refused(api_server, configmaps, option, number, fault):
+    code, refusal = api_server.request("GET", f"{configmaps}?{option}={number}")
+    assert (code, refusal["message"]) == (400, f'strconv.ParseInt: parsing "{number}": {fault}')
+
+
 def test_a_finalizer_holds_a_deleted_object(api_server, configmaps):
     body = configmap("a")
     body["metadata"]["finalizers"] = ["example.com/hold"]

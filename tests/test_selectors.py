@@ -42,6 +42,22 @@ def test_greater_and_less_compare_whole_numbers(text, value, matches):
         ("a in b", "unable to parse requirement: found 'b' expected: '('"),
         ("a=b,", "found '', expected: identifier after ','"),
         ("!", "unable to parse requirement: found '', expected: identifier"),
+        ("!!a", "unable to parse requirement: found '!', expected: identifier"),
+        ("a,,b", "found ',', expected: identifier after ','"),
+        ("a=(b)", "unable to parse requirement: found '(', expected: identifier"),
+        ("a in ((b))", "unable to parse requirement: found '(', expected: ',', ')' or identifier"),
+        ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
+        ("a in (b,=)", "unable to parse requirement: found '=', expected: ',', or identifier"),
+        ("/a", 'unable to parse requirement: <nil>: Invalid value: "/a": prefix part must be non-empty'),
+        (
+            "a=" + "b" * 64,
+            f'unable to parse requirement: values[0][a]: Invalid value: "{"b" * 64}": must be no more than 63 bytes',
+        ),
+        (
+            "a>b",
+            "unable to parse requirement: values[0]: Invalid value: \"b\": for 'Gt', 'Lt' operators, the value must "
+            "be an integer",
+        ),
     ],
 )
 def test_an_unreadable_selector_is_refused_in_upstreams_words(text, told):
@@ -67,6 +83,21 @@ def test_fields_are_compared_by_path():
     assert not parse_fields("metadata.name==b").matches(fields.__getitem__)
 
 
-def test_an_unreadable_field_selector_is_refused_in_upstreams_words():
-    with pytest.raises(ApiError, match="invalid selector: 'a'; can't understand 'a'"):
-        parse_fields("a")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a=b=c", "invalid field selector: unescaped character in value: 61"),
+        ("a=b\\", "invalid field selector: invalid escape sequence: \\"),
+        ("a=b\\x", "invalid field selector: invalid escape sequence: \\x"),
+        ("a", "invalid selector: 'a'; can't understand 'a'"),
+        ("b=1,a", "invalid selector: 'b=1,a'; can't understand 'a'"),
+    ],
+)
+def test_an_unreadable_field_selector_is_refused_in_upstreams_words(text, told):
+    with pytest.raises(ApiError) as refused:
+        parse_fields(text)
+    assert (refused.value.code, refused.value.message) == (400, told)
+
+
+def test_a_field_may_be_asked_for_with_a_comma_in_it():
+    assert parse_fields(r"a=b\,c\=\\,,d!=e").terms == (("a", "=", "b,c=\\"), ("d", "!=", "e"))

@@ -6,6 +6,7 @@ A label requirement is key, operator, values; an object matches a selector when 
 Upstream: staging/src/k8s.io/apimachinery/pkg/labels/selector.go, …/fields/selector.go
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,13 +14,20 @@ from dataclasses import dataclass
 from labkit.glassbox.errors import bad_request
 
 TOKEN = re.compile(r"\s*(==|!=|[=!,()<>]|[^\s=!,()<>]+)")
+TERM = re.compile(r"(?:\\.|[^\\,]|\\$)+", re.DOTALL)  # of a field selector: up to a comma that is not escaped
 NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
 SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 NAME_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    " must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
+SUBDOMAIN_RULE = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    f"'{SUBDOMAIN.pattern.replace('?:', '')}')"
+)
+BINARY = {"in": "in", "notin": "notin", "=": "=", "==": "=", "!=": "!=", ">": "gt", "<": "lt"}
 VALUE_RULE = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
@@ -75,10 +83,12 @@ EVERYTHING, NOTHING = Selector(), Selector(nothing=True)
 
 def parse_labels(text: str) -> Selector:
     """Return the selector that a string like "a=b,c in (d,e),!f" means. Raises ApiError 400 in upstream's words."""
-    tokens = TOKEN.findall(text)
     requirements: list[Requirement] = []
-    stream = Tokens(tokens)
-    while stream.peek():
+    stream = Tokens(TOKEN.findall(text))
+    expected = "!, identifier, or 'end of string'"
+    while token := stream.peek():
+        if token != "!" and not _is_identifier(token):
+            raise bad_request(f"found '{token}', expected: {expected}")
         requirements.append(_requirement(stream))
         following = stream.next()
         if not following:
@@ -87,6 +97,7 @@ def parse_labels(text: str) -> Selector:
             raise bad_request(f"found '{following}', expected: ',' or 'end of string'")
         if not stream.peek():
             raise bad_request("found '', expected: identifier after ','")
+        expected = "identifier after ','"
     return Selector(tuple(sorted(requirements, key=lambda each: each.key)))
 
 
@@ -105,87 +116,94 @@ class Tokens:
         return token or ""
 
 
+def _is_identifier(token: str) -> bool:
+    return token not in ("", "=", "!", ",", "(", ")", "<", ">", "==", "!=")
+
+
 def _requirement(stream: Tokens) -> Requirement:
-    if stream.peek() == "!":
-        stream.next()
-        if not stream.peek():
-            raise _unparsable("found '', expected: identifier")
-        return Requirement(_key(stream.next()), "!")
-    key = _key(stream.next())
+    negated = stream.peek() == "!" and bool(stream.next())
+    key = _identifier(stream.next())
+    if faults := list(_key_faults(key)):
+        raise _unparsable(_invalid("<nil>", key, *faults))
+    if negated:
+        return Requirement(key, "!")
     if stream.peek() in (None, ","):
         return Requirement(key, "exists")
-    operator = stream.next()
-    if operator in ("=", "==", "!="):
-        return Requirement(key, "!=" if operator == "!=" else "=", (_exact_value(key, stream),))
+    token = stream.next()
+    if token not in BINARY:
+        raise _unparsable(f"found '{token}', expected: in, notin, =, ==, !=, gt, lt")
+    operator = BINARY[token]
     if operator in ("in", "notin"):
-        return Requirement(key, operator, _values(key, stream))
-    if operator in ("<", ">"):
-        return Requirement(key, "gt" if operator == ">" else "lt", (_number(stream.next()),))
-    raise _unparsable(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+        values = _values(stream)
+    else:
+        values = [""] if stream.peek() in (None, ",") else [_identifier(stream.next())]
+    return _checked(Requirement(key, operator, tuple(sorted(set(values)))))
 
 
-def _exact_value(key: str, stream: Tokens) -> str:
-    if stream.peek() in (None, ","):
-        return ""
-    return _value(key, stream.next())
+def _checked(requirement: Requirement) -> Requirement:
+    faults = []
+    for at, value in enumerate(requirement.values):
+        if requirement.operator in ("gt", "lt") and not re.fullmatch(r"[+-]?\d+", value):
+            faults.append(_invalid(f"values[{at}]", value, "for 'Gt', 'Lt' operators, the value must be an integer"))
+    for at, value in enumerate(requirement.values):
+        told = ["must be no more than 63 bytes"] if len(value.encode()) > 63 else []
+        told += [VALUE_RULE] if value and not NAME.fullmatch(value) else []
+        if told:
+            faults.append(_invalid(f"values[{at}][{requirement.key}]", value, *told))
+    if faults:
+        raise _unparsable(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
+    return requirement
 
 
-def _values(key: str, stream: Tokens) -> tuple[str, ...]:
+def _invalid(path: str, value: str, *faults: str) -> str:
+    return f"{path}: Invalid value: {json.dumps(value, ensure_ascii=False)}: {'; '.join(faults)}"
+
+
+def _identifier(token: str) -> str:
+    if not _is_identifier(token):
+        raise _unparsable(f"found '{token}', expected: identifier")
+    return token
+
+
+def _values(stream: Tokens) -> list[str]:
     opening = stream.next()
     if opening != "(":
         raise _unparsable(f"found '{opening}' expected: '('")
+    ahead = stream.peek() or ""
+    if ahead not in (",", ")") and not _is_identifier(ahead):
+        raise _unparsable(f"found '{ahead}', expected: ',', ')' or identifier")
     values: list[str] = []
-    expecting = True
     while (token := stream.next()) != ")":
-        if token == "":
-            raise _unparsable("found '', expected: ',' or ')'")
         if token == ",":
-            if expecting:
+            if not values or stream.peek() in (",", ")"):
                 values.append("")
-            expecting = True
-        elif expecting:
-            values.append(_value(key, token))
-            expecting = False
+        elif not _is_identifier(token):
+            raise _unparsable(f"found '{token}', expected: ',', or identifier")
         else:
-            raise _unparsable(f"found '{token}', expected: ',' or ')'")
-    if expecting:
-        values.append("")
-    return tuple(values)
+            values.append(token)
+            if stream.peek() not in (",", ")"):
+                raise _unparsable(f"found '{stream.peek() or ''}', expected: ',' or ')'")
+    return values or [""]
 
 
-def _key(token: str) -> str:
-    if not token or token in ("=", "!", ",", "(", ")", "<", ">", "==", "!="):
-        raise bad_request(f"found '{token}', expected: !, identifier, or 'end of string'")
-    prefix, slash, name = token.rpartition("/")
-    faults = []
-    if slash and not SUBDOMAIN.fullmatch(prefix):
-        faults.append("prefix part must be a DNS subdomain")
+def _key_faults(key: str) -> Iterator[str]:
+    prefix, slash, name = key.rpartition("/")
+    if "/" in prefix:
+        yield f"a valid label key{NAME_RULE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return
+    if slash and not prefix:
+        yield "prefix part must be non-empty"
+    elif slash:
+        if len(prefix) > 253:
+            yield "prefix part must be no more than 253 bytes"
+        if not SUBDOMAIN.fullmatch(prefix):
+            yield f"prefix part {SUBDOMAIN_RULE}"
+    if not name:
+        yield "name part must be non-empty"
+    elif len(name.encode()) > 63:
+        yield "name part must be no more than 63 bytes"
     if not NAME.fullmatch(name):
-        faults.append(NAME_RULE)
-    if len(name) > 63:
-        faults.append("name part must be no more than 63 characters")
-    if faults:
-        raise _unparsable(f'<nil>: Invalid value: "{token}": ' + "; ".join(faults))
-    return token
-
-
-def _value(key: str, token: str) -> str:
-    faults = []
-    if len(token) > 63:
-        faults.append("must be no more than 63 characters")
-    if token and not NAME.fullmatch(token):
-        faults.append(VALUE_RULE)
-    if faults:
-        raise _unparsable(f'values[0][{key}]: Invalid value: "{token}": ' + "; ".join(faults))
-    return token
-
-
-def _number(token: str) -> str:
-    if not re.fullmatch(r"[+-]?\d+", token):
-        raise _unparsable(
-            f"values[0]: Invalid value: \"{token}\": for 'Gt', 'Lt' operators, the value must be an integer"
-        )
-    return token
+        yield f"name part{NAME_RULE}"
 
 
 def _unparsable(why: str):
@@ -240,11 +258,18 @@ class FieldSelector:
 def parse_fields(text: str) -> FieldSelector:
     """Return the selector that a string like "a.b=c,d!=e" means. Raises ApiError 400 in upstream's words."""
     terms = []
-    for part in re.split(r"(?<!\\),", text):
-        if not part:
-            continue
-        match = re.fullmatch(r"([^=!]*?)(!=|==|=)(.*)", part)
+    for part in sorted(TERM.findall(text)):
+        match = re.fullmatch(r"(.*?)(!=|==|=)(.*)", part, re.DOTALL)
         if not match:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
-        terms.append((match[1], "!=" if match[2] == "!=" else "=", re.sub(r"\\([\\,=])", r"\1", match[3])))
+        terms.append((match[1], "!=" if match[2] == "!=" else "=", _unescaped(match[3])))
     return FieldSelector(tuple(terms))
+
+
+def _unescaped(value: str) -> str:
+    for found in re.finditer(r"\\(.?)|[,=]", value, re.DOTALL):
+        if found[0] in (",", "="):
+            raise bad_request(f"invalid field selector: unescaped character in value: {ord(found[0])}")
+        if found[1] not in ("\\", ",", "="):
+            raise bad_request(f"invalid field selector: invalid escape sequence: {found[0]}")
+    return re.sub(r"\\(.)", r"\1", value)

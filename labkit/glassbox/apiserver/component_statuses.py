@@ -10,19 +10,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from labkit.glassbox import errors
 from labkit.glassbox.apiserver.request import Answer, Api, Request
+from labkit.glassbox.errors import ApiError
 
 WATCHERS = {"controller-manager": "system:kube-controller-manager", "scheduler": "system:kube-scheduler"}
 
 
 def component_statuses(request: Request, api: Api) -> Answer:
-    """Return all components' statuses, or one's. Raises ApiError 404."""
+    """Return all components' statuses, or one's. Raises ApiError 500 for one that there is not."""
     resource, name = request.resource, request.route.name
     found = {each: status(each, fault) for each, fault in faults(api).items()}
     if name:
         if name not in found:
-            raise errors.not_found(resource.plural, name)
+            raise ApiError(500, "", f"Component not found: {name}")
         return Answer(obj={"kind": resource.kind, "apiVersion": "v1", **found[name]})
     return Answer(
         obj={

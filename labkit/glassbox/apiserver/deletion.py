@@ -19,9 +19,9 @@ from labkit.glassbox.apiserver import admission, protobuf
 from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.decoding import loads
 from labkit.glassbox.apiserver.negotiation import PROTOBUF
-from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, prefix, stored, to_stored
+from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, stored, to_stored
 from labkit.glassbox.apiserver.readers import Mismatch, Notes, struct
-from labkit.glassbox.apiserver.reads import Page, choice, list_body, read, select
+from labkit.glassbox.apiserver.reads import integer, list_body, listed, read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.apiserver.writes import is_finished, remove
 from labkit.glassbox.errors import Cause
@@ -64,18 +64,17 @@ def delete(request: Request, api: Api) -> Answer:
 
 
 def delete_collection(request: Request, api: Api) -> Answer:
-    """Delete what the selectors match; answer with what was there."""
+    """Delete what the selectors match, or one page of it; answer with what was there."""
     options = read_options(request)
     resource = request.resource
-    within = prefix(stored(resource), request.route.namespace)
-    rows, _ = select(api.store, within, Page(), choice(request))
-    meta = {"resourceVersion": str(api.store.revision)}
+    rows, meta = listed(request, api)
     answer = Answer(raw=list_body(resource, meta, rows), is_list=True)
     if api.hooks.are_there:
         for row in rows:  # all are asked about before the first goes
             webhooks.review(request, "DELETE", None, as_served(resource, orjson.loads(row.value)), api)
     for row in rows:
-        delete_row(resource, row, options, api)
+        if current := api.store.get(row.key):  # the page may be one of an older revision
+            delete_row(resource, current, options, api)
     return answer
 
 
@@ -124,15 +123,11 @@ def _query_options(request: Request) -> dict:
     query = request.query
     given: dict[str, Any] = {}
     if "gracePeriodSeconds" in query:
-        try:
-            given["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
-        except ValueError:
-            shown = query["gracePeriodSeconds"]
-            raise errors.bad_request(f'strconv.ParseInt: parsing "{shown}": invalid syntax') from None
+        given["gracePeriodSeconds"] = integer(query["gracePeriodSeconds"])
     if "propagationPolicy" in query:
         given["propagationPolicy"] = query["propagationPolicy"]
     if "orphanDependents" in query:
-        given["orphanDependents"] = query["orphanDependents"] in ("1", "true")
+        given["orphanDependents"] = query["orphanDependents"].lower() not in ("0", "false")
     return given
 
 

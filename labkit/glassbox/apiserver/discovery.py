@@ -66,10 +66,12 @@ def page(path: str, query: dict, accept: str, if_none_match: str, address: str) 
         return _tagged(_aggregated(bare, version), AGGREGATED.format(version=version), if_none_match)
     if bare.startswith("/openapi/v3") and (found := _openapi(bare)):
         return found
-    if bare == "/openapi/v2":
+    if path == "/openapi/v2":
         return _tagged(*_openapi_v2(accept), if_none_match, "no-cache, private")
-    if health := _health(bare, query):
+    if health := _health(path, query):
         return health
+    if path == "//":
+        return not_found()
     if maker := _objects(address).get(bare):
         media = negotiate(accept).media
         return Page(encode(maker(), media, pretty=bare in RAW), media=media)
@@ -92,6 +94,13 @@ def issuer_page(path: str, key: SigningKey, address: str) -> Page | None:
     if path.rstrip("/") == ISSUER_PAGES[1]:
         return Page(orjson.dumps({"keys": [key.jwk]}), media="application/jwk-set+json", headers=AN_HOUR)
     return None
+
+
+def answers_only_get(path: str) -> bool:
+    """Tell whether upstream routes a path by method: what its older handlers answer is the same for every method."""
+    bare = path.rstrip("/")
+    is_version = bare.startswith("/apis/") and bare.count("/") == 3
+    return bare in ("/version", "/api", *ISSUER_PAGES) or bare.startswith("/api/") or is_version
 
 
 def is_known_group(path: str) -> bool:
@@ -295,9 +304,12 @@ def _health(path: str, query: dict) -> Page | None:
     root, _, check = path[1:].partition("/")
     if root not in ("livez", "readyz", "healthz"):
         return None
-    if check:
+    if check or path.endswith("/"):
         return Page(b"ok", media=TEXT) if check in CHECKS else not_found()
     if "verbose" not in query:
         return Page(b"ok", media=TEXT)
-    lines = "".join(f"[+]{name} ok\n" for name in CHECKS)
+    excluded = query.get("exclude")
+    lines = "".join(f"[+]{name} excluded: ok\n" if name == excluded else f"[+]{name} ok\n" for name in CHECKS)
+    if excluded and excluded not in CHECKS:
+        lines += f'warn: some health checks cannot be excluded: no matches for "{excluded}"\n'
     return Page(f"{lines}{root} check passed\n".encode(), media=TEXT)

@@ -46,23 +46,49 @@ class Wanted:
 
 @lru_cache(maxsize=256)
 def negotiate(accept: str) -> Wanted:
-    """Return the first acceptable form. Raises ApiError 406."""
+    """Return the most wanted form that can be had. Raises ApiError 406."""
     if not accept:
         return Wanted()
+    clauses = _by_quality(accept)
+    if not any(media in (*SUPPORTED, "*/*") for media, _ in clauses):
+        raise errors.not_acceptable(SUPPORTED)
+    for media, named in clauses:
+        for held in (JSON, YAML):
+            if media in (held, "*/*", "application/*") and _allows(held, named):
+                return Wanted(held, named.get("as", ""), named.get("v", "v1"))
+    raise _misfit(f"only the following media types are accepted: {', '.join(SUPPORTED)}")
+
+
+def _by_quality(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the clauses and their parameters in upstream's order: each passes what is less wanted or has a star."""
+    found: list[tuple[str, dict[str, str]]] = []
     for clause in accept.split(","):
         media, *parameters = [part.strip() for part in clause.split(";")]
-        named = dict(part.split("=", 1) for part in parameters if "=" in part)
-        kind = named.get("as", "")
-        if media in ("*/*", "application/*"):
-            return Wanted()
-        if media not in (JSON, YAML, "text/yaml", "application/x-yaml"):
-            continue
-        if kind and (kind not in KINDS or named.get("g") != "meta.k8s.io" or named.get("v") not in ("v1", "v1beta1")):
-            continue
-        return Wanted(JSON if media == JSON else YAML, kind, named.get("v", "v1"))
-    if any(clause.split(";")[0].strip() in SUPPORTED for clause in accept.split(",")):
-        raise _misfit(f"only the following media types are accepted: {', '.join(SUPPORTED)}")
-    raise errors.not_acceptable(SUPPORTED)
+        named, at = dict(part.split("=", 1) for part in parameters if "=" in part), len(found)
+        while at and (_quality(named) > _quality(found[at - 1][1]) or ("*" in found[at - 1][0] and "*" not in media)):
+            at -= 1
+        found.insert(at, (media, named))
+    return found
+
+
+def _quality(named: dict[str, str]) -> float:
+    try:
+        return float(named.get("q", "1"))
+    except ValueError:
+        return 1.0
+
+
+def _allows(media: str, named: dict[str, str]) -> bool:
+    """Tell whether a form is known that a clause asks for by its parameters."""
+    if (
+        named.get("stream", "watch") != "watch"
+        or ("stream" in named and media != JSON)
+        or named.get("sv", "v1") not in ("", "v1")
+    ):
+        return False
+    if not named.keys() & {"as", "g", "v"}:
+        return True
+    return named.get("as") in KINDS and named.get("g") == "meta.k8s.io" and named.get("v") in ("v1", "v1beta1")
 
 
 def render(answer: Answer, request: Request, now: float) -> bytes:
@@ -86,10 +112,9 @@ def as_go_escapes(text: bytes) -> bytes:
 
 
 def is_pretty(query: Mapping[str, str], user_agent: str) -> bool:
-    asked = query.get("pretty")
-    if asked is not None:
-        return asked not in ("false", "0")
-    return user_agent.startswith(("curl", "Mozilla"))
+    if asked := query.get("pretty"):
+        return asked in ("1", "t", "T", "true", "TRUE", "True")
+    return user_agent.startswith(("curl", "Wget", "Mozilla/5.0"))
 
 
 def encode(obj: Any, media: str, pretty: bool = False) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -140,8 +141,14 @@ class Page:
 
 def list_(request: Request, api: Api) -> Answer:
     """Return the collection, or one page of it. Raises ApiError 400, 410, 422, 504."""
+    rows, meta = listed(request, api)
+    return Answer(raw=list_body(request.resource, meta, rows), is_list=True)
+
+
+def listed(request: Request, api: Api) -> tuple[list[Row], dict]:
+    """Return the rows that a list shows, and its metadata. Raises ApiError 400, 410, 422, 504."""
     check_list_options(request.query, watching=False)
-    _integer(request.query.get("timeoutSeconds", ""))
+    integer(request.query.get("timeoutSeconds", "0"))
     chosen, page, resource = choice(request), page_of(request, api.store), stored(request.resource)
     within = prefix(resource, request.route.namespace)
     try:
@@ -156,7 +163,7 @@ def list_(request: Request, api: Api) -> Answer:
         meta["continue"] = continue_token(revision, rows[-1].key[len(within) :])
         if chosen.everything:
             meta["remainingItemCount"] = beyond
-    return Answer(raw=list_body(request.resource, meta, rows), is_list=True)
+    return rows, meta
 
 
 def select(store: Store, within: str, page: Page, chosen: Choice) -> tuple[list[Row], int]:
@@ -199,7 +206,11 @@ def custom_list_body(resource: Resource, meta: dict, rows: list[Row]) -> bytes:
 def page_of(request: Request, store: Store) -> Page:
     """Return where the list starts and at which revision. Raises ApiError 400, 410 or 504."""
     query = request.query
-    limit, token, asked = _integer(query.get("limit", "")), query.get("continue", ""), query.get("resourceVersion", "")
+    limit, token, asked = (
+        max(0, integer(query.get("limit", "0"))),
+        query.get("continue", ""),
+        query.get("resourceVersion", ""),
+    )
     if token:
         revision, after = read_token(token)
         if asked and asked != "0":
@@ -217,11 +228,12 @@ def page_of(request: Request, store: Store) -> Page:
     return Page(limit=limit)
 
 
-def _integer(text: str) -> int:
-    try:
-        return max(0, int(text or 0))
-    except ValueError:
-        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+def integer(text: str) -> int:
+    """Return the number of an option. Raises ApiError 400."""
+    fault = "invalid syntax" if not re.fullmatch(r"[+-]?[0-9]+", text) else ""
+    if fault or not -(2**63) <= int(text) < 2**63:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": {fault or "value out of range"}')
+    return int(text)
 
 
 def continue_token(revision: int, key: str) -> str:

@@ -143,13 +143,13 @@ class Server:
         return response
 
     def _page(self, http: web.BaseRequest, path: str) -> web.Response:
-        if http.method not in ("GET", "HEAD"):
-            page = discovery.not_found()
-        else:
-            address = "{}:{}".format(*(http.get_extra_info("sockname") or ("", 0))[:2])
-            accept, tag = http.headers.get("Accept", ""), http.headers.get("If-None-Match", "")
-            issuer = discovery.issuer_page(path, self.api.tokens.signing_key, address)
-            page = issuer or discovery.page(path, dict(http.rel_url.query), accept, tag, address)
+        address = "{}:{}".format(*(http.get_extra_info("sockname") or ("", 0))[:2])
+        accept, tag = http.headers.get("Accept", ""), http.headers.get("If-None-Match", "")
+        issuer = discovery.issuer_page(path, self.api.tokens.signing_key, address)
+        page = issuer or discovery.page(path, dict(http.rel_url.query), accept, tag, address)
+        answers_all = page.code != 200 or not discovery.answers_only_get(path)
+        if http.method == "CONNECT" or (http.method != "GET" and not answers_all):
+            raise errors.method_not_allowed()
         headers = {**NO_CACHE, "Content-Type": page.media, **page.headers}
         return web.Response(status=page.code, body=page.body, headers={k: v for k, v in headers.items() if v})
 

@@ -26,7 +26,7 @@ from labkit.glassbox import errors, selectors
 from labkit.glassbox.apiserver import schema
 from labkit.glassbox.apiserver.negotiation import JSON, Wanted, as_table, negotiate, not_watchable, partial_metadata
 from labkit.glassbox.apiserver.objects_at_rest import as_served, needs_conversion, prefix, stored
-from labkit.glassbox.apiserver.reads import check_list_options, choice, too_large
+from labkit.glassbox.apiserver.reads import check_list_options, choice, integer, too_large
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources import REGISTRY
@@ -74,10 +74,8 @@ class Watch:
         return int(asked)
 
     def _timeout(self) -> float:
-        text = self.request.query.get("timeoutSeconds", "")
-        if text and not text.lstrip("-").isdigit():
-            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        return float(text) if text and int(text) > 0 else MIN_TIMEOUT_SECONDS * (1 + random.random())
+        asked = integer(self.request.query.get("timeoutSeconds", "0"))
+        return float(asked) if asked > 0 else MIN_TIMEOUT_SECONDS * (1 + random.random())
 
     async def lines(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Write the stream until it times out or the client is lost."""

@@ -51,7 +51,9 @@ def attributes_of(method: str, path: str, route: Route | None, query: Mapping[st
     if route.verb in SELECTING and (selector := query.get("fieldSelector")):
         fields = demanded(selector)
         name = name or dict(fields).get("metadata.name", "")  # who asks for one object by a selector asks for that one
-    return Attributes(route.verb, route.group, route.plural, route.subresource, route.namespace, name, None, fields)
+    # upstream reads a namespace's path as one in that namespace, so a role there may let one see it
+    namespace = route.name if (route.group, route.plural) == ("", "namespaces") else route.namespace
+    return Attributes(route.verb, route.group, route.plural, route.subresource, namespace, name, None, fields)
 
 
 def demanded(selector: str) -> tuple[tuple[str, str], ...]:
