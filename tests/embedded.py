@@ -124,7 +124,7 @@ class EmbeddedCluster:
 class RecordedCluster(EmbeddedCluster):
     """A cluster prepared as the recorded one was: one node, an administrator with a certificate, no classes.
 
-    And the recorded server's vendor lets everybody who is known read /.well-known.
+    And the recorded server's vendor lets everybody who is known read /.well-known; its DNS lacks kubeadm's label.
     """
 
     def up(self, *options):
@@ -134,6 +134,7 @@ class RecordedCluster(EmbeddedCluster):
         super().__enter__()
         self.use_certificate()
         self.kubectl("delete", "storageclass,ingressclass", "--all")
+        self.kubectl("label", "service", "kube-dns", "--namespace=kube-system", "kubernetes.io/name-")
         for each in VENDORS_ROLE:
             self.kubectl(*each.split())
         return self

@@ -7,30 +7,12 @@ A session is a text file: `# namespace: NAME`, then per command `$ command`, `--
 
 import difflib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
-import yaml
-
-from labkit.glassbox.resources import REGISTRY
+from tests.chance import arranged
 from tests.normalise import as_ours
 from tests.recordings import matches
-
-COMMANDS_NOT_SERVED = {
-    "reconcile", "top", "--prune",
-}  # fmt: skip
-KINDS = {
-    "jobs": "job", "cronjobs": "cronjob cj", "statefulsets": "statefulset sts", "daemonsets": "daemonset ds",
-    "ingresses": "ingress ing", "ingressclasses": "ingressclass", "networkpolicies": "networkpolicy netpol",
-    "persistentvolumeclaims": "persistentvolumeclaim pvc", "persistentvolumes": "persistentvolume pv",
-    "storageclasses": "storageclass sc", "roles": "role", "rolebindings": "rolebinding",
-    "clusterroles": "clusterrole", "clusterrolebindings": "clusterrolebinding",
-    "horizontalpodautoscalers": "horizontalpodautoscaler hpa", "poddisruptionbudgets": "poddisruptionbudget pdb",
-    "resourcequotas": "resourcequota quota", "limitranges": "limitrange limits", "priorityclasses": "priorityclass pc",
-    "customresourcedefinitions": "customresourcedefinition crd", "endpoints": "endpoints ep",
-    "endpointslices": "endpointslice", "componentstatuses": "componentstatus cs",
-}  # fmt: skip
 
 
 @dataclass
@@ -83,10 +65,16 @@ def difference(step: Step, status: int, stdout: str, stderr: str, bound: dict) -
     for given, wanted in ((trimmed(stdout.split("\n")), step.stdout), (trimmed(stderr.split("\n")), step.stderr)):
         if step.command.startswith("kubectl api-"):  # the recorded cluster had no metrics server
             given = [line for line in given if "metrics.k8s.io" not in line]
-        if "--list" in step.command:  # in the order of a Go map
-            given, wanted = sorted(given), sorted(wanted)
-        found += compared(given, wanted, bound)
+        found += compared(*arranged(step.command, given, wanted, partial(alike, bound=bound)), bound)
     return found
+
+
+def alike(given: list[str], wanted: list[str], bound: dict) -> bool:
+    """Tell whether lines are what was recorded; if so, learn what placeholders stand for."""
+    learnt = dict(bound)
+    same = len(given) == len(wanted) and all(matches(*pair, learnt) for pair in zip(given, wanted, strict=True))
+    bound.update(learnt if same else {})
+    return same
 
 
 def compared(given: list[str], wanted: list[str], bound: dict) -> list[str]:
@@ -98,38 +86,3 @@ def compared(given: list[str], wanted: list[str], bound: dict) -> list[str]:
     return [
         line for line in difflib.unified_diff(wanted, given, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")
     ]
-
-
-def is_served(command: str, folder: Path) -> bool:
-    """Tell whether all kinds and actions that a command names are served here."""
-    words = set(re.split(r"[\s,/.=]+", command.split(" -- ")[0]))
-    if words & COMMANDS_NOT_SERVED:
-        return False
-    for plural, others in KINDS.items():
-        if words & {plural, *others.split()} and not known(plural):
-            return False
-    return all(REGISTRY.for_kind(*kind) or kind[1] in ("Unknown", "Gizmo") for kind in kinds_in(command, folder))
-
-
-def known(name: str) -> bool:
-    try:
-        return bool(REGISTRY.find(name))
-    except KeyError:
-        return False
-
-
-def kinds_in(command: str, folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the kinds in the manifests that a command names."""
-    for name in re.findall(r"-f (\S+\.yaml)", command):
-        try:
-            documents = list(yaml.safe_load_all((folder / name).read_text()))
-        except (OSError, yaml.YAMLError):
-            continue
-        for each in documents:
-            if each and "apiVersion" in each and not name.endswith("unknown-kind.yaml"):
-                yield each["apiVersion"], each["kind"]
-
-
-def needed(command: str) -> bool:
-    """Tell whether later steps need a command that cannot be compared: kubectl applies what is served of a file."""
-    return command.startswith("kubectl apply -f")

@@ -38,6 +38,7 @@ RULES: list[tuple[str, str]] = [
 
 _SUFFIX = rf"(?:[{SAFE}]{{5}}\b|<rand-\d+>)"
 RECORDED_IDENTITY: list[tuple[re.Pattern, str]] = [
+    (re.compile(r"^(Endpoints: +)10\.97\.0\.1:16443$"), r"\g<1>172.30.0.1:6443"),  # the API server, as pods reach it
     (
         re.compile(r"\b(?:10\.97\.0\.1|127\.0\.0\.1):16443\b"),
         "127.0.0.1:<own>",
@@ -55,9 +56,20 @@ RECORDED_IDENTITY: list[tuple[re.Pattern, str]] = [
     (re.compile(rf'(^(?:Created|Deleted) pod: \S+-|pods \\*"\S+-|for pod \S+/\S+-){_SUFFIX}'), r"\1<suffix>"),
     (re.compile(r"(?<=\bcontinue: )\S+"), "<own>"),
     (re.compile(r"(?m)^(  - )\d+s$"), r"\1<age>"),  # in a Table's YAML
+    (re.compile(rf"(\b(?:debugger|node-debugger-node1)-){_SUFFIX}"), r"\1<suffix>"),  # which kubectl makes up
+    (re.compile(r"^(TargetPort: +)16443/TCP$"), r"\g<1>6443/TCP"),
     (re.compile(r"X509SHA256=[0-9a-f]{64}"), "X509SHA256=<own>"),
 ]
 RECORDED_VERSION = {"compiler", "goVersion", "gitVersion", "gitCommit"}  # what the server was made with
+_OWN_FIGURES = [  # of a node
+    (re.compile(r"^( +(?:Kernel Version|Container Runtime Version|OS Image): ).*"), r"\1<own>"),
+    (re.compile(r"^( +(?:cpu|memory|ephemeral-storage): )\S+$"), r"\1<own>"),
+    (re.compile(r"^(PodCIDRs?: 10\.244\.)\d+"), r"\1<own>"),
+    (re.compile(r"\(\d+ in total\)"), "(<own> in total)"),
+    (re.compile(r"\(\d+%\)"), "(<own>%)"),
+    (re.compile(r"^( +(?:cpu|memory)) \S+ (\S+) \S+ (\S+)$"), r"\1 <own> \2 <own> \3"),  # of all pods
+    (re.compile(r"(?<=%\) )\d+[smh]$"), "<age>"),
+]
 
 
 def as_ours(text: str) -> str:
@@ -65,6 +77,26 @@ def as_ours(text: str) -> str:
     for pattern, replacement in RECORDED_IDENTITY:
         text = pattern.sub(replacement, text)
     return text
+
+
+def of_any_server(lines: list[str]) -> list[str]:
+    """Return a version without what the server was made with; what comes before it is the client's."""
+    first = next((index for index, line in enumerate(lines) if line.strip(' "').startswith("serverVersion")), 0)
+    told = re.compile(rf'("?(?:{"|".join(sorted(RECORDED_VERSION))})"?: )"?[^",]*"?')
+    served = [re.sub(r"^(Server Version: \S+?)(\+\S+)?$", r"\1", told.sub(r"\1<own>", line)) for line in lines[first:]]
+    return lines[:first] + served
+
+
+def of_any_node(lines: list[str]) -> list[str]:
+    """Return a node's description without its own figures, and without the pods of other namespaces."""
+    found, of_pods = [], False
+    for line in lines:
+        of_pods = line.startswith("Non-terminated Pods:") or (of_pods and line.startswith(" "))
+        if not of_pods or re.match(r"\S|  (Namespace|---------|golden-k11) ", line):
+            for pattern, own in _OWN_FIGURES:
+                line = pattern.sub(own, line)
+            found.append(line)
+    return found
 
 
 def normalise(text: str) -> str:

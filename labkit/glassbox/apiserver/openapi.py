@@ -92,7 +92,7 @@ def openapi_v3(path: str) -> dict:
     names = closure([*wanted, FREE_FORM])
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "v1.36.2"},
+        "info": {"title": "Kubernetes", "version": "1.36"},
         "paths": {at: item for each in served for at, item in paths_of(each).items()},
         "components": {"schemas": {name: component(name) for name in sorted(names)}},
     }

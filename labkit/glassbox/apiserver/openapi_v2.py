@@ -31,7 +31,7 @@ def openapi_v2() -> dict:
     names = closure([*(name for each in served for name in (each.definition, each.definition + "List")), FREE_FORM])
     return {
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": "v1.36.2"},
+        "info": {"title": "Kubernetes", "version": "1.36"},
         "paths": {at: _path(item) for each in served for at, item in paths_of(each).items()},
         "definitions": {name: _definition(name) for name in sorted(names)},
     }
