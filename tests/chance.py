@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.normalise import SAFE, of_any_node, of_any_server
+from tests.placeholders import alike, unknown
 
 # --- of the API's answers
 
@@ -50,7 +51,8 @@ def once_told(body):
 def steady(lines: list[str]) -> list[str]:
     """Return what a rollout came to: how often it was looked at on the way, and in which state, is chance."""
     progress = re.compile(
-        r'Waiting for (deployment "web"|daemon set "agent"|partitioned roll out|\d+ pods)( spec update| rollout)? to .*'
+        r'Waiting for (deployment "web" rollout|daemon set "agent" rollout|partitioned roll out|\d+ pods) to .*'
+        r"|Waiting for (deployment|daemon set|statefulset) spec update to be observed\.\.\."
     )
     return [line for line in lines[:-1] if not progress.fullmatch(line)] + lines[-1:]
 
@@ -109,35 +111,35 @@ def unrolled(lines: list[str]) -> Iterator[str]:
             yield from (ITEM + each for each in re.split(r", ?", found[0]))
 
 
-def arranged(command: str, given: list[str], wanted: list[str], matches: Callable) -> tuple[list[str], list[str]]:
+def arranged(command: str, given: list[str], wanted: list[str], bound: dict) -> tuple[list[str], list[str]]:
     """Return what was printed and what was recorded as far as chance does not decide it, in the recorded order."""
     rules = [rule for rule in RULES if re.search(rule.commands, command)]
     for rule in rules:
         given, wanted = rule.kept(given), rule.kept(wanted)
     given, wanted = list(unrolled(given)), list(unrolled(wanted))
     for movable in [ITEM, *(rule.movable for rule in rules if rule.movable)]:
-        given = in_order_of(given, wanted, re.compile(movable), matches)
+        given = in_order_of(given, wanted, re.compile(movable), bound)
     return given, wanted
 
 
-def in_order_of(given: list[str], wanted: list[str], movable: re.Pattern, matches: Callable) -> list[str]:
+def in_order_of(given: list[str], wanted: list[str], movable: re.Pattern, bound: dict) -> list[str]:
     """Return the lines with what may change places as the recorded ones have it, within each row of such."""
     ours, theirs = rows(given, movable), rows(wanted, movable)
     if len(ours) != len(theirs):
         return given
-    return [line for own, recorded in zip(ours, theirs, strict=True) for unit in paired(own, recorded, matches)
-            for line in unit]  # fmt: skip
+    arranged = (paired(*pair, bound) if len(pair[0]) > 1 else pair[0] for pair in zip(ours, theirs, strict=True))
+    return [line for row in arranged for unit in row for line in unit]
 
 
-def paired(given: list[list[str]], wanted: list[list[str]], matches: Callable) -> list[list[str]]:
-    """Return the units, those first that match a recorded one, in the order of these."""
-    left, found = list(given), []
-    for unit in wanted:
-        match = next((each for each in left if matches(each, unit)), None)
+def paired(given: list[list[str]], wanted: list[list[str]], bound: dict) -> list[list[str]]:
+    """Return the units that match a recorded one in the order of these, then the others."""
+    left, found = list(given), {}
+    for index in sorted(range(len(wanted)), key=lambda index: unknown(wanted[index], bound)):
+        match = next((each for each in left if alike(each, wanted[index], bound)), None)
         if match is not None:
             left.remove(match)
-            found.append(match)
-    return found + left
+            found[index] = match
+    return [found[index] for index in sorted(found)] + left
 
 
 def rows(lines: list[str], movable: re.Pattern) -> list[list[list[str]]]:

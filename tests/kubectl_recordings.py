@@ -8,11 +8,10 @@ A session is a text file: `# namespace: NAME`, then per command `$ command`, `--
 import difflib
 import re
 from dataclasses import dataclass, field
-from functools import partial
 
 from tests.chance import arranged
 from tests.normalise import as_ours
-from tests.recordings import matches
+from tests.placeholders import matches
 
 
 @dataclass
@@ -65,16 +64,8 @@ def difference(step: Step, status: int, stdout: str, stderr: str, bound: dict) -
     for given, wanted in ((trimmed(stdout.split("\n")), step.stdout), (trimmed(stderr.split("\n")), step.stderr)):
         if step.command.startswith("kubectl api-"):  # the recorded cluster had no metrics server
             given = [line for line in given if "metrics.k8s.io" not in line]
-        found += compared(*arranged(step.command, given, wanted, partial(alike, bound=bound)), bound)
+        found += compared(*arranged(step.command, given, wanted, bound), bound)
     return found
-
-
-def alike(given: list[str], wanted: list[str], bound: dict) -> bool:
-    """Tell whether lines are what was recorded; if so, learn what placeholders stand for."""
-    learnt = dict(bound)
-    same = len(given) == len(wanted) and all(matches(*pair, learnt) for pair in zip(given, wanted, strict=True))
-    bound.update(learnt if same else {})
-    return same
 
 
 def compared(given: list[str], wanted: list[str], bound: dict) -> list[str]:

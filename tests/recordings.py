@@ -15,11 +15,9 @@ from pathlib import Path
 import urllib3
 
 from tests.chance import UNORDERED_LISTS, is_of_the_moment, once_told
-from tests.normalise import SAFE
+from tests.placeholders import PLACEHOLDER, matches
 from tests.recordings_scope import is_compared, within_scope
 
-PLACEHOLDER = re.compile(r"<(?:uid|rv|hash|rand|pod-ip|cluster-ip|port|continue|digest|event|id)(?:-\d+)?>")
-ANYTHING = re.compile(r"<(?:rv|time|age|token|pem|pem-base64|log-time|etag|id|own)>")
 POLL_SECONDS = 20  # the autoscaler looks every 15
 RUNNING = ("25_quota", "33_controllers")  # what is asked for there is written by controllers and kubelets
 ACCOUNT_IS_THERE = "setup: wait for the default service account"
@@ -370,30 +368,6 @@ def in_one_order(value: dict) -> dict:
         key: sorted(item, key=orders[key]) if key in orders and isinstance(item, list) else item
         for key, item in value.items()
     }
-
-
-def matches(given, wanted: str, bound: dict) -> bool:
-    """Tell whether a value is what a recorded text, placeholders and all, stands for."""
-    if PLACEHOLDER.fullmatch(wanted) and not isinstance(given, dict | list | None.__class__):
-        return bound.setdefault(wanted, given) == given
-    if not isinstance(given, str):
-        return False
-    pattern, names = "", []
-    for part in re.split(r"(<[a-z0-9-]+>)", wanted):
-        if part == "<suffix>":
-            pattern += rf"[{SAFE}]{{5}}"
-        elif ANYTHING.fullmatch(part):
-            pattern += r"[\s\S]*?"
-        elif PLACEHOLDER.fullmatch(part):
-            known = bound.get(part)
-            pattern += re.escape(str(known)) if known is not None else r"([\w.:-]+?)"
-            names += [] if known is not None else [part]
-        else:
-            pattern += re.escape(part)
-    found = re.fullmatch(pattern, given)
-    if found:
-        bound.update(zip(names, found.groups(), strict=False))
-    return found is not None
 
 
 def load(path: Path) -> list[dict]:
