@@ -473,3 +473,95 @@ APPROVED, DENIED, FAILED = ({"type": each, "status": "True"} for each in ("Appro
 )  # fmt: skip
 def test_what_a_signer_writes_is_refused(new, old, told):
     assert status_faults("certificatesigningrequests", new, old) == [f"status.{each}" for each in told]
+
+
+# -- apiextensions
+
+LIST, KEYS, MAP = "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"
+KEYED = {"type": "object", "properties": {"k": {"type": "string"}}, "required": ["k"]}
+OF_SET, OF_MAP = (
+    "must be atomic as item of a list with x-kubernetes-list-type=set",
+    "parent array's x-kubernetes-list-type",
+)
+
+
+def schema_faults(schema):
+    from labkit.glassbox.resources.validation import structural
+
+    return [f"{cause.field}: {cause.message}" for cause in structural.check(schema, "s")]
+
+
+def rule(**given):
+    return {"type": "string", "x-kubernetes-validations": [{"rule": "true", **given}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({"type": "string", MAP: "atomic"}, f'.type: Invalid value: "string": must be object if {MAP} is specified'),
+        ({"x-kubernetes-int-or-string": True, LIST: "set"},
+         f".type: Required value: must be array if {LIST} is specified"),
+        ({"type": "array", LIST: "set", "items": {"type": "array", LIST: "set", "items": {"type": "string"}}},
+         f'.items.{LIST}: Invalid value: "set": {OF_SET}'),
+        ({"type": "array", LIST: "set", "items": {"type": "object"}}, f".items.{MAP}: Invalid value: null: {OF_SET}"),
+        ({"type": "array", LIST: "set", "items": {"type": "string", "nullable": True}},
+         f".items.nullable: Forbidden: cannot be nullable when {LIST} is set"),
+        ({"type": "array", KEYS: ["k"], "items": KEYED},
+         f".{LIST}: Required value: must be map if {KEYS} is non-empty"),
+        ({"type": "array", LIST: "map", KEYS: ["k"], "items": {"type": "string"}},
+         f'.items.type: Invalid value: "string": must be object if {OF_MAP} is map'),
+        ({"type": "array", LIST: "map", KEYS: ["k", "k"], "items": KEYED},
+         f'.{KEYS}: Invalid value: ["k","k"]: must not contain duplicate entries'),
+        ({"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"kind": {"type": "integer"}}},
+         '.properties[kind].type: Invalid value: "integer": must be string'),
+        ({"type": "string", "enum": ["a"], "default": "b"}, '.default: Unsupported value: "b": supported values: "a"'),
+        (rule(message=" "), '.x-kubernetes-validations[0].message: Invalid value: " ": message must be non-empty if'
+                            " specified"),
+        (rule(rule="true\n"), None),
+        (rule(rule="true\n&& true"), ".x-kubernetes-validations[0].message: Required value: message must be specified"
+                                     " if rule contains line breaks"),
+        (rule(messageExpression=" "), ".x-kubernetes-validations[0].messageExpression: Required value:"
+                                      " messageExpression must be non-empty if specified"),
+    ],
+)  # fmt: skip
+def test_a_field_of_a_definition_is_refused(schema, told):
+    found = schema_faults({"type": "object", "properties": {"a": schema}})
+    assert found == ([f"s.properties[a]{told}"] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({"nullable": True}, ".nullable: Forbidden: nullable cannot be true at the root"),
+        ({"additionalProperties": {"type": "string"}},
+         ".additionalProperties: Forbidden: must not be used at the root"),
+        ({"properties": {"kind": {"type": "string", "default": "K"}}},
+         ".properties[kind].default: Forbidden: must not be set in top-level kind"),
+        ({"properties": {"metadata": {"type": "string"}}},
+         '.properties[metadata].type: Invalid value: "string": must be object'),
+    ],
+)  # fmt: skip
+def test_the_root_of_a_definition_is_refused(schema, told):
+    assert schema_faults({"type": "object", **schema}) == [f"s{told}"]
+
+
+def test_rules_are_not_looked_at_where_the_schema_has_a_fault():
+    faulty = {**rule(rule="self.none"), MAP: "atomic"}
+    assert [each.partition(": ")[0] for each in schema_faults({"type": "object", "properties": {"a": faulty}})] == [
+        "s.properties[a].type"
+    ]
+
+
+def test_what_a_deprecated_version_says_can_be_read():
+    def definition(text):
+        version = {"name": "v1", "storage": True, "deprecated": True, "deprecationWarning": text}
+        return {"spec": {"group": "a.b", "versions": [{**version, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}
+
+    told = {
+        "": "must not be an empty string",
+        "a" * 257: "must be <= 256 characters long",
+        "a\tb": "must only contain printable UTF-8 characters; non-printable character found at index 1",
+    }
+    for text, sentence in told.items():
+        found = [each for each in told_of("customresourcedefinitions", definition(text)) if "deprecation" in each]
+        assert [each.rpartition('": ')[2] for each in found] == [sentence]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from labkit.glassbox import objects
 from labkit.glassbox.errors import Cause
@@ -34,6 +35,11 @@ COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int6
 APPROVAL = "api-approved.kubernetes.io"
 NEEDS_APPROVAL = ("k8s.io", "kubernetes.io")
 MOST_SELECTABLE = 8
+AT_ROOT = (
+    *("description", "type", "format", "title", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"),
+    *("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf", "required", "items"),
+    *("properties", "externalDocs", "example", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"),
+)
 SCHEMA, COLUMNS = "schema.openAPIV3Schema", "additionalPrinterColumns"
 PRESERVES = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
 
@@ -51,7 +57,10 @@ def spec(obj: dict) -> Iterator[Cause]:
     yield from _versions(versions)
     yield from _names(told.get("names") or {})
     for version, path in once(versions, SCHEMA, "spec.validation.openAPIV3Schema"):
-        yield from structural.check(dig(version, SCHEMA) or {}, path) if dig(version, SCHEMA) is not None else ()
+        if (schema := dig(version, SCHEMA)) is not None:
+            has_status = dig(version, "subresources.status") is not None
+            yield from _root_with_status(schema, path) if has_status else ()
+            yield from structural.check(schema, path)
     for version, path in once(versions, "subresources", "spec.subresources"):
         yield from _scale(dig(version, "subresources.scale"), f"{path}.scale")
     for version, path in once(versions, COLUMNS, f"spec.{COLUMNS}"):
@@ -88,9 +97,9 @@ def _versions(versions: list[dict]) -> Iterator[Cause]:
     for index, (name, each) in enumerate(zip(called, versions, strict=True)):
         if faults := names.dns_1035_label(name):
             yield invalid(f"spec.versions[{index}].name", name, ",".join(faults))
-        if each.get("deprecationWarning") and not each.get("deprecated"):
-            told = "can only be set for deprecated versions"
-            yield invalid(f"spec.versions[{index}].deprecationWarning", each["deprecationWarning"], told)
+        if each.get("deprecationWarning") is not None:
+            for told in _warning(each["deprecationWarning"], bool(each.get("deprecated"))):
+                yield invalid(f"spec.versions[{index}].deprecationWarning", each["deprecationWarning"], told)
     if len(set(called)) < len(called):
         yield invalid("spec.versions", go_struct.versions(versions), "must contain unique version names")
     if sum(bool(each.get("storage")) for each in versions) != 1:
@@ -98,6 +107,20 @@ def _versions(versions: list[dict]) -> Iterator[Cause]:
         yield invalid("spec.versions", go_struct.versions(versions), told)
     if called and (faults := names.dns_1035_label(called[0])):
         yield invalid("spec.version", called[0], ",".join(faults))
+
+
+def _warning(text: str, is_deprecated: bool) -> Iterator[str]:
+    if not is_deprecated:
+        yield "can only be set for deprecated versions"
+        return
+    if len(text.encode()) > 256:
+        yield "must be <= 256 characters long"
+    if not text:
+        yield "must not be an empty string"
+    bad = next((letter for letter in text if not letter.isprintable()), None)
+    if bad is not None:
+        at = len(text[: text.index(bad)].encode())
+        yield f"must only contain printable UTF-8 characters; non-printable character found at index {at}"
 
 
 def _names(given: dict) -> Iterator[Cause]:
@@ -194,6 +217,17 @@ def field_at(path: str, schema: dict) -> dict | None:
     return found
 
 
+def _root_with_status(schema: dict, path: str) -> Iterator[Cause]:
+    """Check the root of a schema of which the status is checked alone as well."""
+    if schema.get("type", "") not in ("", "object"):
+        told = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled'
+        yield invalid(f"{path}.type", schema["type"], told)
+    elif any(value and field not in AT_ROOT for field, value in schema.items()):
+        listed = " ".join(name for name, (field, _) in go_struct.SCHEMA.items() if field in AT_ROOT)
+        told = f"only [{listed}] fields are allowed at the root of the schema if the status subresource is enabled"
+        yield invalid(path, go_struct.schema(schema), told)
+
+
 def _conversion(conversion: dict) -> Iterator[Cause]:
     strategy, webhook = conversion.get("strategy"), conversion.get("webhook") or {}
     if strategy == "Webhook" and webhook:
@@ -204,8 +238,10 @@ def _conversion(conversion: dict) -> Iterator[Cause]:
         yield required("spec.conversion.conversionReviewVersions")
     elif strategy != "None":
         yield unsupported("spec.conversion.strategy", strategy, ("None", "Webhook"))
-    elif webhook:
-        yield forbidden("spec.conversion.webhook", "should not be set when strategy is not set to Webhook")
+    else:
+        for field, name in (("clientConfig", "webhookClientConfig"), ("conversionReviewVersions",) * 2):
+            if webhook.get(field):
+                yield forbidden(f"spec.conversion.{name}", "should not be set when strategy is not set to Webhook")
 
 
 def stored_versions(stored: list[str], versions: list[dict], path: str = "status.storedVersions") -> Iterator[Cause]:
@@ -239,7 +275,7 @@ def _approval(obj: dict) -> Iterator[Cause]:
     page = "see https://github.com/kubernetes/enhancements/pull/1111"
     if not given:
         yield required(path, f'protected groups must have approval annotation "{APPROVAL}", {page}')
-    elif not given.startswith(("https://", "http://", "unapproved")):
+    elif not given.startswith("unapproved") and not all(urlsplit(given)[:2]):
         told = (
             f'protected groups must have approval annotation "{APPROVAL}" with either a URL or a reason starting with '
         )

@@ -16,12 +16,10 @@ from typing import Any
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import structural
 from labkit.glassbox.resources.structural import EMBEDDED, PRESERVE
-from labkit.glassbox.resources.validation import formats, rule_costs, rules, schema_values
-from labkit.glassbox.resources.validation.fields import forbidden, invalid, one_of, required
+from labkit.glassbox.resources.validation import formats, rule_costs, rules, schema_keywords, schema_values
+from labkit.glassbox.resources.validation.fields import forbidden, invalid, required
 from labkit.glassbox.resources.validation.schema_values import INT_OR_STRING, LIST_KEYS, LIST_TYPE, NOWHERE
 
-TYPES = ("array", "boolean", "integer", "number", "object", "string")
-UNSUPPORTED = ("$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "$schema", "id")
 COMBINATIONS = ("allOf", "anyOf", "oneOf")
 # What only the structure itself may say, not what stands within a combination; and what it has to be there.
 STRUCTURE = {
@@ -37,20 +35,40 @@ METADATA_RULE = "must not specify anything other than name and generateName, but
 
 def check(schema: dict, path: str) -> Iterator[Cause]:
     """Yield what is wrong with a version's schema."""
-    if schema.get("type") != "object":
-        if schema.get("type"):
-            yield invalid(f"{path}.type", schema["type"], "must be object at the root")
-        else:
-            yield required(f"{path}.type", "must not be empty at the root")
+    if schema.get("nullable"):
+        yield forbidden(f"{path}.nullable", "nullable cannot be true at the root")
+    faults = list(schema_keywords.check(schema, path))
+    yield from faults
+    costs: list[tuple[str, int]] = []
+    yield from _rules(schema, path, costs, 1, [each.field for each in faults], is_root=True)
+    yield from rule_costs.too_expensive(costs, path)
+    if schema_keywords.is_structure(faults):
+        unstructured = list(_root(schema, path))
+        yield from unstructured or _defaults(schema, path)
+
+
+def _root(schema: dict, path: str) -> Iterator[Cause]:
+    yield from _specified(schema, path, "", is_root=True)
+    if not schema.get("type") and not schema.get(PRESERVE):
+        yield required(f"{path}.type", "must not be empty at the root")
+    if schema.get("type") not in (None, "", "object"):
+        yield invalid(f"{path}.type", schema["type"], "must be object at the root")
+    if isinstance(schema.get("additionalProperties"), dict | bool):
+        yield forbidden(f"{path}.additionalProperties", "must not be used at the root")
+    yield from _own_fields(schema, path)
     meta = (schema.get("properties") or {}).get("metadata")
     if meta is not None and (
         set(meta.get("properties") or ()) - {"name", "generateName"} or set(meta) - {"type", "properties"}
     ):
         yield forbidden(f"{path}.properties[metadata]", METADATA_RULE)
-    yield from _specified(schema, path, "", is_root=True)
-    costs: list[tuple[str, int]] = []
-    yield from _rules(schema, path, costs, 1, is_root=True)
-    yield from rule_costs.too_expensive(costs, path)
+
+
+def _own_fields(schema: dict, path: str) -> Iterator[Cause]:
+    """Check what a resource's own schema says of what every resource has."""
+    for name, wanted in (("kind", "string"), ("apiVersion", "string"), ("metadata", "object")):
+        found = (schema.get("properties") or {}).get(name)
+        if found is not None and found.get("type") != wanted:
+            yield invalid(f"{path}.properties[{name}].type", found.get("type", ""), f"must be {wanted}")
 
 
 def inner_schemas(schema: dict, path: str) -> Iterator[tuple[dict, str, str]]:
@@ -63,33 +81,40 @@ def inner_schemas(schema: dict, path: str) -> Iterator[tuple[dict, str, str]]:
 
 
 def _specified(schema: dict, path: str, what: str, is_root: bool = False) -> Iterator[Cause]:
-    for keyword in UNSUPPORTED:
-        if schema.get(keyword):
-            yield forbidden(f"{path}.{keyword}", f"{keyword} is not supported")
-            return
     kind = schema.get("type", "")
-    if kind == "null":
-        yield forbidden(f"{path}.type", "type cannot be set to null, use nullable as an alternative")
-    elif kind:
-        yield from one_of(f"{path}.type", kind, TYPES)
-    elif what and not schema.get(INT_OR_STRING) and not schema.get(PRESERVE):
+    if not kind and what and not schema.get(INT_OR_STRING) and not schema.get(PRESERVE):
         yield required(f"{path}.type", f"must not be empty for specified {what}")
-    yield from _keywords(schema, path, kind)
-    yield from _lists(schema, path, kind)
+    if kind == "array" and schema.get("items") is None:
+        yield required(f"{path}.items", "must be specified")
     yield from _extensions(schema, path, kind)
+    if schema.get(EMBEDDED):
+        yield from _own_fields(schema, path)
     for keyword in (*COMBINATIONS, "not"):
         yield from _combined(schema, schema, keyword, path, path)
-    if "default" in schema and kind in TYPES:
-        yield from _default(schema, path)
     for each, at, inner in inner_schemas(schema, path):
         if not (is_root and at.endswith("[metadata]")):
             yield from _specified(each, at, inner)
 
 
+def _defaults(schema: dict, path: str, is_root: bool = True) -> Iterator[Cause]:
+    if "default" in schema and schema.get("type") in schema_keywords.TYPES and not is_root:
+        yield from _default(schema, path)
+    for each, at, _ in inner_schemas(schema, path):
+        if not (is_root and at.endswith("[metadata]")):
+            yield from _defaults(each, at, False)
+
+
 def _rules(
-    schema: dict, path: str, costs: list[tuple[str, int]], bound: int | None, is_root: bool = False, broken_at: str = ""
+    schema: dict,
+    path: str,
+    costs: list[tuple[str, int]],
+    bound: int | None,
+    faulty: list[str],
+    is_root: bool = False,
+    broken_at: str = "",
 ) -> Iterator[Cause]:
-    if schema.get(rules.RULES):
+    """Check the rules in a schema; where it has a fault, at this place or below, they cannot be."""
+    if schema.get(rules.RULES) and not any(each.startswith(path) for each in faulty):
         yield from rules.check(schema, path, is_root, broken_at, bound, costs)
     if schema.get("type") == "array" and schema.get(LIST_TYPE) != "map":
         broken_at = broken_at or path
@@ -97,66 +122,20 @@ def _rules(
         many = {"items": "maxItems", "additionalProperties": "maxProperties"}.get(at.rpartition(".")[2])
         limit = schema.get(many) if many else 1
         within = None if bound is None or limit is None else bound * limit
-        yield from _rules(each, at, costs, within, False, broken_at)
-
-
-def _keywords(schema: dict, path: str, kind: str) -> Iterator[Cause]:
-    if schema.get("uniqueItems"):
-        told = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
-        yield forbidden(f"{path}.uniqueItems", told)
-    if schema.get("additionalProperties") is False:
-        yield forbidden(f"{path}.additionalProperties", "additionalProperties cannot be set to false")
-    elif schema.get("additionalProperties") is not None and schema.get("properties"):
-        told = "additionalProperties and properties are mutual exclusive"
-        yield forbidden(f"{path}.additionalProperties", told)
-    if isinstance(schema.get("items"), list):
-        yield forbidden(f"{path}.items", "items must be a schema object and not an array")
-    elif kind == "array" and schema.get("items") is None:
-        yield required(f"{path}.items", "must be specified")
-    if schema.get("pattern"):
-        try:
-            formats.pattern(schema["pattern"])
-        except formats.BadPattern as error:
-            yield invalid(
-                f"{path}.pattern", schema["pattern"], f"must be a valid regular expression, but isn't: {error}"
-            )
-    if schema.get("format") in formats.NOT_CHECKED_HERE:
-        yield forbidden(f"{path}.format", f"{schema['format']} is not supported by this server; use a pattern")
-
-
-def _lists(schema: dict, path: str, kind: str) -> Iterator[Cause]:
-    list_type, keys = schema.get(LIST_TYPE), schema.get(LIST_KEYS) or []
-    yield from one_of(f"{path}.{LIST_TYPE}", list_type, ("atomic", "set", "map"))
-    yield from one_of(f"{path}.x-kubernetes-map-type", schema.get("x-kubernetes-map-type"), ("granular", "atomic"))
-    if list_type and kind != "array":
-        yield invalid(f"{path}.type", kind, f"must be array if {LIST_TYPE} is specified")
-    if list_type != "map":
-        if keys:
-            yield forbidden(f"{path}.{LIST_KEYS}", f"must be empty if {LIST_TYPE} is not map")
-        return
-    if not keys:
-        yield required(f"{path}.{LIST_KEYS}", f"must not be empty if {LIST_TYPE} is map")
-    items = schema.get("items") if isinstance(schema.get("items"), dict) else {}
-    fields = items.get("properties") or {}  # type: ignore[union-attr]
-    if any(key not in fields for key in keys):
-        yield invalid(f"{path}.{LIST_KEYS}", keys, "entries must all be names of item properties")
-        return
-    for key in keys:
-        if "default" not in fields[key] and key not in (items.get("required") or ()):  # type: ignore[union-attr]
-            told = f"this property is in {LIST_KEYS}, so it must have a default or be a required property"
-            yield required(f"{path}.items.properties[{key}].default", told)
+        yield from _rules(each, at, costs, within, faulty, False, broken_at)
 
 
 def _extensions(schema: dict, path: str, kind: str) -> Iterator[Cause]:
-    if schema.get(PRESERVE) is False:
-        yield invalid(f"{path}.{PRESERVE}", False, "must be true or undefined")
     if schema.get(INT_OR_STRING) and kind:
         yield forbidden(f"{path}.type", f"must be empty if {INT_OR_STRING} is true")
     if schema.get(PRESERVE) and kind not in ("", "object"):
         yield invalid(f"{path}.type", kind, f"must be object if {PRESERVE} is true")
     if schema.get(EMBEDDED):
         if kind != "object":
-            yield invalid(f"{path}.type", kind, f"must be object if {EMBEDDED} is true")
+            told = f"must be object if {EMBEDDED} is true"
+            yield invalid(f"{path}.type", kind, told) if kind else required(f"{path}.type", told)
+        if schema.get("additionalProperties") is not None:
+            yield forbidden(f"{path}.additionalProperties", f"must not be used if {EMBEDDED} is set")
         if not schema.get(PRESERVE) and not schema.get("properties"):
             told = f"must not be empty if {EMBEDDED} is true without {PRESERVE}"
             yield required(f"{path}.properties", told)
@@ -199,7 +178,7 @@ def _default(schema: dict, path: str) -> Iterator[Cause]:
     structural.fill(pruned, schema)
     found = [*schema_values.check(pruned, schema), *schema_values.check_lists(pruned, schema)]
     for cause in found or rules.broken(pruned, schema, is_root=False):
-        yield replace(cause, field=at if cause.field == NOWHERE else f"{at}.{cause.field}")
+        yield replace(cause, field=at if cause.field in ("", NOWHERE) else f"{at}.{cause.field}")
 
 
 def unknown_formats(schema: dict) -> Iterator[str]:
