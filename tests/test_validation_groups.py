@@ -565,3 +565,83 @@ def test_what_a_deprecated_version_says_can_be_read():
     for text, sentence in told.items():
         found = [each for each in told_of("customresourcedefinitions", definition(text)) if "deprecation" in each]
         assert [each.rpartition('": ')[2] for each in found] == [sentence]
+
+
+# -- admissionregistration
+
+RULE = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
+
+
+def policy(**changes):
+    spec = {"matchConstraints": {"resourceRules": [RULE]}, "validations": [{"expression": "true"}], **changes}
+    return {"spec": spec}
+
+
+def hook(path, *, versions=("v1",)):
+    service = {"name": "s", "namespace": "n", "path": path}
+    given = {"name": "a.b.c", "clientConfig": {"service": service}, "admissionReviewVersions": list(versions)}
+    return {"webhooks": [{**given, "sideEffects": "None"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"paramKind": {}}, ["paramKind.apiVersion: Required value", "paramKind.kind: Required value"]),
+        ({"paramKind": {"apiVersion": "a/b/c", "kind": "K"}},
+         ['paramKind.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c']),
+        ({"validations": [{"expression": "true", "message": " "}]},
+         ['validations[0].message: Invalid value: " ": message must be non-empty if specified']),
+        ({"validations": [{"expression": "true", "message": "a\nb"}]},
+         ['validations[0].message: Invalid value: "a\\nb": message must not contain line breaks']),
+        ({"validations": [{"expression": "true", "messageExpression": " "}]},
+         ['validations[0].messageExpression: Invalid value: " ": must be non-empty if specified']),
+        ({"auditAnnotations": [{"key": "k", "valueExpression": "'v'"}, {"key": "k", "valueExpression": ""}]},
+         ["auditAnnotations[1].valueExpression: Required value: valueExpression is not specified",
+          'auditAnnotations[1].key: Duplicate value: "k"']),
+        ({"matchConditions": [{"name": str(index), "expression": "true"} for index in range(65)]},
+         ["matchConditions: Too many: 65: must have at most 64 items"]),
+        ({"matchConstraints": {"resourceRules": [{**RULE, "resourceNames": ["a", "a"]}]}},
+         ['matchConstraints.resourceRules[0].resourceNames[1]: Duplicate value: "a"']),
+    ],
+)  # fmt: skip
+def test_a_policy_is_refused(spec, told):
+    assert told_of("validatingadmissionpolicies", policy(**spec)) == [f"spec.{each}" for each in told]
+
+
+def test_a_binding_names_a_policy_and_what_is_done():
+    given = {"policyName": "A", "paramRef": {"name": "a/b", "parameterNotFoundAction": "Deny"}}
+    assert told_of("validatingadmissionpolicybindings", {"spec": given}) == [
+        'spec.policyName: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric'
+        " characters, '-' or '.', and must start and end with an alphanumeric character",
+        "spec.paramRef.name: Invalid value: \"a/b\": may not contain '/'",
+        "spec.validationActions: Required value: at least one validation action is required",
+    ]
+
+
+def test_what_was_found_about_a_policy_says_where_and_what():
+    found = {"typeChecking": {"expressionWarnings": [{}]}, "conditions": [{"type": "A", "status": "x", "reason": "R"}]}
+    assert status_faults("validatingadmissionpolicies", found) == [
+        "status.typeChecking.expressionWarnings[0].warning: Required value",
+        "status.typeChecking.expressionWarnings[0].fieldRef: Required value",
+        'status.conditions[0].status: Unsupported value: "x": supported values: "False", "True", "Unknown"',
+        "status.conditions[0].lastTransitionTime: Required value: must be set",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/", []), ("/a/b/", []), ("/a//b", ["segment[1] may not be empty"]), ("//", ["segment[0] may not be empty"]),
+        ("a", ["must start with a '/'", "segment[0] may not be empty"]),
+    ],
+)  # fmt: skip
+def test_a_service_that_is_asked_has_a_path_of_names(path, told):
+    at = "webhooks[0].clientConfig.service.path"
+    found = told_of("validatingwebhookconfigurations", hook(path))
+    assert found == [f'{at}: Invalid value: "{path}": {each}' for each in told]
+
+
+def test_versions_of_reviews_are_names():
+    told = 'webhooks[0].admissionReviewVersions[1]: Invalid value: "1": a DNS-1035 label must consist of lower case'
+    found = told_of("validatingwebhookconfigurations", hook("/", versions=("v1", "1")))
+    assert [each[: len(told)] for each in found] == [told]

@@ -6,6 +6,7 @@ pkg/apis/admissionregistration/v1
 
 from __future__ import annotations
 
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import Column, Resource
@@ -24,6 +25,9 @@ class PolicyStrategy(Strategy):
     counts_generation = True
     has_status = True
     faults = staticmethod(admission_policies.policy)
+
+    def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
+        return list(admission_policies.status(obj.get("status") or {}))
 
 
 class MutatingBindingStrategy(Strategy):

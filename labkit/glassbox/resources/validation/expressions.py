@@ -11,8 +11,9 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import cel, cel_functions, cel_mutation
 from labkit.glassbox.resources.cel_functions import access
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import duplicate, invalid, items, required
+from labkit.glassbox.resources.validation.fields import duplicate, invalid, items, required, too_many
 
+MOST_CONDITIONS = 64
 ALWAYS = ("object", "oldObject", "request")
 AUTHORIZERS = {access.AUTHORIZER: "Authorizer", access.REQUEST_RESOURCE: "ResourceCheck"}  # variables → their types
 
@@ -20,10 +21,15 @@ AUTHORIZERS = {access.AUTHORIZER: "Authorizer", access.REQUEST_RESOURCE: "Resour
 def conditions(given: list[dict] | None, variables: Iterable[str], path: str) -> Iterator[Cause]:
     """Check the conditions on which somebody is asked at all."""
     seen: set[str] = set()
+    if len(given or ()) > MOST_CONDITIONS:
+        yield too_many(path, len(given or ()), MOST_CONDITIONS)
     for at, each in items(given, path):
-        yield from expression(each.get("expression", ""), f"{at}.expression", variables, [])
+        if each.get("expression", "").strip():
+            yield from expression(each["expression"], f"{at}.expression", variables, [])
+        else:
+            yield required(f"{at}.expression")
         yield from names.needed(names.qualified_name, f"{at}.name", each.get("name", ""))
-        if each.get("name") in seen:
+        if each.get("name") and each["name"] in seen:
             yield duplicate(f"{at}.name", each["name"])
         seen.add(each.get("name", ""))
 

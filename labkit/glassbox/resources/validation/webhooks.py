@@ -115,6 +115,9 @@ def _client(client: dict, path: str) -> Iterator[Cause]:
 
 
 def url(given: str, path: str) -> Iterator[Cause]:
+    if given.startswith(":"):
+        yield required(path, f'url must be a valid URL: parse "{given}": missing protocol scheme{FORM}')
+        return
     parts = urlsplit(given)
     if parts.scheme != "https":
         yield invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{FORM}")
@@ -133,11 +136,22 @@ def url(given: str, path: str) -> Iterator[Cause]:
 def _service(service: dict, path: str) -> Iterator[Cause]:
     for field in ("name", "namespace"):
         if not service.get(field):
-            yield required(f"{path}.{field}", f"service {field} is required")
+            yield required(f"{path}.{field}")
     for told in names.port(service.get("port", 443)):
         yield invalid(f"{path}.port", service["port"], f"port is not valid: {told}")
-    if service.get("path") and not service["path"].startswith("/"):
-        yield invalid(f"{path}.path", service["path"], "must start with a '/'")
+    yield from _url_path(service.get("path", ""), f"{path}.path")
+
+
+def _url_path(given: str, path: str) -> Iterator[Cause]:
+    if given in ("", "/"):
+        return
+    if not given.startswith("/"):
+        yield invalid(path, given, "must start with a '/'")
+    for index, step in enumerate(given[1:].removesuffix("/").split("/")):
+        if not step:
+            yield invalid(path, given, f"segment[{index}] may not be empty")
+        for told in names.dns_subdomain(step) if step else ():
+            yield invalid(path, given, f"segment[{index}]: {told}")
 
 
 def _versions(given: list[str], path: str) -> Iterator[Cause]:
@@ -147,5 +161,7 @@ def _versions(given: list[str], path: str) -> Iterator[Cause]:
     for index, (at, each) in enumerate(items(given, path)):
         if each in given[:index]:
             yield invalid(at, each, "duplicate version")
+        else:
+            yield from names.check(names.dns_1035_label, at, each)
     if not set(given) & set(REVIEWS):
         yield invalid(path, given, f"must include at least one of {', '.join(REVIEWS)}")
