@@ -645,3 +645,42 @@ def test_versions_of_reviews_are_names():
     told = 'webhooks[0].admissionReviewVersions[1]: Invalid value: "1": a DNS-1035 label must consist of lower case'
     found = told_of("validatingwebhookconfigurations", hook("/", versions=("v1", "1")))
     assert [each[: len(told)] for each in found] == [told]
+
+
+# -- metadata, authorization
+
+
+def test_a_generation_is_no_less_than_nothing():
+    told = "metadata.generation: Invalid value: -1: must be greater than or equal to 0"
+    assert told_of("configmaps", {"metadata": {"name": "x", "generation": -1}}) == [told]
+
+
+def test_a_grace_period_is_the_system_s(api_server, namespace):
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    given = api_server.request("POST", path, {"metadata": {"name": "x"}})[1]
+    given["metadata"]["deletionGracePeriodSeconds"] = 5
+    code, refusal = api_server.request("PUT", f"{path}/x", given)
+    assert code == 422
+    assert refusal["message"] == (
+        'ConfigMap "x" is invalid: metadata.deletionGracePeriodSeconds: Invalid value: 5: field is immutable'
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "selector", "told"),
+    [
+        ("labelSelector", {}, "requirements: Required value: when spec.resourceAttributes.labelSelector is specified,"
+                              " requirements or rawSelector is required"),
+        ("fieldSelector", {"requirements": [{"key": "", "operator": "Exists"}]},
+         "requirements[0].key: Required value: must be specified"),
+        ("fieldSelector", {"requirements": [{"key": "a", "operator": "In"}]},
+         "requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'"),
+        ("labelSelector", {"requirements": [{"key": "a", "operator": "Like"}]}, None),
+    ],
+)  # fmt: skip
+def test_a_question_about_some_objects_says_which(api_server, field, selector, told):
+    asked = {"verb": "list", "resource": "pods", field: selector}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    code, answer = api_server.request("POST", path, {"spec": {"resourceAttributes": asked}})
+    causes = [f"{each['field']}: {each['message']}" for each in answer.get("details", {}).get("causes", [])]
+    assert (code, causes) == ((422, [f"spec.resourceAttributes.{field}.{told}"]) if told else (201, []))

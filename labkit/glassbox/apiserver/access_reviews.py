@@ -19,8 +19,9 @@ from labkit.glassbox.apiserver.decoding import decode
 from labkit.glassbox.apiserver.managed import track
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation.fields import invalid
+from labkit.glassbox.resources.validation.fields import invalid, items, required
 from labkit.glassbox.resources.validation.internal_struct import struct
+from labkit.glassbox.resources.validation.metadata import requirement
 
 RESOURCE, URL = "resourceAttributes", "nonResourceAttributes"
 NOT_LISTED = "node authorizer does not support user rule resolution"
@@ -85,10 +86,8 @@ def _faults(review: dict, request: Request) -> Iterator[Cause]:
     elif asked is None and url is None:
         yield invalid(f"spec.{RESOURCE}", None, f"exactly one of {URL} or {RESOURCE} must be specified")
     for field in ("fieldSelector", "labelSelector"):
-        selector = (asked or {}).get(field) or {}
-        if selector.get("rawSelector") and selector.get("requirements"):
-            told = "may not specified at the same time as requirements"
-            yield invalid(f"spec.{RESOURCE}.{field}.rawSelector", selector["rawSelector"], told)
+        if (selector := (asked or {}).get(field)) is not None:
+            yield from _selector_faults(selector, f"spec.{RESOURCE}.{field}", field == "labelSelector")
     if not request.route.plural.startswith("self") and not spec.get("user") and not spec.get("groups"):
         yield invalid("spec.user", "", "at least one of user or group must be specified")
     namespace = request.route.namespace
@@ -97,6 +96,22 @@ def _faults(review: dict, request: Request) -> Iterator[Cause]:
     said = {name: value for name, value in review["metadata"].items() if name != "managedFields"}
     if said != ({"namespace": namespace} if local else {}):
         yield invalid("metadata", review["metadata"], "must be empty")
+
+
+def _selector_faults(selector: dict, path: str, of_labels: bool) -> Iterator[Cause]:
+    """Check a selector; operators that are not known here may be known to who asks."""
+    raw, terms = selector.get("rawSelector"), selector.get("requirements") or []
+    if raw and terms:
+        yield invalid(f"{path}.rawSelector", raw, "may not specified at the same time as requirements")
+    elif not raw and not terms:
+        told = f"when {path} is specified, requirements or rawSelector is required"
+        yield required(f"{path}.requirements", told)
+    for at, term in items(terms, f"{path}.requirements"):
+        if not of_labels and not term.get("key"):
+            yield required(f"{at}.key", "must be specified")
+        found = requirement(term, at)
+        unknown = (f"{at}.operator", *(() if of_labels else (f"{at}.key", f"{at}.values[")))
+        yield from (each for each in found if not each.field.startswith(unknown))
 
 
 def _decided(request: Request, review: dict, user: User, api: Api) -> Answer:

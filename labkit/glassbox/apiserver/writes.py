@@ -29,6 +29,7 @@ from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import Resource
+from labkit.glassbox.resources.validation.fields import shown
 from labkit.glassbox.store import Row
 
 EVENT_SECONDS = 3600.0  # events go after an hour, as with kube-apiserver's --event-ttl
@@ -40,7 +41,7 @@ SYSTEM_FIELDS = (
     "namespace",
     "generateName",
 )
-REFUSED_CHANGES = ("uid", "deletionTimestamp")
+REFUSED_CHANGES = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
 NOW = 1 << 63  # later than every revision
 DROPPED = ("selfLink", "clusterName")
 
@@ -262,7 +263,7 @@ def _metadata_faults(meta: dict, old: dict) -> list[Cause]:
     causes = []
     for field in REFUSED_CHANGES:
         if meta.get(field) != old.get(field):
-            told = f'Invalid value: "{meta[field]}": field is immutable'
+            told = f"Invalid value: {shown(meta[field])}: field is immutable"
             causes += [Cause("FieldValueInvalid", told, f"metadata.{field}")] * 2  # upstream's validation looks twice
     new = [each for each in meta.get("finalizers") or [] if each not in (old.get("finalizers") or [])]
     if "deletionTimestamp" in old and new:

@@ -14,6 +14,7 @@ from labkit.glassbox.resources.validation.fields import (
     forbidden,
     invalid,
     items,
+    not_negative,
     one_of,
     required,
     too_long,
@@ -36,6 +37,7 @@ def validate(meta: dict, rule: names.Rule) -> Iterator[Cause]:
         yield required("metadata.name", "name or generateName is required")
     else:
         yield from names.check(rule, "metadata.name", meta["name"])
+    yield from not_negative("metadata.generation", meta.get("generation"))
     yield from validate_changeable(meta)
 
 
