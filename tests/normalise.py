@@ -88,9 +88,14 @@ def of_any_server(lines: list[str]) -> list[str]:
 
 
 def of_any_node(lines: list[str]) -> list[str]:
-    """Return a node's description without its own figures, and without the pods of other namespaces."""
+    """Return a node's description without its own figures, the pods of other namespaces, and how its kubelet started.
+
+    The recorded node had started more than an hour ago: its events were gone.
+    """
     found, of_pods = [], False
     for line in lines:
+        if re.match(r"  Normal (Starting|NodeReady|NodeHas\w+) \S+ kubelet ", line):
+            continue
         of_pods = line.startswith("Non-terminated Pods:") or (of_pods and line.startswith(" "))
         if not of_pods or re.match(r"\S|  (Namespace|---------|golden-k11) ", line):
             for pattern, own in _OWN_FIGURES:
