@@ -63,7 +63,7 @@ def test_what_is_no_resize_is_refused(api_server, namespace, resources, told):
 def test_other_containers_are_refused(api_server, namespace):
     code, refusal = resize(api_server, made(api_server, namespace), {}, name="other")
     assert code == 422
-    assert "containers may not be renamed or reordered on resize" in refusal["message"]
+    assert "containers may not be added or removed on resize" in refusal["message"]
 
 
 @pytest.fixture

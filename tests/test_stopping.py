@@ -1,11 +1,7 @@
 """How a container is ended, step by step."""
 
-import signal
-
-import pytest
-
 from labkit.glassbox.kubelet.hooks import Run
-from labkit.glassbox.kubelet.stopping import Ending, is_its_turn, stop_signal
+from labkit.glassbox.kubelet.stopping import Ending, is_its_turn
 from tests.test_kubelet_actions import actual, container, with_sidecar
 
 
@@ -55,11 +51,3 @@ def test_sidecars_end_last_and_the_last_one_first():
     assert [is_its_turn(spec, both, name) for name in ("side-2", "side-1")] == [True, False]
     last = actual(container("side-1"), container("side-2", exit_code=0), container(exit_code=0))
     assert is_its_turn(spec, last, "side-1")
-
-
-@pytest.mark.parametrize(
-    ("asked", "number"),
-    [(None, signal.SIGTERM), ("SIGUSR1", signal.SIGUSR1), ("SIGRTMIN+3", signal.SIGRTMIN + 3)],
-)
-def test_the_stop_signal_may_be_another_one(asked, number):
-    assert stop_signal({"lifecycle": {"stopSignal": asked}} if asked else {}) == number

@@ -542,7 +542,7 @@ def test_a_projected_volume_is_told_of_each_source():
     assert pod_faults(volumes=[{"name": "v", "projected": {"sources": sources}}]) == [
         "spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify"
         " a duration less than 10 minutes",
-        "spec.volumes[0].projected.sources[0].serviceAccountToken.path: Required value",
+        "spec.volumes[0].projected.path: Required value",
         "spec.volumes[0].projected.sources[1].secret.name: Required value",
         "spec.volumes[0].projected.sources[1].secret.items[0].path: Invalid value: \"../b\": must not contain '..'",
         "spec.volumes[0].projected.sources[1]: Forbidden: may not specify more than 1 volume type per source",

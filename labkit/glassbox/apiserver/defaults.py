@@ -9,11 +9,12 @@ Upstream: pkg/apis/{core,apps,batch}/v1/defaults.go, pkg/apis/autoscaling/v2/def
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from labkit.glassbox import objects
+from labkit.glassbox import objects, quota
 from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
 from labkit.glassbox.resources import Resource, hpa_v1
 
@@ -266,29 +267,27 @@ def has_defaults(name: str) -> bool:
 
 
 def container(obj: dict) -> None:
-    if "imagePullPolicy" not in obj and obj.get("image"):
-        obj["imagePullPolicy"] = "Always" if tag_of(obj["image"]) == "latest" else "IfNotPresent"
+    if "imagePullPolicy" not in obj:
+        obj["imagePullPolicy"] = "Always" if tag_of(obj.get("image", "")) == "latest" else "IfNotPresent"
 
 
 def tag_of(image: str) -> str:
-    """Return an image's tag: latest if it names neither tag nor digest."""
-    if "@" in image:
-        return ""
-    return image.rpartition("/")[2].partition(":")[2] or "latest"
+    """Return an image's tag: latest if it names neither tag nor digest, "" if it is no image's name."""
+    name, _, tag = image.rpartition("/")[2].partition(":")
+    return "" if "@" in image or not re.fullmatch("[a-z0-9._-]+", name) else tag or "latest"
 
 
 def volume(obj: dict) -> None:
     if set(obj) <= {"name"}:
         obj["emptyDir"] = {}
+    if (image := obj.get("image")) is not None and "pullPolicy" not in image:
+        image["pullPolicy"] = "Always" if tag_of(image.get("reference", "")) == "latest" else "IfNotPresent"
 
 
 def pod_spec(obj: dict) -> None:
     if account := obj.get("serviceAccountName") or obj.get("serviceAccount"):  # the old name is kept beside the new one
         obj["serviceAccountName"] = obj["serviceAccount"] = account
-    if obj.get("hostNetwork"):
-        for each in [*obj.get("containers", ()), *obj.get("initContainers", ())]:
-            for port in each.get("ports", ()):
-                port.setdefault("hostPort", port.get("containerPort"))
+    obj.pop("schedulingGroup", None)
 
 
 def pod(obj: dict) -> None:
@@ -301,6 +300,23 @@ def pod(obj: dict) -> None:
         resources = each.get("resources", {})
         if resources.get("limits"):
             resources["requests"] = {**resources["limits"], **resources.get("requests", {})}
+        for port in each.get("ports", ()) if spec.get("hostNetwork") else ():
+            port.setdefault("hostPort", port.get("containerPort"))
+    whole = spec.get("resources") or {}
+    if whole.get("limits"):
+        asked = quota.pod_total({"spec": {"containers": [], **spec, "resources": {}, "overhead": {}}}, "requests")
+        asked = {name: asked[name] for name in ("cpu", "memory") if name in asked}
+        whole["requests"] = {**whole["limits"], **asked, **(whole.get("requests") or {})}
+
+
+def dropping(*fields: str) -> Callable[[dict], None]:
+    """Return a rule that leaves out what the server does not know yet."""
+
+    def drop(obj: dict) -> None:
+        for field in fields:
+            obj.pop(field, None)
+
+    return drop
 
 
 def strategy(obj: dict) -> None:
@@ -392,6 +408,9 @@ RULES: dict[str, Callable[[dict], None]] = {
     CORE + "EphemeralContainer": container,
     CORE + "Volume": volume,
     CORE + "PodSpec": pod_spec,
+    # what is behind feature gates that are closed in 1.36
+    CORE + "Lifecycle": dropping("stopSignal"),
+    CORE + "VolumeProjection": dropping("clusterTrustBundle", "podCertificate"),
     CORE + "Pod": pod,
     CORE + "Service": service,
     CORE + "NodeStatus": node_status,

@@ -29,7 +29,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.resources.component_status import BINDINGS
 from labkit.glassbox.resources.scale import SCALE
-from labkit.glassbox.resources.validation import metadata
+from labkit.glassbox.resources.validation import metadata, pods
 from labkit.glassbox.selectors import OPERATORS
 from labkit.glassbox.store import Row
 
@@ -163,10 +163,8 @@ def bind(request: Request, api: Api) -> Answer:
     if uid and uid != pod["metadata"]["uid"]:
         told = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata']['uid']}"
         raise errors.conflict("pods/binding", request.route.name, told)
-    node = (binding.get("target") or {}).get("name", "")
-    if not node:
-        cause = Cause("FieldValueRequired", "Required value", "target.name")
-        raise errors.invalid("Binding", "", request.route.name, [cause])
+    if causes := list(pods.binding(target := binding.get("target") or {})):
+        raise errors.invalid("Binding", "", request.route.name, causes)
     if "deletionTimestamp" in pod["metadata"]:
         why = f"pod {request.route.name} is being deleted, cannot be assigned to a host"
         raise errors.conflict("pods/binding", request.route.name, why)
@@ -174,7 +172,7 @@ def bind(request: Request, api: Api) -> Answer:
         why = f'pod {request.route.name} is already assigned to node "{held}"'
         raise errors.conflict("pods/binding", request.route.name, why)
     old = orjson.loads(row.value)
-    pod["spec"]["nodeName"] = node
+    pod["spec"]["nodeName"] = target["name"]
     pod.setdefault("status", {})["conditions"] = _scheduled(pod, api.clock.now())
     replace(request, api, row, pod, old)
     return Answer(201, obj={"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
@@ -182,9 +180,9 @@ def bind(request: Request, api: Api) -> Answer:
 
 def bind_named(request: Request, api: Api) -> Answer:
     """Bind the pod that the body names: the door beside the pods. Raises ApiError as bind does."""
-    pods, name = REGISTRY.find("pods"), decode(request, BINDINGS)["metadata"].get("name", "")
-    route = with_changes(request.route, name=name, plural=pods.plural, subresource="binding", resource=pods)
-    return bind(with_changes(request, route=route, resource=pods), api)
+    parent, name = REGISTRY.find("pods"), decode(request, BINDINGS)["metadata"].get("name", "")
+    route = with_changes(request.route, name=name, plural=parent.plural, subresource="binding", resource=parent)
+    return bind(with_changes(request, route=route, resource=parent), api)
 
 
 def _scheduled(pod: dict, now: float) -> list[dict]:

@@ -9,7 +9,6 @@ Deviates from upstream in that a grace of one second is one second, where upstre
 Upstream: pkg/kubelet/kuberuntime/kuberuntime_container.go (killContainer), kuberuntime_termination_order.go
 """
 
-import re
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -101,7 +100,7 @@ class Stopper:
         now, uid = self.around.clock.now(), objects.uid(pod)
         what = ending.step(now, its_turn)
         if what == "stop":
-            self._signal(uid, container, stop_signal(pods.spec_of(pod, container.name)))
+            self._signal(uid, container, signal.SIGTERM)
             what = ending.step(now, its_turn)
         if what == "kill":
             self._signal(uid, container, signal.SIGKILL)
@@ -119,11 +118,3 @@ def is_its_turn(pod: dict, actual: Actual, name: str) -> bool:
         return True
     before = sidecars[: sidecars.index(name) + 1]
     return all(each.name in before for each in running(actual))
-
-
-def stop_signal(container: dict) -> int:
-    """Return the number of the signal that asks a container to end."""
-    name = (container.get("lifecycle") or {}).get("stopSignal") or "SIGTERM"
-    if match := re.fullmatch(r"(SIGRTMIN|SIGRTMAX)([+-]\d+)", name):
-        return getattr(signal, match[1]) + int(match[2])
-    return getattr(signal, name, signal.SIGTERM)

@@ -13,7 +13,8 @@ from labkit.glassbox.objects import dig
 from labkit.glassbox.resources import pod_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import pods, resizing, warnings
+from labkit.glassbox.resources.validation import pod_status, pods, resizing, scheduling, warnings
+from labkit.glassbox.resources.validation.pod_annotations import APP_ARMOR
 
 
 class EphemeralContainersStrategy(Strategy):
@@ -36,15 +37,13 @@ class ResizeStrategy(Strategy):
     def prepare_for_update(self, obj: dict, old: dict) -> None:
         wanted = obj.get("spec") or {}
         obj["metadata"], obj["status"] = dict(old["metadata"]), old.get("status", {})
-        obj["spec"] = {**old["spec"], **{f: _resized(old["spec"][f], wanted.get(f)) for f in LISTS if f in old["spec"]}}
+        lists = {field: _resized(old["spec"].get(field) or [], wanted.get(field)) for field in resizing.LISTS}
+        obj["spec"] = {**old["spec"], **{field: each for field, each in lists.items() if each}}
         if obj["spec"] != old["spec"]:
             obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return resizing.resized(obj, old, qos_class(obj))
-
-
-LISTS = ("containers", "initContainers")
 
 
 def _resized(held: list[dict], wanted: list[dict] | None) -> list[dict]:
@@ -57,9 +56,6 @@ def _resized(held: list[dict], wanted: list[dict] | None) -> list[dict]:
         {**before, **{field: new[field] for field in fields if field in new}}
         for before, new in zip(held, wanted, strict=True)
     ]
-
-
-APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
 class PodStrategy(Strategy):
@@ -79,6 +75,7 @@ class PodStrategy(Strategy):
         super().prepare_for_create(obj)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
         _take_app_armor(obj)
+        _select_own_labels(obj)
         if obj["spec"].get("schedulingGates"):
             obj["status"]["conditions"] = [gated(obj["metadata"]["creationTimestamp"])]
 
@@ -98,7 +95,7 @@ class PodStrategy(Strategy):
         return pods.changed_pod(obj, old)
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
-        return list(pods.pod_status(obj.get("status") or {}))
+        return list(pod_status.pod_status(obj, old))
 
     def warnings(self, obj: dict) -> list[str]:
         return warnings.pod(obj)
@@ -116,6 +113,26 @@ def _take_app_armor(pod: dict) -> None:
                 each["securityContext"].setdefault("appArmorProfile", profile)
 
 
+def _select_own_labels(pod: dict) -> None:
+    """Write into its selectors what a pod asks others to have, or not to have, as it has itself."""
+    spec, labels = pod["spec"], pod["metadata"].get("labels") or {}
+    terms = [*(spec.get("topologySpreadConstraints") or [])]
+    for kind in ("podAffinity", "podAntiAffinity"):
+        given = dig(spec, f"affinity.{kind}") or {}
+        terms += given.get(scheduling.REQUIRED) or []
+        terms += [each.get("podAffinityTerm") or {} for each in given.get(scheduling.PREFERRED) or []]
+    for term in (each for each in terms if each.get("labelSelector") is not None):
+        more = [
+            {"key": key, "operator": operator, "values": [labels[key]]}
+            for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
+            for key in term.get(field) or []
+            if key in labels
+        ]
+        if more:
+            selector = term["labelSelector"]
+            selector["matchExpressions"] = [*(selector.get("matchExpressions") or []), *more]
+
+
 def gated(now: str) -> dict:
     """Return the condition of a pod that no scheduler looks at before its gates are removed."""
     return {
@@ -130,7 +147,12 @@ def gated(now: str) -> dict:
 
 def qos_class(pod: dict) -> str:
     """Return Guaranteed (all limits set, requests equal), BestEffort (nothing set) or Burstable."""
-    every = [*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ())]
+    spec = pod["spec"]
+    every = (
+        [spec]
+        if any(spec.get("resources", {}).values())
+        else [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    )
     asked = [_compute(each, "requests") for each in every]
     limits = [_compute(each, "limits") for each in every]
     if not any(asked) and not any(limits):

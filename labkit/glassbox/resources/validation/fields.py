@@ -106,6 +106,12 @@ def status_counts(status: dict, old: dict, counted: Iterable[str]) -> Iterator[C
         yield invalid("status.collisionCount", collisions or 0, "cannot be decremented")
 
 
+def no_parent(path: str, value: str, told: str = "must not contain '..'") -> Iterator[Cause]:
+    """Refuse a path that climbs."""
+    if ".." in value.split("/"):
+        yield invalid(path, value, told)
+
+
 def unchanged(path: str, new: Any, old: Any) -> Iterator[Cause]:
     if new != old:
         yield invalid(path, new, IMMUTABLE)

@@ -30,9 +30,7 @@ def validate(meta: dict, rule: names.Rule) -> Iterator[Cause]:
     """Check the metadata of a new object whose name obeys the rule."""
     prefix = meta.get("generateName")
     if prefix:
-        masked = prefix[:-2] + "a" if prefix.endswith("-") and len(prefix) > 1 else prefix
-        for told in rule(masked):
-            yield invalid("metadata.generateName", prefix, told)
+        yield from names.check(names.as_prefix(rule), "metadata.generateName", prefix)
     if not meta.get("name"):
         yield required("metadata.name", "name or generateName is required")
     else:

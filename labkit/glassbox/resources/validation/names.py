@@ -113,6 +113,11 @@ condition_reason = _rule(
     ),
     1 << 30,
 )
+http_header = _rule(
+    "[-A-Za-z0-9]+",
+    _sentence("a valid HTTP header must consist of alphanumeric characters or '-'", "[-A-Za-z0-9]+", "X-Header-Name"),
+    1 << 30,
+)
 search_domain = _rule(rf"{UNDERSCORED}(\.{UNDERSCORED})*", _SEARCH_TOLD, 253)
 percent = _rule(PERCENT, _PERCENT_TOLD, 1 << 30)
 
@@ -251,6 +256,11 @@ def _without_zeros(text: str) -> str:
 
 def _is_mapped(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return found.version == 6 and found.ipv4_mapped is not None
+
+
+def as_prefix(rule: Rule) -> Rule:
+    """Return the rule for what a name may begin with: a dash at its end is followed by something."""
+    return lambda text: rule(text[:-2] + "a" if text.endswith("-") and len(text) > 1 else text)
 
 
 def needed(rule: Rule, path: str, text: str | None, told: str = "") -> Iterator[Cause]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import items
+from labkit.glassbox.resources.validation.pod_annotations import APP_ARMOR, SECCOMP, SECCOMP_OF
 
 # node labels that have newer names
 OLD_LABELS = {
@@ -19,8 +20,6 @@ OLD_LABELS = {
     "failure-domain.beta.kubernetes.io/zone": ("v1.17", "topology.kubernetes.io/zone"),
     "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
 }
-APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
-SECCOMP = ("seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/")
 
 
 def pod(obj: dict) -> list[str]:
@@ -36,7 +35,7 @@ def template(obj: dict, path: str) -> list[str]:
 def _pod(spec: dict, meta: dict, prefix: str) -> Iterator[str]:
     notes = meta.get("annotations") or {}
     for key in notes:
-        if key.startswith(APPARMOR):
+        if key.startswith(APP_ARMOR):
             told = 'deprecated since v1.30; use the "appArmorProfile" field instead'
             yield f"{prefix}metadata.annotations[{key}]: {told}"
     for key in spec.get("nodeSelector") or {}:
@@ -44,7 +43,7 @@ def _pod(spec: dict, meta: dict, prefix: str) -> Iterator[str]:
             since, new = OLD_LABELS[key]
             yield f'{prefix}spec.nodeSelector[{key}]: deprecated since {since}; use "{new}" instead'
     for key in notes:
-        if key.startswith(SECCOMP):
+        if key.startswith((SECCOMP, SECCOMP_OF)):
             told = 'non-functional in v1.27+; use the "seccompProfile" field instead'
             yield f"{prefix}metadata.annotations[{key}]: {told}"
     for at, each in items(spec.get("topologySpreadConstraints"), f"{prefix}spec.topologySpreadConstraints"):
