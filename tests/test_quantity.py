@@ -18,6 +18,9 @@ from labkit.glassbox.quantity import bytes_of, canonical, millicores, parse
         ("1073741824", "1073741824"),
         ("0", "0"),
         ("2000", "2k"),
+        ("1" * 40, "1" * 40),
+        ("9999999999Ei", "9223372036854775807"),
+        ("-1e-20", "-1e-9"),
     ],
 )
 def test_a_quantity_is_written_canonically(text, written):
@@ -34,7 +37,7 @@ def test_bytes(text, value):
     assert bytes_of(text) == value
 
 
-@pytest.mark.parametrize("text", ["abc", "", "1Kb", "1 Gi", "--1"])
+@pytest.mark.parametrize("text", ["abc", "", "1Kb", "1 Gi", "--1", "1e1000000", "1" * 1_000_000 + "x"])
 def test_what_is_no_quantity_is_refused_in_upstreams_words(text):
     with pytest.raises(ValueError, match="quantities must match the regular expression"):
         parse(text)

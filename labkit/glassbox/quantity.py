@@ -2,14 +2,23 @@
 
 A value is a Decimal; canonical text keeps the family of the suffix (decimal, binary) and the fewest digits.
 
+Left out: quantities of more than 64 characters or with an exponent beyond 99, which are refused.
+
 Upstream: staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go
 """
 
 import re
 from collections.abc import Iterable
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_UP, Context, Decimal
 
-BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
+BINARY = {
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50),
+    "Ei": Decimal(2**60),
+}
 DECIMAL = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -22,7 +31,12 @@ DECIMAL = {
     "P": Decimal(10) ** 15,
     "E": Decimal(10) ** 18,
 }
-PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d+)?")
+PATTERN = re.compile(
+    r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?0*[0-9]{1,2})?"
+)
+LONGEST = 64  # characters
+EXACT = Context(prec=200)  # digits: more than any quantity has
+MOST = Decimal(2**63 - 1)  # of what has a binary suffix
 SYNTAX = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
@@ -31,14 +45,14 @@ def parse(text: str | int | float | Decimal) -> Decimal:
     if isinstance(text, (int, float, Decimal)):
         return Decimal(str(text))
     match = PATTERN.fullmatch(text)
-    if not match:
+    if not match or len(text) > LONGEST:
         raise ValueError(SYNTAX)
     number, suffix = Decimal(match[1]), match[2] or ""
     if suffix in BINARY:
-        return number * BINARY[suffix]
+        return max(-MOST, min(EXACT.multiply(number, BINARY[suffix]), MOST))
     if suffix in DECIMAL:
-        return number * DECIMAL[suffix]
-    return number.scaleb(int(suffix[1:]))
+        return EXACT.multiply(number, DECIMAL[suffix])
+    return number.scaleb(int(suffix[1:]), EXACT)
 
 
 def millicores(text: str | int) -> int:
@@ -60,7 +74,7 @@ def canonical(text: str | int | float) -> str:
     if suffix in BINARY and value == value.to_integral_value() and abs(value) >= 1024:
         return _with_suffix(value, BINARY)
     if _power(value) < -9:
-        value = value.quantize(Decimal("1e-9"), ROUND_CEILING)
+        value = value.quantize(Decimal("1e-9"), ROUND_UP, EXACT)
     if suffix[:1] in ("e", "E") and suffix != "E":
         return _exponent(value)
     return _with_suffix(value, DECIMAL)
@@ -88,16 +102,16 @@ def _with_suffix(value: Decimal, units: dict) -> str:
     if value == 0:
         return "0"
     for suffix, unit in sorted(units.items(), key=lambda item: -item[1]):
-        count = value / unit
+        count = EXACT.divide(value, unit)
         if count == count.to_integral_value():
             return f"{int(count)}{suffix}"
     return str(int(value))
 
 
 def _exponent(value: Decimal) -> str:
-    digits = value.normalize()
+    digits = value.normalize(EXACT)
     if digits == 0:
         return "0"
     power = _power(digits) // 3 * 3
-    count = int(value.scaleb(-power))
+    count = int(value.scaleb(-power, EXACT))
     return f"{count}e{power}" if power else str(count)

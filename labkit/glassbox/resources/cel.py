@@ -54,6 +54,8 @@ WELL_KNOWN = {
 GO_TYPES = {"TIMESTAMP": WELL_KNOWN["date"], "DURATION": WELL_KNOWN["duration"], "NULL": "null_type"}
 SCALARS = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
 PACKAGE = "schema"
+# A text in an expression; one that has no end goes to the expression's.
+TEXT = r"""\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|"(?:\\.|[^"\\])*+(?:"|\Z|\\)|'(?:\\.|[^'\\])*+(?:'|\Z|\\)"""
 
 
 class BadExpression(ValueError):
@@ -313,7 +315,7 @@ def moment(text: str, form: str) -> Any:
         parsed.FromDatetime(datetime.fromisoformat(text.upper() if form == "date-time" else f"{text}T00:00:00+00:00"))
         return parsed
     if form == "duration":
-        parts = re.findall(r"([\d.]+)\s*(ns|us|µs|ms|s|m|h)", text)
+        parts = re.findall(r"(?<![\d.])([\d.]++)\s*(ns|us|µs|ms|s|m|h)", text)
         nanos = sum(int(float(number) * UNITS[unit]) for number, unit in parts) * (-1 if text.startswith("-") else 1)
         return Duration(seconds=int(nanos / 10**9), nanos=int(abs(nanos) % 10**9) * (1 if nanos >= 0 else -1))
     return text

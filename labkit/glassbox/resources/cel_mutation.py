@@ -24,7 +24,7 @@ TYPE = "T__"  # the field in which an object has its type
 MOST_FIELDS = 100_000  # of all types together
 VALUE, TEXT, MESSAGE = ".google.protobuf.Value", 9, 11
 LITERAL = re.compile(
-    r"""\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|//[^\n]*"""
+    cel.TEXT + r"|//[^\n]*"
     r"|(?<![\w.])(?P<type>Object(?:\.[A-Za-z_]\w*)*)(?P<open>\s*\{)",
     re.DOTALL,
 )

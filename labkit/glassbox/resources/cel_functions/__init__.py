@@ -26,7 +26,7 @@ from labkit.glassbox.resources.cel_functions import access, lists, nets, quantit
 
 SCALARS = ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes")
 SUMMABLE = ("int", "uint", "double", "duration")
-CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(")
+CALLED = re.compile(r"\b([A-Za-z_]\w*+)\s*+\(")
 
 
 @dataclass(frozen=True)

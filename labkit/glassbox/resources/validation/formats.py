@@ -19,14 +19,16 @@ from labkit.glassbox.resources.validation import names
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 UUID = "[0-9a-f]{8}-?[0-9a-f]{4}-?%s-?%s-?[0-9a-f]{12}"
-DURATION = re.compile(
-    r"[+-]?(0|(\d+(\.\d*)?|\.\d+)\s*(ns|us|µs|μs|ms|s|m|h|d|w|seconds?|minutes?|hours?|days?|weeks?))+"
+DURATION = r"[+-]?(0|(\d+(\.\d*)?|\.\d+)\s*(ns|us|µs|μs|ms|s|m|h|d|w|seconds?|minutes?|hours?|days?|weeks?))+"
+BYTE, WORD = "[0-9A-Fa-f]{2}", "[0-9A-Fa-f]{4}"
+MAC = "|".join(
+    [f"{BYTE}({mark}{BYTE}){{{more}}}" for mark in ":-" for more in (5, 7, 19)]
+    + [rf"{WORD}(\.{WORD}){{{more}}}" for more in (2, 3, 9)]
 )
 
 
-def _matching(pattern: str) -> Callable[[str], bool]:
-    compiled = re.compile(pattern)
-    return lambda text: compiled.fullmatch(text) is not None
+def _matching(expression: str) -> Callable[[str], bool]:
+    return lambda text: pattern(expression).fullmatch(text) is not None
 
 
 def _parsed(parse: Callable[[str], object]) -> Callable[[str], bool]:
@@ -54,15 +56,13 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "date-time": _parsed(_moment),
     "datetime": _parsed(_moment),
     "date": lambda text: len(text) == 10 and _parsed(date.fromisoformat)(text),
-    "duration": lambda text: DURATION.fullmatch(text) is not None,
+    "duration": _matching(DURATION),
     "byte": _parsed(lambda text: base64.b64decode(text, validate=True)),
     "password": lambda text: True,
     "ipv4": _parsed(ipaddress.IPv4Address),
     "ipv6": _parsed(ipaddress.IPv6Address),
     "cidr": lambda text: names.network(text) is not None,
-    "mac": _matching(
-        r"[0-9A-Fa-f]{2}(([:-])[0-9A-Fa-f]{2}){5}((\2)[0-9A-Fa-f]{2}){0,2}|([0-9A-Fa-f]{4}\.){2,3}[0-9A-Fa-f]{4}"
-    ),
+    "mac": _matching(MAC),
     "uri": lambda text: bool(urlsplit(text).scheme) and " " not in text,
     "email": _matching(r'("[^"]+"|[^\s@<>"]+)@[^\s@<>]+'),
     "hostname": _matching(r"(?i)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"),

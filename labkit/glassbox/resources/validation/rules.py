@@ -27,7 +27,6 @@ RULES = "x-kubernetes-validations"
 REASONS = ("FieldValueRequired", "FieldValueForbidden", "FieldValueInvalid", "FieldValueDuplicate")
 OLD = re.compile(r"\boldSelf\b")
 OPTIONAL = "(oldSelf__known ? optional.of(oldSelf) : optional.none())"
-TEXT = r"""\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
 
 
 # -- a definition
@@ -94,7 +93,7 @@ def _written(rule: dict, field: str) -> str:
     """Return an expression as the library takes it."""
     if not rule.get("optionalOldSelf"):
         return rule[field]
-    return re.sub(rf"({TEXT})|\boldSelf\b", lambda found: found[1] or OPTIONAL, rule[field], flags=re.DOTALL)
+    return re.sub(rf"({cel.TEXT})|\boldSelf\b", lambda found: found[1] or OPTIONAL, rule[field], flags=re.DOTALL)
 
 
 def _refused(path: str, rule: dict, told: str) -> Cause:
