@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import threading
+import urllib.error
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
@@ -208,8 +209,10 @@ def test_pages_show_one_moment(api_server, configmaps):
 
 
 def test_a_revision_of_the_future_times_out(api_server, configmaps):
-    code, refusal = api_server.request("GET", f"{configmaps}?resourceVersion=99999999999")
-    assert code == 504
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        api_server.open("GET", f"{configmaps}?resourceVersion=99999999999")
+    refusal = json.loads(refused.value.read())
+    assert (refused.value.code, refused.value.headers["Retry-After"]) == (504, "1")
     assert refusal["message"].startswith("Timeout: Too large resource version: 99999999999, current: ")
 
 

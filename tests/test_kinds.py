@@ -121,6 +121,42 @@ def test_the_old_door_of_the_scheduler_binds_the_pod_that_the_body_names(api_ser
 
 
 @pytest.mark.parametrize(
+    ("binding", "code", "told"),
+    [
+        ({"metadata": {"name": "x"}}, 400, "name in URL does not match name in Binding object"),
+        ({"metadata": {"name": "p", "namespace": "x"}}, 400,
+         "the namespace of the provided object does not match the namespace sent on the request"),
+        ({"metadata": {"name": "p"}, "target": {}}, 500, "target.name: Required value"),
+        ({"metadata": {"name": "p"}, "target": {"kind": "Pod"}}, 500,
+         '[target.kind: Unsupported value: "Pod": supported values: "Node", "<empty>", target.name: Required value]'),
+        ({"metadata": {"name": "p"}, "target": {"name": "n"}}, 409,
+         'Operation cannot be fulfilled on pods/binding "p": pod p has non-empty .spec.schedulingGates'),
+    ],
+)  # fmt: skip
+def test_a_binding_that_cannot_be_made(api_server, namespace, binding, code, told):
+    spec = {"containers": [{"name": "c", "image": "busybox:1.36"}], "schedulingGates": [{"name": "g"}]}
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    api_server.request("POST", path, {"metadata": {"name": "p"}, "spec": spec})
+    answered, refusal = api_server.request("POST", f"{path}/p/binding", binding)
+    assert (answered, refusal["message"]) == (code, told)
+
+
+def test_a_binding_brings_its_annotations_and_ends_a_nomination(api_server, namespace):
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    spec = {"containers": [{"name": "c", "image": "busybox:1.36"}]}
+    api_server.request("POST", path, {"metadata": {"name": "p"}, "spec": spec})
+    merge = {"content_type": "application/merge-patch+json"}
+    nomination = {"status": {"nominatedNodeName": "n"}}
+    assert api_server.request("PATCH", f"{path}/p/status", nomination, **merge)[0] == 200
+    bound = {"metadata": {"name": "p", "annotations": {"why": "room"}}, "target": {"name": "n"}}
+    assert api_server.request("POST", f"{path}/p/binding", bound)[0] == 201
+    _, pod = api_server.request("GET", f"{path}/p")
+    assert (pod["metadata"]["annotations"], "nominatedNodeName" in pod["status"]) == ({"why": "room"}, False)
+    nomination = {"status": {"nominatedNodeName": "-n"}}
+    assert api_server.request("PATCH", f"{path}/p/status", nomination, **merge)[0] == 422
+
+
+@pytest.mark.parametrize(
     ("group", "plural", "obj", "field"),
     [
         ("storage.k8s.io", "csidrivers", {"spec": {"fsGroupPolicy": "Some"}}, "spec.fsGroupPolicy"),

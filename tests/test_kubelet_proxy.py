@@ -22,6 +22,10 @@ def pod(api_server, namespace):
         ("exec?command=true", 400, "a container name must be specified for pod p, choose one of: [a b]"),
         ("log?container=a&limitBytes=0", 422, 'PodLogOptions "p" is invalid: limitBytes: Invalid value: 0: '
          "must be greater than 0"),
+        ("log?container=a&sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z", 422, 'PodLogOptions "p" is invalid: []: '
+         "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"),
+        ("log?container=a&sinceTime=x", 400, 'parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as '
+         '"2006"'),
         ("log?container=a&tailLines=x", 400, 'strconv.ParseInt: parsing "x": invalid syntax'),
         ("proxy/", 400, "address not allowed"),
     ],
@@ -29,6 +33,24 @@ def pod(api_server, namespace):
 def test_what_cannot_be_had_is_told(api_server, pod, asked, code, message):
     status, answer = api_server.request("GET", f"{pod}/{asked}")
     assert (status, answer["message"]) == (code, message)
+
+
+def test_a_single_container_is_meant_whatever_runs_before_it(api_server, namespace):
+    spec = {"initContainers": [{"name": "i", "image": "i"}], "containers": [{"name": "a", "image": "i"}]}
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    api_server.request("POST", path, {"metadata": {"name": "one"}, "spec": spec})
+    assert api_server.request("GET", f"{path}/one/log")[0] == 204
+    spec["containers"].append({"name": "b", "image": "i"})
+    api_server.request("POST", path, {"metadata": {"name": "two"}, "spec": spec})
+    _, refusal = api_server.request("GET", f"{path}/two/log")
+    assert refusal["message"].endswith("choose one of: [i a b]")
+
+
+def test_a_pod_on_a_node_that_is_not_there(api_server, pod):
+    bound = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"name": "n-nowhere"}}
+    assert api_server.request("POST", f"{pod}/binding", bound)[0] == 201
+    status, answer = api_server.request("GET", f"{pod}/log?container=a")
+    assert (status, answer["message"]) == (404, 'pods "n-nowhere" not found')
 
 
 def test_a_pod_on_a_node_is_talked_to_by_upgrade_alone(api_server, pod):

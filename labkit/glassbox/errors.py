@@ -130,9 +130,10 @@ def unsupported_media_type(given: str, supported: list[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message)
 
 
-def too_many_requests(message: str, causes: list) -> ApiError:
+def too_many_requests(message: str, causes: list, retry_after_seconds: int = 0) -> ApiError:
     """Not now; the client may try again."""
-    return ApiError(429, "TooManyRequests", message, _details(causes=causes))
+    details = _details(causes=causes, retryAfterSeconds=retry_after_seconds)
+    return ApiError(429, "TooManyRequests", message, details)
 
 
 def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> ApiError:

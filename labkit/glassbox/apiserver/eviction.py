@@ -116,7 +116,7 @@ def check(budget: dict) -> None:
     status, name = budget["status"], objects.name(budget)
     allowed = status.get("disruptionsAllowed", 0)
     if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
-        raise refused(f"The disruption budget {name} is still being processed by the server.")
+        raise refused(f"The disruption budget {name} is still being processed by the server.", retry_after=10)
     if allowed < 0:
         raise errors.forbidden("poddisruptionbudget", name, "pdb disruptions allowed is negative", "policy")
     if len(status.get("disruptedPods") or ()) > MOST_DISRUPTED:
@@ -132,8 +132,8 @@ def check(budget: dict) -> None:
         raise refused(told)
 
 
-def refused(why: str) -> errors.ApiError:
-    return errors.too_many_requests(REFUSED, [{"reason": "DisruptionBudget", "message": why}])
+def refused(why: str, retry_after: int = 0) -> errors.ApiError:
+    return errors.too_many_requests(REFUSED, [{"reason": "DisruptionBudget", "message": why}], retry_after)
 
 
 def _delete(request: Request, row: Row, pod: dict, options: Options, api: Api) -> None:

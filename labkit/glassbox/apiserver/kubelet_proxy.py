@@ -16,12 +16,14 @@ import orjson
 from multidict import MultiMapping
 
 from labkit.glassbox import errors
+from labkit.glassbox.apiserver import times
 from labkit.glassbox.apiserver.objects_at_rest import key
-from labkit.glassbox.apiserver.reads import read
+from labkit.glassbox.apiserver.reads import integer, read
 from labkit.glassbox.apiserver.request import Api, KubeletAccess, Request
-from labkit.glassbox.errors import Cause
+from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import REGISTRY
 
+CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 PASSED_ON = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
 STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}  # our name -> a kubelet's
 KUBELET_PORT = 10250
@@ -43,12 +45,14 @@ def check_log_options(query: Mapping[str, str], pod: str) -> None:
     causes = []
     if query.get("sinceSeconds") and query.get("sinceTime"):
         told = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
-        causes.append(Cause("FieldValueForbidden", told, ""))
-    for name, (minimum, words) in least.items():
+        causes.append(Cause("FieldValueForbidden", told, "[]"))
+    if (asked := query.get("sinceTime")) is not None:
         try:
-            value = int(query.get(name) or minimum)
-        except ValueError:
-            raise errors.bad_request(f'strconv.ParseInt: parsing "{query[name]}": invalid syntax') from None
+            times.time(asked)
+        except ValueError as error:
+            raise errors.bad_request(str(error)) from None
+    for name, (minimum, words) in least.items():
+        value = integer(query.get(name, str(minimum)))
         if value < minimum:
             causes.append(Cause("FieldValueInvalid", f"Invalid value: {value}: must be {words}", name))
     if causes:
@@ -75,7 +79,10 @@ def _pod(request: Request, api: Api) -> dict:
 
 
 def _url(api: Api, pod: dict, action: str, container: str, query: list[tuple[str, str]]) -> str:
-    host, port = address_of(api, pod["spec"]["nodeName"])
+    try:
+        host, port = address_of(api, pod["spec"]["nodeName"])
+    except ApiError as error:  # upstream's store says whose request it answers, not what it looked for
+        raise errors.not_found("pods", pod["spec"]["nodeName"]) if error.code == 404 else error from None
     parts = [action, pod["metadata"]["namespace"], pod["metadata"]["name"], *([container] if container else [])]
     path = "/".join(quote(part) for part in parts)
     return f"https://{host}:{port}/{path}" + (f"?{urlencode(query)}" if query else "")
@@ -84,22 +91,15 @@ def _url(api: Api, pod: dict, action: str, container: str, query: list[tuple[str
 def container_of(pod: dict, asked: str) -> str:
     """Return the container whose log is meant. Raises ApiError 400 in upstream's words."""
     spec, name = pod["spec"], pod["metadata"]["name"]
-    ordinary = [each["name"] for each in spec.get("containers") or []]
-    initial = [each["name"] for each in spec.get("initContainers") or []]
-    if asked in (*ordinary, *initial, *(each["name"] for each in spec.get("ephemeralContainers") or [])):
+    known = [each["name"] for kind in CONTAINERS for each in spec.get(kind) or []]
+    if asked in known:
         return asked
     if asked:
         raise errors.bad_request(f"container {asked} is not valid for pod {name}")
-    chosen = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-    if chosen and chosen in ordinary:
-        return chosen
-    if len(ordinary) == 1 and not initial:
-        return ordinary[0]
-    listed = f"[{' '.join(ordinary)}]"
-    told = f"a container name must be specified for pod {name}, choose one of: {listed}"
-    if initial:
-        told += f" or one of the init containers: [{' '.join(initial)}]"
-    raise errors.bad_request(told)
+    if len(spec["containers"]) == 1:
+        return spec["containers"][0]["name"]
+    listed = f"[{' '.join(known)}]"
+    raise errors.bad_request(f"a container name must be specified for pod {name}, choose one of: {listed}")
 
 
 def address_of(api: Api, node_name: str) -> tuple[str, int]:

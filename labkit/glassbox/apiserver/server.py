@@ -159,6 +159,8 @@ class Server:
         pretty = negotiation.is_pretty(http.rel_url.query, http.headers.get("User-Agent", ""))
         response = web.Response(status=error.code, body=negotiation.encode(status, media, pretty), headers=NO_CACHE)
         response.content_type = media
+        if seconds := (status.get("details") or {}).get("retryAfterSeconds"):
+            response.headers["Retry-After"] = str(seconds)
         _warn(response, warnings)
         if error.code == 413:
             response.force_close()  # the rest of the body is still on its way

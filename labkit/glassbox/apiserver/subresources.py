@@ -24,8 +24,15 @@ from labkit.glassbox.apiserver.objects_at_rest import as_served
 from labkit.glassbox.apiserver.patch import patch_type, patched_body
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import APPLY_PATCH, Answer, Api, Request
-from labkit.glassbox.apiserver.writes import apply_update, check_name, check_version, replace
-from labkit.glassbox.errors import Cause
+from labkit.glassbox.apiserver.writes import (
+    apply_update,
+    check_name,
+    check_namespace,
+    check_uid,
+    check_version,
+    replace,
+)
+from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.resources.component_status import BINDINGS
 from labkit.glassbox.resources.scale import SCALE
@@ -154,28 +161,38 @@ def _whole(request: Request) -> Request:
 
 
 def bind(request: Request, api: Api) -> Answer:
-    """Give a pod its node: what a scheduler decides. Raises ApiError 404, 409, 422."""
+    """Give a pod its node: what a scheduler decides. Raises ApiError 400, 404, 409, 500."""
     request.check_options("CreateOptions")
     binding = decode(request, BINDINGS)
+    check_namespace(binding, request)
+    if binding["metadata"].get("name") != request.route.name:
+        raise errors.bad_request("name in URL does not match name in Binding object")
+    target = binding.get("target") or {}
+    if faults := [f"{each.field}: {each.message}" for each in pods.binding(target)]:
+        raise ApiError(500, "", faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
     row, pod = _parent(request, api)
     webhooks.review(request, "CREATE", binding, None, api)
-    uid = binding["metadata"].get("uid")
-    if uid and uid != pod["metadata"]["uid"]:
-        told = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata']['uid']}"
-        raise errors.conflict("pods/binding", request.route.name, told)
-    if causes := list(pods.binding(target := binding.get("target") or {})):
-        raise errors.invalid("Binding", "", request.route.name, causes)
-    if "deletionTimestamp" in pod["metadata"]:
-        why = f"pod {request.route.name} is being deleted, cannot be assigned to a host"
-        raise errors.conflict("pods/binding", request.route.name, why)
-    if held := pod["spec"].get("nodeName"):
-        why = f'pod {request.route.name} is already assigned to node "{held}"'
-        raise errors.conflict("pods/binding", request.route.name, why)
-    old = orjson.loads(row.value)
+    check_uid(request.resource, row, binding)
+    if why := _unbindable(pod):
+        raise errors.conflict("pods/binding", request.route.name, f"pod {request.route.name} {why}")
+    old, meta = orjson.loads(row.value), pod["metadata"]
+    for name in ("annotations", "labels"):
+        if given := binding["metadata"].get(name):
+            meta[name] = {**meta.get(name, {}), **given}
     pod["spec"]["nodeName"] = target["name"]
     pod.setdefault("status", {})["conditions"] = _scheduled(pod, api.clock.now())
+    pod["status"].pop("nominatedNodeName", None)
     replace(request, api, row, pod, old)
     return Answer(201, obj={"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+
+
+def _unbindable(pod: dict) -> str:
+    """Return why a pod cannot be given a node, "" if it can."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return "is being deleted, cannot be assigned to a host"
+    if held := pod["spec"].get("nodeName"):
+        return f'is already assigned to node "{held}"'
+    return "has non-empty .spec.schedulingGates" if pod["spec"].get("schedulingGates") else ""
 
 
 def bind_named(request: Request, api: Api) -> Answer:
