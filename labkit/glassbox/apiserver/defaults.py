@@ -112,7 +112,7 @@ TABLE: dict[str, dict[str, Any]] = {
     NETWORKING + "NetworkPolicyPort": {"protocol": "TCP"},
     NETWORKING + "IngressClassParametersReference": {"scope": "Cluster"},
     STORAGE + "StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
-    "io.k8s.api.scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
+    "io.k8s.api.scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority", "value": 0},
     STORAGE + "CSIDriverSpec": {
         "attachRequired": True,
         "podInfoOnMount": False,

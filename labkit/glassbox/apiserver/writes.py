@@ -216,7 +216,8 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict, entries: list 
         admission.admit_update(request, obj, old, api)
     causes = _prepare_and_check(resource, request.route.subresource, obj, old)
     refuse(resource, obj["metadata"]["name"], causes)
-    request.warnings.extend(resource.strategy.warnings(obj))
+    before = resource.strategy.warnings(old) if resource.strategy.warns_of_news else []
+    request.warnings.extend(each for each in resource.strategy.warnings(obj) if each not in before)
     charges = admission.validate_update(request, obj, old, api)
     obj["metadata"]["managedFields"] = entries
     answer = replace(request, api, row, obj, old)

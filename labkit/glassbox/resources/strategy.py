@@ -26,11 +26,12 @@ class Strategy:
     `faults`: what is wrong with an object beyond the metadata.
     `immutable`: paths that no update changes.
     `pod_template`: the path of a pod template, whose oddities are warned of; `names_pods`: so are those of the name.
+    `warns_of_news`: an update is warned about only what the old object had not.
     `counts_generation`: metadata.generation is 1 at creation and grows with each change outside metadata and status.
     """
 
     has_status = False
-    counts_generation = False
+    counts_generation = warns_of_news = False
     allow_create_on_update = False  # PUT of a name that does not exist creates it
     allow_unconditional_update = True  # PUT without resourceVersion overwrites
     faults: Callable[[dict], Iterable[Cause]] = staticmethod(lambda obj: ())

@@ -20,7 +20,7 @@ from labkit.glassbox.apiserver.admission.escalation import guard_roles
 from labkit.glassbox.apiserver.admission.limit_ranger import check_limits, fill_limits
 from labkit.glassbox.apiserver.admission.node_restriction import restrict_create, restrict_delete, restrict_update
 from labkit.glassbox.apiserver.admission.pod_security import check_pod_security
-from labkit.glassbox.apiserver.admission.priority import priority
+from labkit.glassbox.apiserver.admission.priority import one_default_class, priority
 from labkit.glassbox.apiserver.admission.quota import Charge, check_quota
 from labkit.glassbox.apiserver.admission.runtime_class import runtime_class
 from labkit.glassbox.apiserver.admission.service_account import service_account
@@ -99,6 +99,7 @@ ON_CREATE: tuple[Callable[[Request, dict, Api], None], ...] = (
     default_tolerations,
     runtime_class,
     priority,
+    one_default_class,
     default_storage_class,
     default_ingress_class,
     protect_while_in_use,
@@ -134,6 +135,7 @@ def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Let the plugins that watch over changes see one."""
     restrict_update(request, obj, old, api)
     default_tolerations(request, obj, api)
+    one_default_class(request, obj, api)
     guard_roles(request, obj, api, old)
     guard_signers(request, obj, old, api)
     refuse_to_grow(request, obj, old, api)

@@ -21,26 +21,31 @@ Found = Iterator[str]
 
 
 def ranges(request: Request, api: Api) -> list[dict]:
-    """Return the limits of the namespace, range after range."""
+    """Return the LimitRanges of the namespace."""
     if request.resource.called not in ("pods", "persistentvolumeclaims") or request.resource.group:
         return []
     rows, _ = api.store.rows(prefix(LIMIT_RANGES, request.route.namespace))
-    return [limit for row in rows for limit in orjson.loads(row.value)["spec"].get("limits") or ()]
+    return [orjson.loads(row.value) for row in rows]
 
 
 def fill_limits(request: Request, obj: dict, api: Api) -> None:
-    """Give a pod's containers what they do not name."""
+    """Give a pod's containers what they do not name; the last range that gives anything is noted, as upstream does."""
     if request.resource.called != "pods":
         return
-    told: list[str] = []
-    for limit in ranges(request, api):
-        if limit["type"] == "Container":
+    for each in ranges(request, api):
+        told: list[str] = []
+        for limit in limits_of(each, "Container"):
             for field, what in (("containers", "container"), ("initContainers", "init container")):
                 for container in obj["spec"].get(field) or ():
                     told += fill(container, limit, f"{what} {container['name']}")
-    if told:
-        annotations = obj["metadata"].get("annotations") or {}
-        obj["metadata"]["annotations"] = {**annotations, ANNOTATION: f"LimitRanger plugin set: {'; '.join(told)}"}
+        if told:
+            annotations = obj["metadata"].get("annotations") or {}
+            obj["metadata"]["annotations"] = {**annotations, ANNOTATION: f"LimitRanger plugin set: {'; '.join(told)}"}
+
+
+def limits_of(limit_range: dict, *kinds: str) -> list[dict]:
+    limits = limit_range["spec"].get("limits") or ()
+    return [limit for limit in limits if not kinds or limit["type"] in kinds]
 
 
 def fill(container: dict, limit: dict, what: str) -> Iterator[str]:
@@ -56,7 +61,8 @@ def fill(container: dict, limit: dict, what: str) -> Iterator[str]:
 
 def check_limits(request: Request, obj: dict, api: Api) -> None:
     """Refuse what is out of range. Raises ApiError 403."""
-    found = [told for limit in ranges(request, api) for told in dict.fromkeys(faults(limit, obj))]
+    limits = [limit for each in ranges(request, api) for limit in limits_of(each)]
+    found = [told for limit in limits for told in dict.fromkeys(faults(limit, obj))]
     if found:
         why = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
         raise errors.forbidden(request.resource.called, obj["metadata"].get("name", ""), why)

@@ -19,10 +19,14 @@ GIVEN = "must not be provided in pod spec; priority admission controller compute
 
 
 def priority(request: Request, obj: dict, api: Api) -> None:
-    """Resolve a pod's class; keep a second default class from being made. Raises ApiError 403."""
+    """Resolve a new pod's class. Raises ApiError 403."""
     if request.resource.called == "pods":
         resolve(obj, classes(api))
-    elif request.resource.called == "priorityclasses" and obj.get("globalDefault"):
+
+
+def one_default_class(request: Request, obj: dict, api: Api) -> None:
+    """Keep a second class from being the default one. Raises ApiError 403."""
+    if request.resource.called == "priorityclasses" and obj.get("globalDefault"):
         for each in classes(api):
             if each.get("globalDefault") and objects.name(each) != obj["metadata"].get("name"):
                 why = f"PriorityClass {objects.name(each)} is already marked as default. Only one default can exist"

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 
 import orjson
 
-from labkit.glassbox import errors
+from labkit.glassbox import errors, objects
 from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.resources import REGISTRY
+from labkit.glassbox.resources.service_account import ENFORCE_SECRETS
 from labkit.glassbox.tokens import WARN_AFTER
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -46,10 +47,32 @@ def service_account(request: Request, obj: dict, api: Api) -> None:
         refusal = errors.forbidden("pods", obj["metadata"].get("name", ""), why)
         raise NotYet(refusal) if name == "default" else refusal
     account = orjson.loads(row.value)
+    enforces = (account["metadata"].get("annotations") or {}).get(ENFORCE_SECRETS) == "true"
+    if enforces and (why := next(_foreign_secrets(spec, account), "")):
+        raise errors.forbidden("pods", obj["metadata"].get("name", ""), why)
     if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
         spec["imagePullSecrets"] = account["imagePullSecrets"]
     if wants_token(spec, account):
         mount_token(spec)
+
+
+def _foreign_secrets(spec: dict, account: dict) -> Iterator[str]:
+    """Tell which secrets a pod uses that its account, which must name them, does not."""
+    own, pulls = ({each.get("name") for each in account.get(field) or ()} for field in ("secrets", "imagePullSecrets"))
+    ends = f"is not allowed because service account {objects.name(account)} does not reference that"
+    for each in spec.get("volumes") or ():
+        if "secret" in each and (name := each["secret"].get("secretName", "")) not in own:
+            yield f'volume with secret.secretName="{name}" {ends} secret'
+    for field, what in (("initContainers", "init container"), ("containers", "container")):
+        for container in spec.get(field) or ():
+            for variable in container.get("env") or ():
+                asked = objects.dig(variable, "valueFrom.secretKeyRef")
+                if asked and asked.get("name", "") not in own:
+                    told = f'envVar {variable["name"]} referencing secret.secretName="{asked.get("name", "")}"'
+                    yield f"{what} {container['name']} with {told} {ends} secret"
+    for at, each in enumerate(spec.get("imagePullSecrets") or ()):
+        if each.get("name") not in pulls:
+            yield f'imagePullSecrets[{at}].name="{each.get("name", "")}" {ends} imagePullSecret'
 
 
 def wants_token(spec: dict, account: dict) -> bool:
