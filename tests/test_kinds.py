@@ -72,7 +72,7 @@ def test_a_flow_schema_says_whether_its_priority_level_exists(api_server):
         "apiVersion": "flowcontrol.apiserver.k8s.io/v1",
         "kind": "PriorityLevelConfiguration",
         "metadata": {"name": "none"},
-        "spec": {"type": "Exempt"},
+        "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}},
     }
     api_server.kubectl("create", "-f", "-", stdin=json.dumps(level))
     assert eventually(lambda: shown() == "False")

@@ -684,3 +684,69 @@ def test_a_question_about_some_objects_says_which(api_server, field, selector, t
     code, answer = api_server.request("POST", path, {"spec": {"resourceAttributes": asked}})
     causes = [f"{each['field']}: {each['message']}" for each in answer.get("details", {}).get("causes", [])]
     assert (code, causes) == ((422, [f"spec.resourceAttributes.{field}.{told}"]) if told else (201, []))
+
+
+# -- flowcontrol, apiregistration
+
+SHARED = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}
+SOMEBODY = {"kind": "User", "user": {"name": "u"}}
+
+
+def flow(rule=None, **spec):
+    rules = [{"subjects": [SOMEBODY], "resourceRules": [{**SHARED, **(rule or {})}]}]
+    return {"spec": {"priorityLevelConfiguration": {"name": "p"}, "matchingPrecedence": 5, "rules": rules, **spec}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"verbs": ["feed"]}, 'verbs: Unsupported value: ["feed"]: supported values: "create", "delete",'
+                              ' "deletecollection", "get", "list", "patch", "proxy", "update", "watch"'),
+        ({"namespaces": ["-a"]}, "namespaces[0]: Invalid value: \"-a\": each member of this list must be '*' or a"
+                                 f" DNS-1123 label; {LABEL} with an alphanumeric character"),
+    ],
+)  # fmt: skip
+def test_a_flow_s_requests_are_known_verbs_in_namespaces(rule, told):
+    assert told_of("flowschemas", flow(rule)) == [f"spec.rules[0].resourceRules[0].{told}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", "must not be empty"), ("a", "must start with slash"), ("/a b", "must not contain white-space"),
+        ("/a//b", "must not contain double slash"), ("/a*", "wildcard can only do suffix matching"), ("/a/*", None),
+    ],
+)  # fmt: skip
+def test_a_flow_s_paths_are_paths(url, told):
+    rules = [{"subjects": [SOMEBODY], "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": [url]}]}]
+    at = "spec.rules[0].nonResourceRules[0].nonResourceURLs[0]"
+    assert told_of("flowschemas", flow(rules=rules)) == ([f'{at}: Invalid value: "{url}": {told}'] if told else [])
+
+
+def test_what_every_server_has_stays_as_it_is():
+    told = told_of("flowschemas", {"metadata": {"name": "catch-all"}, **flow(rules=[])})
+    assert told == [
+        'spec: Invalid value: {"PriorityLevelConfiguration":{"Name":"p"},"MatchingPrecedence":5,'
+        '"DistinguisherMethod":null,"Rules":null}: spec of \'catch-all\' must equal the fixed value'
+    ]
+    level = {"metadata": {"name": "exempt"}, "spec": {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 5}}}
+    assert told_of("prioritylevelconfigurations", level) == []
+
+
+def test_hands_are_dealt_from_a_hash():
+    queuing = {"queues": 512, "handSize": 8}
+    limited = {"limitResponse": {"type": "Queue", "queuing": queuing}}
+    assert told_of("prioritylevelconfigurations", {"spec": {"type": "Limited", "limited": limited}}) == [
+        "spec.limited.limitResponse.queuing.handSize: Invalid value: 8: required entropy bits of deckSize 512 and"
+        " handSize 8 should not be greater than 60"
+    ]
+
+
+def test_an_api_of_this_server_has_no_certificates():
+    spec = {"group": "", "version": "V1", "groupPriorityMinimum": 1, "versionPriority": 1, "caBundle": "YQ=="}
+    assert told_of("apiservices", {"metadata": {"name": "V1."}, "spec": spec}) == [
+        "spec.group: Required value: only v1 may have an empty group and it better be legacy kube",
+        'spec.version: Invalid value: "V1": a DNS-1035 label must consist of lower case alphanumeric characters or'
+        " '-', start with an alphabetic character, and end with an alphanumeric character",
+        'spec.caBundle: Invalid value: "1 bytes": local APIServices may not have a caBundle',
+    ]

@@ -122,10 +122,8 @@ TABLE: dict[str, dict[str, Any]] = {
         "requiresRepublish": False,
         "seLinuxMount": False,
     },
-    FLOW + "FlowSchemaSpec": {"matchingPrecedence": 1000},
     FLOW + "LimitedPriorityLevelConfiguration": {"nominalConcurrencyShares": 30, "lendablePercent": 0},
     FLOW + "ExemptPriorityLevelConfiguration": {"nominalConcurrencyShares": 0, "lendablePercent": 0},
-    FLOW + "QueuingConfiguration": {"queues": 64, "handSize": 8, "queueLengthLimit": 50},
     HOOKS + "RuleWithOperations": {"scope": "*"},
     HOOKS + "NamedRuleWithOperations": {"scope": "*"},
     HOOKS + "MatchResources": {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}},
@@ -375,6 +373,15 @@ def job(obj: dict) -> None:
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed")
 
 
+def precedence(obj: dict) -> None:
+    obj["matchingPrecedence"] = obj.get("matchingPrecedence") or 1000
+
+
+def queues(obj: dict) -> None:
+    for field, value in (("queues", 64), ("handSize", 8), ("queueLengthLimit", 50)):
+        obj[field] = obj.get(field) or value
+
+
 def condition_pattern(obj: dict) -> None:
     obj["status"] = obj.get("status") or "True"
 
@@ -420,6 +427,8 @@ RULES: dict[str, Callable[[dict], None]] = {
     APPS + "StatefulSetSpec": statefulset,
     DEVICES + "ExactDeviceRequest": devices,
     DEVICES + "DeviceSubRequest": devices,
+    FLOW + "FlowSchemaSpec": precedence,
+    FLOW + "QueuingConfiguration": queues,
     BATCH + "Job": job,
     BATCH + "PodFailurePolicyOnPodConditionsPattern": condition_pattern,
     SCALING + "HorizontalPodAutoscalerSpec": autoscaler,

@@ -8,6 +8,7 @@ Upstream: staging/src/k8s.io/kube-aggregator/pkg/{registry/apiservice/strategy.g
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
@@ -16,7 +17,7 @@ from labkit.glassbox.resources.columns import AGE, NAME, UNKNOWN
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.fields import forbidden, invalid, required
+from labkit.glassbox.resources.validation.fields import invalid, required
 
 PACKAGE = "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1"
 
@@ -44,7 +45,9 @@ class APIServiceStrategy(Strategy):
             yield invalid("metadata.name", name, told)
         if group:
             yield from names.check(names.dns_subdomain, "spec.group", group)
-        yield from names.check(names.dns_label, "spec.version", version)
+        elif version != "v1":
+            yield required("spec.group", "only v1 may have an empty group and it better be legacy kube")
+        yield from names.check(names.dns_1035_label, "spec.version", version)
         for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
             value = spec.get(field, 0)
             if not 0 < value <= most:
@@ -60,7 +63,8 @@ def _server(spec: dict) -> Iterator[Cause]:
     service = spec.get("service")
     if service is None:
         if spec.get("caBundle"):
-            yield invalid("spec.caBundle", "<bytes>", "local APIServices may not have a caBundle")
+            size = len(base64.b64decode(spec["caBundle"]))
+            yield invalid("spec.caBundle", f"{size} bytes", "local APIServices may not have a caBundle")
         if spec.get("insecureSkipTLSVerify"):
             told = "local APIServices may not have insecureSkipTLSVerify"
             yield invalid("spec.insecureSkipTLSVerify", True, told)
@@ -71,7 +75,7 @@ def _server(spec: dict) -> Iterator[Cause]:
     if names.port(service.get("port", 443)):
         yield invalid("spec.service.port", service["port"], "port is not valid: " + names.PORT_RANGE)
     if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
-        yield forbidden("spec.insecureSkipTLSVerify", "may not be true if caBundle is present")
+        yield invalid("spec.insecureSkipTLSVerify", True, "may not be true if caBundle is present")
 
 
 def _service(obj: dict, now: float) -> str:
