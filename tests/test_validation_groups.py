@@ -567,6 +567,17 @@ def test_what_a_deprecated_version_says_can_be_read():
         assert [each.rpartition('": ')[2] for each in found] == [sentence]
 
 
+def test_the_names_that_were_accepted_are_names():
+    names = {"plural": "as", "kind": "A_", "listKind": "A_"}
+    assert [
+        each.partition(": ")[0] for each in status_faults("customresourcedefinitions", {"acceptedNames": names})
+    ] == [
+        "status.acceptedNames.kind",
+        "status.acceptedNames.listKind",
+        "status.acceptedNames.listKind",
+    ]
+
+
 # -- admissionregistration
 
 RULE = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}

@@ -74,7 +74,7 @@ class CustomResourceDefinitionStrategy(Strategy):
             yield from unchanged(path, objects.dig(obj, path), objects.dig(old, path))
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
-        return list(rules.stored_versions(obj["status"].get("storedVersions") or [], obj["spec"]["versions"]))
+        return list(rules.names_of(obj["status"].get("acceptedNames") or {}, "status.acceptedNames"))
 
     def warnings(self, obj: dict) -> list[str]:
         schemas = [objects.dig(each, rules.SCHEMA) or {} for each in obj["spec"].get("versions") or ()]

@@ -55,7 +55,11 @@ def spec(obj: dict) -> Iterator[Cause]:
         if dig(each, SCHEMA) is None:
             yield required(f"spec.versions[{index}].{SCHEMA}")
     yield from _versions(versions)
-    yield from _names(told.get("names") or {})
+    given = told.get("names") or {}
+    yield from (
+        required(f"spec.names.{each}") for each in ("plural", "singular", "kind", "listKind") if not given.get(each)
+    )
+    yield from names_of(given, "spec.names")
     for version, path in once(versions, SCHEMA, "spec.validation.openAPIV3Schema"):
         if (schema := dig(version, SCHEMA)) is not None:
             has_status = dig(version, "subresources.status") is not None
@@ -123,26 +127,24 @@ def _warning(text: str, is_deprecated: bool) -> Iterator[str]:
         yield f"must only contain printable UTF-8 characters; non-printable character found at index {at}"
 
 
-def _names(given: dict) -> Iterator[Cause]:
-    for field in ("plural", "singular", "kind", "listKind"):
-        if not given.get(field):
-            yield required(f"spec.names.{field}")
+def names_of(given: dict, path: str) -> Iterator[Cause]:
+    """Check the names of a kind, as far as they are given."""
     for field in ("plural", "singular"):
         if given.get(field) and (faults := names.dns_1035_label(given[field])):
-            yield invalid(f"spec.names.{field}", given[field], ",".join(faults))
+            yield invalid(f"{path}.{field}", given[field], ",".join(faults))
     mixed = "may have mixed case, but should otherwise match: "
     if given.get("kind") and (faults := names.dns_1035_label(given["kind"].lower())):
-        yield invalid("spec.names.kind", given["kind"], mixed + ",".join(faults))
+        yield invalid(f"{path}.kind", given["kind"], mixed + ",".join(faults))
     for index, each in enumerate(given.get("shortNames") or ()):
         if faults := names.dns_1035_label(each):
-            yield invalid(f"spec.names.shortNames[{index}]", each, ",".join(faults))
+            yield invalid(f"{path}.shortNames[{index}]", each, ",".join(faults))
     if given.get("listKind") and (faults := names.dns_1035_label(given["listKind"].lower())):
-        yield invalid("spec.names.listKind", given["listKind"], mixed + ",".join(faults))
+        yield invalid(f"{path}.listKind", given["listKind"], mixed + ",".join(faults))
     if given.get("kind") and given["kind"] == given.get("listKind"):
-        yield invalid("spec.names.listKind", given["listKind"], "kind and listKind may not be the same")
+        yield invalid(f"{path}.listKind", given["listKind"], "kind and listKind may not be the same")
     for index, each in enumerate(given.get("categories") or ()):
         if faults := names.dns_1035_label(each):
-            yield invalid(f"spec.names.categories[{index}]", each, ",".join(faults))
+            yield invalid(f"{path}.categories[{index}]", each, ",".join(faults))
 
 
 def _simple_path(text: str, path: str) -> list[Cause]:
