@@ -415,6 +415,24 @@ def test_a_selector_never_changes():
             {"type": "NodePort", "ports": [{"port": n, "name": f"p{n}", "nodePort": 30080} for n in (1, 2)]},
             "spec.ports[1].nodePort: Duplicate value: 30080",
         ),
+        (
+            {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1/8"]},
+            'spec.LoadBalancerSourceRanges[0]: Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix'
+            " length",
+        ),
+        (
+            {"clusterIP": "None", "clusterIPs": ["None", "10.96.0.7"]},
+            'spec.clusterIPs: Invalid value: ["None","10.96.0.7"]: \'None\' must be the first and only value',
+        ),
+        (
+            {"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "10.96.0.8"]},
+            'spec.clusterIPs: Invalid value: ["10.96.0.7","10.96.0.8"]: may specify no more than one IP for each IP'
+            " family",
+        ),
+        (
+            {"type": "ExternalName", "externalName": "a.b", "ipFamilies": ["IPv4"]},
+            "spec.ipFamilies: Forbidden: may not be set for ExternalName services",
+        ),
         ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
         ({"ipFamilies": ["IPv4", "IPv4"]}, 'spec.ipFamilies[1]: Duplicate value: "IPv4"'),
         (
@@ -430,14 +448,15 @@ def test_a_service_is_refused(spec, told):
 
 def test_a_service_keeps_its_address():
     old = {"metadata": {"name": "x"}, "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.7"}}
-    new = {"spec": {"clusterIP": "10.96.0.8", "ports": [{"port": 80}]}}
+    new = {"spec": {"clusterIP": "10.96.0.8", "clusterIPs": ["10.96.0.8"], "ports": [{"port": 80}]}}
     told = 'spec.clusterIPs[0]: Invalid value: ["10.96.0.8"]: may not change once set'
     assert faults("services", new, old) == [told]
 
 
 def test_a_service_keeps_its_address_family():
     old = {"metadata": {"name": "x"}, "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.7"}}
-    new = {"spec": {"clusterIP": "10.96.0.7", "ipFamilies": ["IPv6"], "ports": [{"port": 80}]}}
+    given = {"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"]}
+    new = {"spec": {**given, "ipFamilies": ["IPv6"], "ports": [{"port": 80}]}}
     told = 'spec.clusterIPs[0]: Invalid value: "10.96.0.7": expected an IPv6 value as indicated by `ipFamilies[0]`'
     assert faults("services", new, old) == [told]
 
@@ -487,12 +506,10 @@ BARE = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
 @pytest.mark.parametrize(
     ("kind", "spec", "told"),
     [
-        ("services", {"ports": [{"port": 80}], "clusterIP": "None", "type": "NodePort"},
+        ("services", {"ports": [{"port": 80}], "clusterIP": "None", "clusterIPs": ["None"], "type": "NodePort"},
          ["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"]),
         ("services", {"ports": [{"port": 80, "targetPort": 0}]}, []),
         ("services", {"ports": [{"port": 80}], "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 5}}}, []),
-        ("services", {"ports": [{"port": 10250}], "type": "LoadBalancer"},
-         ["spec.ports[0]: Invalid value: 10250: may not expose port 10250 externally since it is used by kubelet"]),
         ("services", {"ports": [{"port": 80}], "ipFamilyPolicy": "X"},
          ['spec.ipFamilyPolicy: Unsupported value: "X": supported values: "PreferDualStack", "RequireDualStack",'
           ' "SingleStack"']),

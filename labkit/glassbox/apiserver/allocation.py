@@ -16,7 +16,7 @@ from labkit.glassbox import errors
 from labkit.glassbox.apiserver.objects_at_rest import prefix
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation import names, services
 from labkit.glassbox.resources.validation.fields import invalid
 
 NODE_PORTS = range(30000, 32768)
@@ -31,6 +31,9 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
     if spec.get("type", "ClusterIP") == "ExternalName":
         return
     others = _others(request, api)
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    _check(obj)
     if not spec.get("clusterIP") and not spec.get("clusterIPs"):
         network = ipaddress.ip_network(api.service_range)  # of a dry run, which takes none, it is the address itself
         spec["clusterIP"] = str(network[0]) if request.dry_run else _free_address(others, api.service_range)
@@ -45,7 +48,7 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
 
 def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     """Keep a Service's numbers where an update does not name them; give what a new type needs."""
-    if request.resource.called != "services":
+    if request.resource.called != "services" or request.route.subresource:
         return
     spec, held = obj.get("spec") or {}, old.get("spec") or {}
     if spec.get("type", "ClusterIP") == "ExternalName":
@@ -55,6 +58,7 @@ def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
             spec[field] = held[field]
     if spec.get("clusterIP") != held.get("clusterIP") and spec.get("clusterIPs") == held.get("clusterIPs"):
         spec["clusterIPs"] = [spec["clusterIP"]] if spec.get("clusterIP") else []
+    _check(obj, held.get("clusterIP", ""))
     if not spec.get("clusterIP"):
         on_create(request, obj, api)
     if spec.get("type") in ("NodePort", "LoadBalancer"):
@@ -63,6 +67,13 @@ def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
             if not port.get("nodePort") and ports.get(port.get("port")):
                 port["nodePort"] = ports[port.get("port")]
         _give_node_ports(obj, held, _others(request, api))
+
+
+def _check(obj: dict, held: str = "") -> None:
+    """Refuse what cannot be given, before anything else is looked at. Raises ApiError 422."""
+    spec = obj.get("spec") or {}
+    if causes := list(services.addresses(spec, held)) or list(services.stacks(spec)):
+        raise _refused(obj, causes)
 
 
 def _refused(obj: dict, causes: list[Cause]) -> errors.ApiError:
@@ -114,7 +125,8 @@ def _give_node_ports(obj: dict, held: dict, others: list[dict]) -> None:
     taken = _taken(*others) - _taken(held)
     for index, port in enumerate(spec.get("ports") or []):
         if not (number := port.get("nodePort")):
-            port["nodePort"] = _free_node_port(_taken(spec, *others))
+            if spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts"):
+                port["nodePort"] = _free_node_port(_taken(spec, *others))
         elif number not in NODE_PORTS or number in taken:
             fault = "already allocated" if number in NODE_PORTS else OUT_OF_RANGE
             causes.append(invalid(f"spec.ports[{index}].nodePort", number, f"provided port is {fault}"))

@@ -336,6 +336,9 @@ def service(obj: dict) -> None:
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
+        for each in objects.dig(obj, "status.loadBalancer.ingress") or ():
+            if each.get("ip"):
+                each.setdefault("ipMode", "VIP")
     if kind != "ExternalName":
         spec.setdefault("internalTrafficPolicy", "Cluster")
         for_itself = spec.get("clusterIP") == "None" and not spec.get("selector")  # who fills it may have both families

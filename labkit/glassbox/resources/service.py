@@ -31,7 +31,7 @@ class ServiceStrategy(Strategy):
         return [*kept, *services.service(obj, dig(old, "spec.clusterIP") or "")]
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
-        return list(services.status(obj.get("status") or {}))
+        return list(services.status(obj.get("status") or {}, dig(obj, "spec.type", "ClusterIP")))
 
     def warnings(self, obj: dict) -> list[str]:
         return warnings.service(obj)
