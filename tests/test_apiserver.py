@@ -278,11 +278,11 @@ def test_a_watch_is_told_two_seconds_before_its_end_how_far_the_store_has_come(a
         assert [kind for kind, _ in events(answer)] == ["BOOKMARK"]
 
 
-def test_a_watch_list_ends_its_initial_events_with_a_bookmark(api_server, configmaps):
+@pytest.mark.parametrize("on", ["true", "1", "True", ""])
+def test_a_watch_list_ends_its_initial_events_with_a_bookmark(api_server, configmaps, on):
     api_server.request("POST", configmaps, configmap("a"))
-    options = (
-        "watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-    )
+    switches = f"watch={on}&sendInitialEvents={on}&allowWatchBookmarks={on}"
+    options = f"{switches}&timeoutSeconds=1&resourceVersionMatch=NotOlderThan"
     with api_server.open("GET", f"{configmaps}?{options}") as answer:
         (added, _), (bookmark, end) = events(answer)[:2]
     assert (added, bookmark) == ("ADDED", "BOOKMARK")

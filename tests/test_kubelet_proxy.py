@@ -53,7 +53,15 @@ def test_a_pod_on_a_node_that_is_not_there(api_server, pod):
     assert (status, answer["message"]) == (404, 'pods "n-nowhere" not found')
 
 
-def test_a_pod_on_a_node_is_talked_to_by_upgrade_alone(api_server, pod):
+NONE = "you must specify at least 1 of stdin, stdout, stderr"
+
+
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [("stdout=1", "Upgrade request required"), ("stdout=True&stdin=False", "Upgrade request required"),
+     ("stdin=", "Upgrade request required"), ("stdin=False&stdout=0", NONE), ("", NONE)],
+)  # fmt: skip
+def test_a_pod_on_a_node_is_talked_to_by_upgrade_alone(api_server, pod, streams, message):
     bound = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"name": "n-streams"}}
     node = {"metadata": {"name": "n-streams"}}
     assert api_server.request("POST", "/api/v1/nodes", node)[0] in (201, 409)
@@ -62,5 +70,5 @@ def test_a_pod_on_a_node_is_talked_to_by_upgrade_alone(api_server, pod):
     api_server.request(
         "PATCH", "/api/v1/nodes/n-streams/status", addresses, content_type="application/merge-patch+json"
     )
-    status, answer = api_server.request("POST", f"{pod}/exec?command=true&container=a&stdout=1")
-    assert (status, answer["message"]) == (400, "Upgrade request required")
+    status, answer = api_server.request("POST", f"{pod}/exec?command=true&container=a&{streams}")
+    assert (status, answer["message"]) == (400, message)

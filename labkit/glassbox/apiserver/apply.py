@@ -27,6 +27,7 @@ from labkit.glassbox.apiserver.objects_at_rest import as_served, key
 from labkit.glassbox.apiserver.readers import count_keys
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
+from labkit.glassbox.apiserver.routes import flag
 from labkit.glassbox.apiserver.writes import apply_update, check_name, check_namespace, create_object
 from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import Resource
@@ -66,7 +67,7 @@ def merged_into(request: Request, api: Api, live: dict | None, config: dict) -> 
     """Return the live object with the configuration applied, and its managers. Raises Conflict."""
     resource, views = request.resource, managed.views_of(request.resource)
     writer = managed.writer_of(request, api, managers.APPLY)
-    force = request.query.get("force", "false").lower() not in ("false", "0", "")
+    force = flag(request.query, "force")
     entries: list[Entry] = []
     if live and not (entries := live["metadata"].pop("managedFields", None) or []):
         before = replace(writer, name="before-first-apply", operation=managers.UPDATE)

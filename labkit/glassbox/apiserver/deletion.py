@@ -23,6 +23,7 @@ from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, stored,
 from labkit.glassbox.apiserver.readers import Mismatch, Notes, struct
 from labkit.glassbox.apiserver.reads import integer, list_body, listed, read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
+from labkit.glassbox.apiserver.routes import flag
 from labkit.glassbox.apiserver.writes import is_finished, remove
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import Resource
@@ -127,7 +128,7 @@ def _query_options(request: Request) -> dict:
     if "propagationPolicy" in query:
         given["propagationPolicy"] = query["propagationPolicy"]
     if "orphanDependents" in query:
-        given["orphanDependents"] = query["orphanDependents"].lower() not in ("0", "false")
+        given["orphanDependents"] = flag(query, "orphanDependents")
     return given
 
 

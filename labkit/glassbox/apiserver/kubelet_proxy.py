@@ -20,11 +20,13 @@ from labkit.glassbox.apiserver import times
 from labkit.glassbox.apiserver.objects_at_rest import key
 from labkit.glassbox.apiserver.reads import integer, read
 from labkit.glassbox.apiserver.request import Api, KubeletAccess, Request
+from labkit.glassbox.apiserver.routes import flag
 from labkit.glassbox.errors import ApiError, Cause
 from labkit.glassbox.resources import REGISTRY
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
-PASSED_ON = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
+SWITCHES = ("follow", "previous", "timestamps")
+PASSED_ON = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}  # our name -> a kubelet's
 KUBELET_PORT = 10250
 
@@ -35,6 +37,7 @@ def log_url(request: Request, api: Api) -> str | None:
     pod = _pod(request, api)
     container = container_of(pod, request.query.get("container", ""))
     query = [(name, request.query[name]) for name in PASSED_ON if name in request.query]
+    query += [(name, "true") for name in SWITCHES if flag(request.query, name)]
     return _url(api, pod, "containerLogs", container, query) if pod["spec"].get("nodeName") else None
 
 
@@ -67,7 +70,7 @@ def stream_url(request: Request, query: MultiMapping[str], api: Api) -> str:
         raise errors.bad_request(f"pod {request.route.name} does not have a host assigned")
     if action == "portforward":
         return _url(api, pod, "portForward", "", [("port", each) for each in query.getall("ports", [])])
-    asked = [(theirs, "1") for name, theirs in STREAMS.items() if query.get(name) in ("1", "true")]
+    asked = [(theirs, "1") for name, theirs in STREAMS.items() if flag(query, name)]
     if not asked:
         raise errors.bad_request("you must specify at least 1 of stdin, stdout, stderr")
     command = [("command", each) for each in query.getall("command", [])]

@@ -90,8 +90,9 @@ def _is_namespace_subresource(rest: list[str]) -> bool:
     return len(rest) == 3 and rest[2] in ("status", "finalize")
 
 
-def is_watch(query: Mapping[str, str]) -> bool:
-    return "watch" in query and query["watch"] not in ("0", "false", "False", "")
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Tell whether an option is on: given, and neither `0` nor `false`; empty, or Python's `True`, is on."""
+    return query.get(name, "0").lower() not in ("0", "false")
 
 
 ON_COLLECTIONS = ("list", "watch", "create", "deletecollection")

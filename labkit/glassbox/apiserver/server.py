@@ -77,7 +77,7 @@ class Server:
     async def _answer(self, http: web.BaseRequest) -> web.StreamResponse:
         path, query = http.rel_url.raw_path, http.rel_url.query
         user = self._authenticate(http)
-        route = routes.parse(http.method, path, "watch" in query and routes.is_watch(query))
+        route = routes.parse(http.method, path, routes.flag(query, "watch"))
         self.usage.note(user.name)
         asked = attributes_of(http.method, path, route, query)
         user = impersonation.acting(user, http.headers, asked, self.api.authorizer)

@@ -28,6 +28,7 @@ from labkit.glassbox.apiserver.negotiation import JSON, Wanted, as_table, negoti
 from labkit.glassbox.apiserver.objects_at_rest import as_served, needs_conversion, prefix, stored
 from labkit.glassbox.apiserver.reads import check_list_options, choice, integer, too_large
 from labkit.glassbox.apiserver.request import Api, Request
+from labkit.glassbox.apiserver.routes import flag
 from labkit.glassbox.errors import ApiError
 from labkit.glassbox.resources import REGISTRY
 from labkit.glassbox.store import Change, Compacted
@@ -54,8 +55,8 @@ class Watch:
             raise not_watchable()
         self.resource = request.resource
         self.within = prefix(stored(self.resource), request.route.namespace)
-        self.bookmarks = request.query.get("allowWatchBookmarks") in ("1", "true")
-        self.initial = request.query.get("sendInitialEvents") in ("1", "true")
+        self.bookmarks = flag(request.query, "allowWatchBookmarks")
+        self.initial = flag(request.query, "sendInitialEvents")
         asked = request.query.get("resourceVersion", "")
         self.since = self._revision(asked)
         self.whole = self.initial or (self.since == 0 and request.query.get("sendInitialEvents") is None)
