@@ -31,6 +31,7 @@ from labkit.glassbox.apiserver import (
     proxy,
     routes,
     streams,
+    web_sockets,
     webhook_calls,
 )
 from labkit.glassbox.apiserver.admission import webhooks
@@ -122,7 +123,7 @@ class Server:
         return self._respond(request, await webhook_calls.handled(request, self.api, handlers.handle))
 
     def _authenticate(self, http: web.BaseRequest) -> auth.User:
-        authorization = http.headers.get("Authorization", "")
+        authorization = web_sockets.authorization(http.headers)
         return auth.authenticate(authorization, http.get_extra_info, lambda token: self.api.tokens.verify(token).user)
 
     async def _body(self, http: web.BaseRequest) -> bytes:
@@ -167,6 +168,22 @@ class Server:
         return response
 
     async def _watch(self, http: web.BaseRequest, watch: Watch) -> web.StreamResponse:
+        user = watch.request.user.name
+        self.api.watchers[user] += 1
+        try:
+            return await (self._watch_by_frames if web_sockets.is_asked(http.headers) else self._watch_by_lines)(
+                http, watch
+            )
+        finally:
+            self.api.watchers[user] -= 1
+
+    async def _watch_by_frames(self, http: web.BaseRequest, watch: Watch) -> web.StreamResponse:
+        frames = web_sockets.Frames(http)
+        await frames.open()
+        await self._until_stopping(watch.lines(frames.write_events), frames.left)
+        return await frames.close()
+
+    async def _watch_by_lines(self, http: web.BaseRequest, watch: Watch) -> web.StreamResponse:
         response = web.StreamResponse(headers={**NO_CACHE, "Content-Type": watch.wanted.media})
         _warn(response, watch.request.warnings)
         response.enable_chunked_encoding()
@@ -176,29 +193,24 @@ class Server:
             if lines:
                 await response.write(lines)
 
-        user = watch.request.user.name
-        self.api.watchers[user] += 1
-        try:
-            await self._until_stopping(watch.lines(write))
-        finally:
-            self.api.watchers[user] -= 1
+        await self._until_stopping(watch.lines(write))
         await response.write_eof()
         return response
 
-    async def _until_stopping(self, work) -> None:
+    async def _until_stopping(self, work, *events: asyncio.Event) -> None:
         """Run a stream until it ends or the server stops: kubectl and informers then simply watch again."""
-        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self.stopping.wait())
+        task, *others = map(asyncio.ensure_future, (work, self.stopping.wait(), *(each.wait() for each in events)))
         try:
-            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, *others), return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 task.result()
         finally:
-            task.cancel()
-            stop.cancel()
+            for each in (task, *others):
+                each.cancel()
 
     async def _stream(self, http: web.BaseRequest, request: Request) -> web.StreamResponse:
         client, url = await streams.let_in(http, request, self.api)
-        joined = self._until_stopping(streams.join(client, url, self.api.kubelets))
+        joined = self._until_stopping(streams.join(client, url, self.api.kubelets, request.route.subresource))
         await asyncio.shield(asyncio.ensure_future(joined))  # what a client said before it went is passed on still
         await client.close(code=streams.GOING_AWAY)  # unless it has said good-bye: the server stops
         return client
@@ -207,6 +219,8 @@ class Server:
         url = kubelet_proxy.log_url(request, self.api)
         if url is None:
             return web.Response(status=204, headers=NO_CACHE)
+        if web_sockets.is_asked(http.headers):
+            return await self._log_by_frames(http, url)
         response = web.StreamResponse(headers=NO_CACHE)
 
         async def begin(code: int, headers: Mapping[str, str]):
@@ -220,6 +234,17 @@ class Server:
         if response.prepared:
             await response.write_eof()
         return response
+
+    async def _log_by_frames(self, http: web.BaseRequest, url: str) -> web.StreamResponse:
+        frames = web_sockets.Frames(http, web_sockets.FRAMES_OF_LOGS)
+
+        async def begin(code: int, headers: Mapping[str, str]):
+            await frames.open()
+            await frames.write(b"")  # tells that there is a log, before it says anything
+            return frames.write
+
+        await self._until_stopping(kubelet_proxy.pass_on(url, self.api.kubelets, begin), frames.left)
+        return await frames.close()
 
 
 def _warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
