@@ -72,6 +72,12 @@ def told(value, schema, old=schema_values.NOTHING):
         ("ab", {"type": "string", "minLength": 3}, 'a: Invalid value: "ab": a in body should be at least 3 chars long'),
         ("a\n", {"type": "string", "pattern": "^a$"}, "a: Invalid value: \"a\\n\": a in body should match '^a$'"),
         (
+            "b",
+            {"type": "string", "pattern": "("},
+            'a: Invalid value: "b": a in body should match \'(, but pattern is invalid: error parsing regexp: missing '
+            "closing ): `(`'",
+        ),
+        (
             [1],
             {"type": "array", "items": TEXT},
             'a[0]: Invalid value: "integer": a[0] in body must be of type string: "integer"',

@@ -3,6 +3,7 @@
 import http.client
 import json
 import time
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from labkit.glassbox import pki
 from labkit.glassbox.apiserver import protobuf
-from tests import fuzz
+from tests import fuzz, fuzz_custom
 from tests.api_server import ADMIN
 
 # Answers over 499 that upstream gives too.
@@ -22,7 +23,7 @@ ALLOWED = (
     "Too large resource version",
     "strconv.ParseUint",
     *("does not contain declared merge key", "unknown patch type", "list element types are not identical"),
-    *("expected a []interface {}", "The order in patch list"),
+    *("expected a []interface {}", "The order in patch list", "failed to create typed patch object"),
 )
 SECONDS = 5  # that any answer may take, on a machine that does other things too
 
@@ -73,6 +74,45 @@ def test_twenty_thousand_strange_requests_are_answered_and_cost_no_memory(own_ap
     failed += fuzz_with(own_api_server, range(6, 22), 1000)
     assert failed == []
     assert memory(own_api_server) - before < 24 << 20
+
+
+def fuzz_custom_with(server, seeds, count):
+    """Make a definition a seed and send writes of its objects; return the answers that failed, and all by code."""
+    connection, failed, codes = Connection(server), [], Counter()
+    table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+
+    def ask(seed, *sent):
+        began = time.monotonic()
+        code, answer = connection.ask(*sent)
+        told = answer.decode(errors="replace")
+        codes[sent[0], code] += 1
+        if (code >= 500 and not any(words in told for words in ALLOWED)) or time.monotonic() - began > SECONDS:
+            failed.append((seed, code, told[-300:], *sent))
+
+    for seed in seeds:
+        random = Random(seed)
+        made = fuzz_custom.definition(random, seed)
+        ask(seed, "POST", fuzz_custom.DEFINITIONS, json.dumps(made).encode(), "application/json")
+        for sent in fuzz_custom.writes(random, made, count):
+            ask(seed, *sent)
+        connection.headers |= table
+        ask(seed, "GET", f"/apis/{fuzz_custom.GROUP}/{fuzz_custom.VERSION}/{made['spec']['names']['plural']}")
+        connection.headers.pop("Accept")
+        ask(seed, "GET", f"/openapi/v3/apis/{fuzz_custom.GROUP}/{fuzz_custom.VERSION}")
+        ask(seed, "DELETE", f"{fuzz_custom.DEFINITIONS}/{made['metadata']['name']}")
+    return failed, codes
+
+
+def test_strange_definitions_and_their_objects_are_answered(own_api_server):
+    failed, codes = fuzz_custom_with(own_api_server, range(150), 4)
+    assert failed == []
+    assert codes["POST", 201] > 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_thousand_strange_definitions_and_their_objects_are_answered(own_api_server):
+    assert fuzz_custom_with(own_api_server, range(1000, 2000), 8)[0] == []
 
 
 @settings(max_examples=60, deadline=None)

@@ -244,7 +244,8 @@ def _inner(schema: dict) -> tuple[str | None, str]:
         return name, "one"
     if type_of(schema) == "array":
         return reference(schema["items"]), "list"
-    return reference(schema.get("additionalProperties") or {}), "map"
+    extra = schema.get("additionalProperties")  # of a custom resource it may be true
+    return reference(extra) if isinstance(extra, dict) else None, "map"
 
 
 @cache

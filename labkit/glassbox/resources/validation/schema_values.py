@@ -25,7 +25,7 @@ from labkit.glassbox.resources.validation.fields import (
     too_many,
     unsupported,
 )
-from labkit.glassbox.resources.validation.formats import FORMATS, pattern
+from labkit.glassbox.resources.validation.formats import FORMATS, BadPattern, pattern
 
 NOTHING: Any = object()  # there is no older value
 NOWHERE = "<nil>"  # the path of a fault that has none
@@ -116,13 +116,21 @@ def _combinations(value: Any, schema: dict, path: str) -> Iterator[Cause]:
         yield cause("not validate the schema (not)")
 
 
+def _unmatched(value: str, wanted: str) -> str:
+    """Return the pattern that a text does not match, "" if it does."""
+    try:
+        return "" if pattern(wanted).search(value) else wanted
+    except BadPattern as error:
+        return f"{wanted}, but pattern is invalid: {error}"
+
+
 def _text(value: str, schema: dict, path: str) -> Iterator[Cause]:
     if (limit := schema.get("maxLength")) is not None and len(value) > limit:
         yield too_long(path or NOWHERE, limit)
     if (limit := schema.get("minLength")) is not None and len(value) < limit:
         yield invalid(path or NOWHERE, value, f"{path} in body should be at least {limit} chars long")
-    if schema.get("pattern") and not pattern(schema["pattern"]).search(value):
-        yield invalid(path or NOWHERE, value, f"{path} in body should match '{schema['pattern']}'")
+    if schema.get("pattern") and (wanted := _unmatched(value, schema["pattern"])):
+        yield invalid(path or NOWHERE, value, f"{path} in body should match '{wanted}'")
     form = schema.get("format", "")
     if form in FORMATS and not FORMATS[form](value):
         told = f"{path} in body must be of type {form}: {shown(value)}"
