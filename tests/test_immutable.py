@@ -21,6 +21,21 @@ JOB = {"metadata": {"name": "x", "uid": "u"}, "spec": {
 }}  # fmt: skip
 LOCAL = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/a"}}
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}, "storageClassName": "a"}
+ATTRIBUTES = {"volumeAttributesClassName": "a"}
+BOUND = {"phase": "Bound"}
+CLASS = "volume.beta.kubernetes.io/storage-class"
+SECRET = {"name": "a", "namespace": "b"}
+DRIVEN = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "csi": {"driver": "a", "volumeHandle": "b"}}
+
+
+def pinned(key):
+    """Return a volume's node affinity."""
+    return {
+        "required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": key, "operator": "In", "values": ["b"]}]}]}
+    }
+
+
+ZONED = pinned("failure-domain.beta.kubernetes.io/zone")
 ROLE = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "a"}}
 BALANCER = {"type": "LoadBalancer", "ports": [{"port": 80}], "externalTrafficPolicy": "Local",
             "healthCheckNodePort": 31000, "loadBalancerClass": "a.example/b"}  # fmt: skip
@@ -74,10 +89,30 @@ ONLY_BOUND = "spec is immutable after creation except resources.requests and vol
         ("persistentvolumeclaims", {"spec": CLAIM, "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}},
          {"spec": {"resources": {"requests": {"storage": "1Gi"}}}},
          ["spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"]),
-        ("persistentvolumeclaims", {"spec": CLAIM | {"volumeAttributesClassName": "a"}},
+        ("persistentvolumes", {"spec": LOCAL | {"nodeAffinity": ZONED}},
+         {"spec": {"nodeAffinity": pinned("topology.kubernetes.io/zone")}}, []),
+        ("persistentvolumes", {"spec": LOCAL | {"nodeAffinity": ZONED}}, {"spec": {"nodeAffinity": pinned("a")}},
+         ['nodeAffinity: Invalid value: {"Required":{"NodeSelectorTerms":[{"MatchExpressions":[{"Key":"a",'
+          f'"Operator":"In","Values":["b"]}}],"MatchFields":null}}]}}}}: {IMMUTABLE}, except for updating from beta'
+          " label to GA"]),
+        ("persistentvolumes", {"spec": DRIVEN}, {"spec": {"csi": {"controllerExpandSecretRef": SECRET}}}, []),
+        ("persistentvolumes", {"spec": DRIVEN}, {"spec": {"csi": {"nodeExpandSecretRef": SECRET}}},
+         ["spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"]),
+        ("persistentvolumeclaims",
+         {"spec": CLAIM | ATTRIBUTES, "status": BOUND | {"currentVolumeAttributesClassName": "a"}},
          {"spec": {"volumeAttributesClassName": None}},
-         ["spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden"]),
-        ("persistentvolumeclaims", {"spec": CLAIM}, {"spec": {"volumeAttributesClassName": "a"}}, []),
+         ["spec.volumeAttributesClassName: Forbidden: update to nil is forbidden when"
+          " status.currentVolumeAttributesClassName is not nil"]),
+        ("persistentvolumeclaims", {"spec": CLAIM | ATTRIBUTES, "status": BOUND},
+         {"spec": {"volumeAttributesClassName": None}}, []),
+        ("persistentvolumeclaims", {"spec": CLAIM, "status": BOUND}, {"spec": ATTRIBUTES}, []),
+        ("persistentvolumeclaims", {"spec": CLAIM}, {"spec": ATTRIBUTES}, [f"spec: Forbidden: {ONLY_BOUND}"]),
+        ("persistentvolumeclaims", {"spec": CLAIM, "status": BOUND},
+         {"spec": {"resources": {"limits": {"storage": "3Gi"}}}},
+         [f"spec: Forbidden: {ONLY_BOUND}"]),
+        ("persistentvolumeclaims", {"metadata": {"name": "x", "annotations": {CLASS: "a"}}, "spec": CLAIM},
+         {"metadata": {"annotations": {CLASS: "b"}}},
+         [f'metadata.annotations.{CLASS}: Invalid value: "b": {IMMUTABLE}']),
         ("jobs", JOB, {"spec": {"completions": 2}}, [f"spec.completions: Invalid value: 2: {IMMUTABLE}"]),
         ("jobs", JOB, {"spec": {"successPolicy": {"rules": [{"succeededCount": 1}]}, "completionMode": "Indexed"}},
          [f'spec.completionMode: Invalid value: "Indexed": {IMMUTABLE}',

@@ -127,6 +127,7 @@ def validate_update(request: Request, obj: dict, old: dict, api: Api) -> list[Ch
     if request.resource.called == "persistentvolumeclaims" and not request.route.subresource:
         check_limits(request, obj, api)
     check_pod_security(request, obj, api, old)
+    refuse_to_grow(request, obj, old, api)
     webhooks.validate(request, "UPDATE", obj, old, api)
     return check_quota(request, obj, api, old)
 
@@ -138,7 +139,6 @@ def admit_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     one_default_class(request, obj, api)
     guard_roles(request, obj, api, old)
     guard_signers(request, obj, old, api)
-    refuse_to_grow(request, obj, old, api)
 
 
 def admit_delete(request: Request, name: str, api: Api) -> None:

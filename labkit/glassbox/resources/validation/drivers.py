@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names, volumes
-from labkit.glassbox.resources.validation.claims import access
+from labkit.glassbox.resources.validation.claims import access_modes, class_and_mode
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
     every,
@@ -92,8 +92,11 @@ def inline_volume(spec: dict, path: str) -> Iterator[Cause]:
             yield forbidden(f"{path}.{field}", "may not be specified in the context of inline volumes")
     if spec.get("csi") is None:
         yield required(f"{path}.csi", "has to be specified in the context of inline volumes")
-    yield from access(spec, path, "")
+    if not spec.get("accessModes"):
+        yield required(f"{path}.accessModes")
+    yield from access_modes(spec, path)
     yield from volumes.source(source_of(spec), path, volumes.PERSISTENT)
+    yield from class_and_mode(spec, path)
 
 
 def changed_storage_class(obj: dict, old: dict) -> Iterator[Cause]:

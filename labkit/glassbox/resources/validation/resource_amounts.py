@@ -114,7 +114,7 @@ def resource_name(name: str, path: str, for_containers: bool = True) -> Iterator
             yield invalid(path, name, "must be a standard resource type or fully qualified")
         if for_containers and name not in FOR_CONTAINERS and not name.startswith(PAGES):
             yield invalid(path, name, "must be a standard resource for containers")
-    elif for_containers and not _is_native(name) and not _is_extended(name):
+    elif for_containers and not is_native(name) and not _is_extended(name):
         yield invalid(path, name, "doesn't follow extended resource name standard")
 
 
@@ -136,14 +136,14 @@ def _within_limit(name: str, amount: str, limit: str, path: str) -> Iterator[Cau
         yield invalid(path, amount, f"must be less than or equal to {name} limit of {limit}")
 
 
-def _is_native(name: str) -> bool:
+def is_native(name: str) -> bool:
     return "/" not in name or "kubernetes.io/" in name
 
 
 def _may_be_overcommitted(name: str) -> bool:
-    return _is_native(name) and not name.startswith(PAGES)
+    return is_native(name) and not name.startswith(PAGES)
 
 
 def _is_extended(name: str) -> bool:
     """Tell whether a name is one that a quota could also name: requests.NAME."""
-    return not (_is_native(name) or name.startswith("requests.") or names.qualified_name(f"requests.{name}"))
+    return not (is_native(name) or name.startswith("requests.") or names.qualified_name(f"requests.{name}"))

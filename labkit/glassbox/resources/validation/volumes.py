@@ -252,6 +252,18 @@ def _handle(given: dict, path: str) -> Iterator[Cause]:
             yield from names.needed(names.dns_label, f"{at}.namespace", secret.get("namespace", ""))
 
 
+def _share(given: dict, path: str) -> Iterator[Cause]:
+    yield from _needs("secretName", "shareName")(given, path)
+    if given.get("secretNamespace") == "":
+        yield required(f"{path}.secretNamespace")
+
+
+def _cinder(given: dict, path: str) -> Iterator[Cause]:
+    yield from _needs("volumeID")(given, path)
+    if (secret := given.get("secretRef")) is not None:
+        yield from _needs("name", "namespace")(secret, f"{path}.secretRef")
+
+
 def _local(given: dict, path: str) -> Iterator[Cause]:
     yield from _needs("path")(given, path)
     yield from no_parent(f"{path}.path", given.get("path", ""))
@@ -337,6 +349,5 @@ _ORDER = """
     azureFile vsphereVolume photonPersistentDisk portworxVolume azureDisk scaleIO local storageos csi
 """
 _CHECKS = {field: (_SHARED | _OF_PODS)[field] for field in _POD_ORDER.split()}
-PERSISTENT = {
-    field: {**_SHARED, "hostPath": _host_path, "local": _local, "csi": _handle}[field] for field in _ORDER.split()
-}
+_OF_VOLUMES = {"hostPath": _host_path, "local": _local, "csi": _handle, "azureFile": _share, "cinder": _cinder}
+PERSISTENT = {field: {**_SHARED, **_OF_VOLUMES}[field] for field in _ORDER.split()}

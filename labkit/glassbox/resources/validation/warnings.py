@@ -89,3 +89,7 @@ def service(obj: dict) -> list[str]:
     if spec.get("clusterIP") == "None" and spec.get("externalIPs"):
         return ["spec.externalIPs is ignored for headless services"]
     return []
+
+
+def claim(obj: dict) -> list[str]:
+    return []
