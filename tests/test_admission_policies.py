@@ -87,6 +87,17 @@ def test_variables_are_told_once_and_used_by_each_other(api_server, namespace, i
     assert "denied request: made in 2" in create(api_server, namespace)[1]["message"]
 
 
+def test_a_variable_may_be_an_optional(api_server, namespace, in_force):
+    variables = [
+        {"name": "a", "expression": "object.?data.a"},
+        {"name": "size", "expression": "variables.a.orValue('').size()"},
+    ]
+    in_force("variables.a.hasValue() ? variables.size > 1 : variables.size == 0", variables=variables)
+    assert create(api_server, namespace, "none")[0] == 201
+    assert create(api_server, namespace, "long", data={"a": "xy"})[0] == 201
+    assert create(api_server, namespace, "short", data={"a": "x"})[0] == 422
+
+
 def test_an_update_sees_the_older_object_and_a_deletion_it_alone(api_server, namespace, in_force):
     create(api_server, namespace, data={"a": "1"})
     path = f"/api/v1/namespaces/{namespace}/configmaps/c"

@@ -103,6 +103,19 @@ def test_types_are_checked_when_a_rule_is_written(expression, told):
     assert told in str(refused.value)
 
 
+@pytest.mark.parametrize("expression", ["optional.of(1)", "[optional.of(1)]", "{'a': [optional.none()]}"])
+def test_an_optional_is_no_value_outside_of_an_expression(expression):
+    with pytest.raises(cel.IsOptional):
+        cel.evaluate(expression, {})
+
+
+def test_a_function_is_given_no_map_of_optionals_which_the_library_does_not_outlive():
+    with pytest.raises(cel.BadExpression, match="not supported by this server"):
+        cel.check("sets.contains([{'a': optional.of(1)}], [])", {}, cel.Types())
+    assert cel.evaluate("[1, 2].sum() == {'a': 3}.a", {})
+    assert cel.evaluate("x.?a.orValue([]).sum() == 0", {"x": {}})
+
+
 def test_what_a_function_makes_can_be_a_variable_of_another_expression():
     held = cel.again(cel.evaluate("quantity('1Gi')", {}))
     assert cel.evaluate("limit.isLessThan(quantity('2Gi'))", {"limit": held})

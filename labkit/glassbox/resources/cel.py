@@ -54,6 +54,7 @@ WELL_KNOWN = {
 GO_TYPES = {"TIMESTAMP": WELL_KNOWN["date"], "DURATION": WELL_KNOWN["duration"], "NULL": "null_type"}
 SCALARS = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
 PACKAGE = "schema"
+NO_OPTIONALS = "functions of lists beside maps that may hold optionals are not supported by this server"
 # A text in an expression; one that has no end goes to the expression's.
 TEXT = r"""\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|"(?:\\.|[^"\\])*+(?:"|\Z|\\)|'(?:\\.|[^'\\])*+(?:'|\Z|\\)"""
 
@@ -64,6 +65,10 @@ class BadExpression(ValueError):
 
 class Failed(Exception):
     """An expression that came to no value."""
+
+
+class IsOptional(Failed):
+    """An expression that came to an optional, which is a value within an expression alone."""
 
 
 @cache
@@ -87,8 +92,10 @@ def compile_in(text: str, variables: Iterable[str] | dict[str, Any], types: Type
 
     cel = library()
     given = variables if isinstance(variables, dict) else dict.fromkeys(variables, cel.Type.DYN)
+    if cel_functions.may_take_optionals(text):
+        raise RuntimeError(f"ERROR: <input>:1:1: {NO_OPTIONALS}")
     functions = [*(types.functions if types else ()), *cel_functions.declared(text)]
-    pool = (types or Types()).pool() if types or functions else None
+    pool = (types or Types()).pool() if types or functions or "authorizer" in text else None
     if pool:
         cel_functions.add_types(pool)
     used = extensions(not cel_functions.replaces_optionals(text))
@@ -112,9 +119,23 @@ def evaluate(expression: str, values: dict[str, Any], ready: Callable[..., Any] 
         if "convertable" in str(error):  # as the library spells it: to JSON, of a value in a patch
             raise Failed(in_go_words(str(error).partition(" [")[0], EVALUATED)) from None
         raise Failed("operation cancelled: actual cost limit exceeded") from error  # too many iterations
-    if found.type() == library().Type.ERROR:
-        raise Failed(in_go_words(str(found.value()), EVALUATED))
-    return found.plain_value()
+    return plain(found)
+
+
+def plain(found: Any) -> Any:
+    """Return the library's value as Python's. Raises Failed."""
+    kind = found.type().name().partition("<")[0]
+    if kind == "LIST":
+        return [plain(each) for each in found.value()]
+    if kind == "MAP":
+        return {name: plain(each) for name, each in found.value().items()}
+    if kind != "ERROR":
+        return found.plain_value()
+    try:
+        told = str(found.value())
+    except TypeError:  # an optional is called an error, but has no words
+        raise IsOptional("no such overload") from None
+    raise Failed(in_go_words(told, EVALUATED))
 
 
 def in_go_words(text: str, table: tuple[tuple[str, str], ...]) -> str:

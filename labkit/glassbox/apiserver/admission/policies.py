@@ -219,8 +219,17 @@ def _message(validation: dict, values: dict[str, Any], declared: dict[str, str])
 def evaluate(
     expression: str, values: dict[str, Any], declared: dict[str, str], run: Callable[..., Any] = cel.evaluate
 ) -> Any:
-    """Return what an expression comes to, with the variables that it speaks of. Raises cel.Failed."""
-    used = {name: cel.again(evaluate(declared[name], values, declared)) for name in _used(expression, declared)}
+    """Return what an expression comes to, with the variables that it speaks of. Raises cel.Failed.
+
+    A variable that is an optional is written out in it: no value from elsewhere can be one.
+    """
+    used = {}
+    for name in _used(expression, declared):
+        try:
+            used[name] = cel.again(evaluate(declared[name], values, declared))
+        except cel.IsOptional:
+            parts = re.split(rf"\bvariables\.{name}\b", expression)
+            return evaluate(f"({declared[name]})".join(parts), values, declared, run)
     return run(expression, {**values, "variables": used} if used else values)
 
 

@@ -132,6 +132,8 @@ IMPLEMENTED: dict[str, tuple] = {  # name → (function, "receiver . operands ->
     "error": (lambda decision: "", "Decision . -> string"),
 }
 OF_OPTIONALS = ("hasValue", "value")  # the library has these too
+OF_LISTS = tuple(name for name, (_, first, *_) in IMPLEMENTED.items() if first.startswith("list"))
+OPTIONAL = re.compile(r"\boptional\.|\.\?|\[\?")
 
 
 def called(expression: str) -> list[str]:
@@ -144,6 +146,12 @@ def called(expression: str) -> list[str]:
 def replaces_optionals(expression: str) -> bool:
     """Tell whether `hasValue` is meant of a format's findings, whose type cannot be the library's own."""
     return bool(re.search(r"\bformat\.", expression)) and ".?" not in expression and "optional." not in expression
+
+
+def may_take_optionals(expression: str) -> bool:
+    """Tell whether a function may be given a map of optionals, which the library does not outlive."""
+    of_lists = any(name in OF_LISTS for name in called(expression))
+    return of_lists and "{" in expression and bool(OPTIONAL.search(expression))
 
 
 def declared(expression: str) -> list[Any]:
@@ -227,7 +235,7 @@ def _adapted(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*given: Any) -> Any:
         try:
             return packed(function(*map(_unpacked, given)))
-        except TypeError:
+        except (AttributeError, KeyError, TypeError):  # another message than the one that is meant
             raise ValueError("no such overload") from None
 
     return call
