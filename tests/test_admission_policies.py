@@ -87,6 +87,16 @@ def test_variables_are_told_once_and_used_by_each_other(api_server, namespace, i
     assert "denied request: made in 2" in create(api_server, namespace)[1]["message"]
 
 
+def test_a_variable_that_fails_does_no_harm_where_it_is_not_needed(api_server, namespace, in_force):
+    variables = [{"name": "a", "expression": "object.data.a"}, {"name": "b", "expression": "variables.a + 'b'"}]
+    in_force("!has(object.data) || variables.b != 'xb'", variables=variables)
+    assert create(api_server, namespace, "without")[0] == 201
+    assert create(api_server, namespace, "with", data={"a": "x"})[0] == 422
+    refused = create(api_server, namespace, "other", data={"c": "x"})[1]["message"]
+    told = 'composited variable "b" fails to evaluate: composited variable "a" fails to evaluate: no such key: a'
+    assert refused.endswith(f"resulted in error: {told}")
+
+
 def test_a_variable_may_be_an_optional(api_server, namespace, in_force):
     variables = [
         {"name": "a", "expression": "object.?data.a"},

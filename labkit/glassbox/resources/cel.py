@@ -11,6 +11,7 @@ Upstream: staging/src/k8s.io/apiserver/pkg/cel/{environment,common}, github.com/
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -120,6 +121,11 @@ def evaluate(expression: str, values: dict[str, Any], ready: Callable[..., Any] 
             raise Failed(in_go_words(str(error).partition(" [")[0], EVALUATED)) from None
         raise Failed("operation cancelled: actual cost limit exceeded") from error  # too many iterations
     return plain(found)
+
+
+def failing(told: str) -> str:
+    """Return an expression that fails with these words."""
+    return f"fails__({json.dumps(told, ensure_ascii=False)})"
 
 
 def plain(found: Any) -> Any:

@@ -221,15 +221,19 @@ def evaluate(
 ) -> Any:
     """Return what an expression comes to, with the variables that it speaks of. Raises cel.Failed.
 
-    A variable that is an optional is written out in it: no value from elsewhere can be one.
+    A variable that is an optional is written out in it: no value from elsewhere can be one. One that fails stands in it
+    as what fails, so that it does no harm where it is not needed.
     """
     used = {}
     for name in _used(expression, declared):
         try:
             used[name] = cel.again(evaluate(declared[name], values, declared))
+            continue
         except cel.IsOptional:
-            parts = re.split(rf"\bvariables\.{name}\b", expression)
-            return evaluate(f"({declared[name]})".join(parts), values, declared, run)
+            instead = f"({declared[name]})"
+        except cel.Failed as failure:
+            instead = cel.failing(f'composited variable "{name}" fails to evaluate: {failure}')
+        return evaluate(instead.join(re.split(rf"\bvariables\.{name}\b", expression)), values, declared, run)
     return run(expression, {**values, "variables": used} if used else values)
 
 

@@ -120,6 +120,7 @@ IMPLEMENTED: dict[str, tuple] = {  # name → (function, "receiver . operands ->
     "sets.contains": (lists.contains, "list<dyn> list<dyn> -> bool"),
     "sets.equivalent": (lists.equivalent, "list<dyn> list<dyn> -> bool"),
     "sets.intersects": (lists.intersects, "list<dyn> list<dyn> -> bool"),
+    "fails__": (texts.fail, "string -> dyn"),  # the kit's own: what stands for a variable that fails
     "path": (access.path, "Authorizer . string -> PathCheck"),
     "group": (access.group, "Authorizer . string -> GroupCheck"),
     "serviceAccount": (access.service_account, "Authorizer . string string -> Authorizer"),

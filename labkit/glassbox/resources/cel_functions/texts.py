@@ -29,6 +29,10 @@ class Faults(list):
     """What is wrong with a text."""
 
 
+def fail(told: str) -> None:
+    raise ValueError(told)
+
+
 def find(text: str, pattern: str) -> str:
     found = find_all(text, pattern, 1)
     return found[0] if found else ""
