@@ -606,12 +606,6 @@ def test_an_event_lies_where_its_object_is():
 # -- warnings
 
 
-def test_a_port_that_is_declared_twice_is_worth_a_warning():
-    container = {"name": "c", "image": "b", "ports": [{"containerPort": 80}, {"containerPort": 80}]}
-    warned = REGISTRY.find("pods").strategy.warnings({"metadata": {}, "spec": {"containers": [container]}})
-    assert warned == ["spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"]
-
-
 def test_a_deployment_whose_pods_get_no_host_name_is_worth_a_warning():
     (warned,) = REGISTRY.find("deployments").strategy.warnings({"metadata": {"name": "x" * 64}})
     assert warned.endswith("a DNS label is recommended: [must be no more than 63 characters]")

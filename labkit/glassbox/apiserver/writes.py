@@ -33,6 +33,7 @@ from labkit.glassbox.resources.validation.fields import shown
 from labkit.glassbox.store import Row
 
 EVENT_SECONDS = 3600.0  # events go after an hour, as with kube-apiserver's --event-ttl
+WITHOUT_WARNINGS = ("ephemeralcontainers", "resize", "status")
 SYSTEM_FIELDS = (
     "uid",
     "creationTimestamp",
@@ -216,8 +217,9 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict, entries: list 
         admission.admit_update(request, obj, old, api)
     causes = _prepare_and_check(resource, request.route.subresource, obj, old)
     refuse(resource, obj["metadata"]["name"], causes)
-    before = resource.strategy.warnings(old) if resource.strategy.warns_of_news else []
-    request.warnings.extend(each for each in resource.strategy.warnings(obj) if each not in before)
+    if request.route.subresource not in WITHOUT_WARNINGS:
+        before = resource.strategy.warnings(old) if resource.strategy.warns_of_news else []
+        request.warnings.extend(each for each in resource.strategy.warnings(obj) if each not in before)
     charges = admission.validate_update(request, obj, old, api)
     obj["metadata"]["managedFields"] = entries
     answer = replace(request, api, row, obj, old)

@@ -11,7 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, NONE, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import endpoints
+from labkit.glassbox.resources.validation import endpoints, warnings
 
 SHOWN = 3  # entries of a cell; the others are counted
 DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
@@ -49,6 +49,9 @@ class EndpointsStrategy(Strategy):
 
     def faults(self, obj: dict) -> Iterable[Cause]:
         return endpoints.subsets(obj.get("subsets") or [])
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.endpoints(obj)
 
 
 def some_of(entries: list[str], nothing: str = NONE, gap: str = "") -> str:

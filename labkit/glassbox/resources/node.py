@@ -12,7 +12,7 @@ from labkit.glassbox.objects import dig
 from labkit.glassbox.resources import node_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import names, scheduling
+from labkit.glassbox.resources.validation import names, scheduling, warnings
 from labkit.glassbox.resources.validation.fields import duplicate, every, forbidden, invalid, items
 from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.resource_amounts import amount_of
@@ -58,6 +58,9 @@ class NodeStrategy(Strategy):
         yield from scheduling.taints(spec.get("taints") or [], "metadata.taints")  # upstream looks twice
         if spec.get("externalID", "") != held.get("externalID", ""):
             yield forbidden("spec.externalID", "may not be updated")
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.node(obj)
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         return list(self._state(obj))

@@ -11,7 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import storage_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import storage
+from labkit.glassbox.resources.validation import storage, warnings
 
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"  # until the data is erased
@@ -30,6 +30,9 @@ class PersistentVolumeStrategy(Strategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return storage.changed_volume(obj, old)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.volume(obj)
 
 
 PERSISTENT_VOLUMES = Resource(

@@ -13,7 +13,7 @@ from labkit.glassbox.objects import dig
 from labkit.glassbox.resources import pod_columns
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import pod_status, pods, resizing, scheduling, warnings
+from labkit.glassbox.resources.validation import pod_status, pod_warnings, pods, resizing, scheduling
 from labkit.glassbox.resources.validation.pod_annotations import APP_ARMOR
 
 
@@ -69,7 +69,9 @@ class PodStrategy(Strategy):
     faults = staticmethod(pods.new_pod)
 
     def default(self, obj: dict) -> None:
-        obj.setdefault("spec", {})
+        """Less than no time to end in counts as one second; in templates it stays, with a warning."""
+        if (obj.setdefault("spec", {}).get("terminationGracePeriodSeconds") or 0) < 0:
+            obj["spec"]["terminationGracePeriodSeconds"] = 1
 
     def prepare_for_create(self, obj: dict) -> None:
         super().prepare_for_create(obj)
@@ -98,7 +100,7 @@ class PodStrategy(Strategy):
         return list(pod_status.pod_status(obj, old))
 
     def warnings(self, obj: dict) -> list[str]:
-        return warnings.pod(obj)
+        return pod_warnings.pod(obj)
 
 
 def _take_app_armor(pod: dict) -> None:

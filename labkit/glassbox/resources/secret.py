@@ -12,7 +12,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import data
+from labkit.glassbox.resources.validation import data, warnings
 
 
 class SecretStrategy(Strategy):
@@ -26,6 +26,9 @@ class SecretStrategy(Strategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return [*data.same_type(obj, old), *data.kept_if_immutable(obj, old), *data.secret(obj)]
+
+    def warnings(self, obj: dict) -> list[str]:
+        return warnings.secret(obj)
 
 
 SECRETS = Resource(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
-from labkit.glassbox.resources.validation import metadata, names, warnings
+from labkit.glassbox.resources.validation import metadata, names, pod_warnings
 from labkit.glassbox.resources.validation.fields import status_counts, unchanged
 
 
@@ -108,8 +108,8 @@ class Strategy:
 
     def warnings(self, obj: dict) -> list[str]:
         """Return what a client is told in Warning headers although the write succeeds."""
-        of_name = warnings.pod_names_from(obj) if self.names_pods else []
-        return of_name + (warnings.template(obj, self.pod_template) if self.pod_template else [])
+        of_name = pod_warnings.pod_names_from(obj) if self.names_pods else []
+        return of_name + (pod_warnings.template(obj, self.pod_template) if self.pod_template else [])
 
     def _reset_status(self, obj: dict) -> None:
         if self.empty_status is None:

@@ -332,8 +332,6 @@ def _other_changes(new: dict, held: dict) -> Iterator[Cause]:
     for field in ("containers", "initContainers"):
         for one, other in zip(munged.get(field) or [], held.get(field) or [], strict=True):
             one["image"] = other.get("image", "")
-    if (held.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
-        munged["terminationGracePeriodSeconds"] = held["terminationGracePeriodSeconds"]
     if held.get("schedulingGates"):
         yield from scheduling.narrowed(new, held)
         _put_back(munged, held, "nodeSelector")
