@@ -152,7 +152,9 @@ def test_patterns_are_go_s(pattern, text, is_found):
 # -- columns
 
 
-CONDITIONS = {"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Other", "status": "False"}]}}
+CONDITIONS = {
+    "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Other", "status": "False", "n": 5}]}
+}
 
 
 @pytest.mark.parametrize(
@@ -161,6 +163,12 @@ CONDITIONS = {"status": {"conditions": [{"type": "Ready", "status": "True"}, {"t
         (".status.conditions[*].type", ["Ready", "Other"]),
         ('.status.conditions[?(@.type=="Other")].status', ["False"]),
         (".status['conditions'][-1].type", ["Other"]),
+        (".status.conditions[-1:].type", ["Other"]),
+        (".status.conditions[0:1].type", ["Ready"]),
+        (".status.conditions[0:3].type", []),  # beyond its end
+        (".status.conditions[?(@.n>4)].type", ["Other"]),
+        (".status.conditions[?(@.n)].type", ["Other"]),
+        (".status..type", ["Ready", "Other"]),
         (r".metadata.labels.app\.kubernetes\.io/name", []),
         (".", [CONDITIONS]),
     ],
@@ -171,7 +179,7 @@ def test_a_column_finds_what_lies_at_its_path(path, found):
 
 def test_a_path_that_is_not_served_is_refused():
     with pytest.raises(json_path.BadPath, match="unrecognized part"):
-        json_path.parse(".a..b")
+        json_path.parse(".a[0,1]")
 
 
 @pytest.mark.parametrize(
