@@ -153,7 +153,8 @@ def test_patterns_are_go_s(pattern, text, is_found):
 
 
 CONDITIONS = {
-    "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Other", "status": "False", "n": 5}]}
+    "labels": {"app.kubernetes.io/name": "web"},
+    "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Other", "status": "False", "n": 5}]},
 }
 
 
@@ -169,7 +170,9 @@ CONDITIONS = {
         (".status.conditions[?(@.n>4)].type", ["Other"]),
         (".status.conditions[?(@.n)].type", ["Other"]),
         (".status..type", ["Ready", "Other"]),
-        (r".metadata.labels.app\.kubernetes\.io/name", []),
+        (r".labels.app\.kubernetes\.io/name", ["web"]),
+        (r".labels['app\.kubernetes\.io/name']", ["web"]),
+        (".labels['app.kubernetes.io/name']", []),
         (".", [CONDITIONS]),
     ],
 )
@@ -298,6 +301,15 @@ def test_a_new_storage_version_serves_what_the_old_one_stored(api_server):
     _, listed = api_server.request("GET", path.replace("/v1/", "/v2/"))
     assert [each["apiVersion"] for each in listed["items"]] == ["test.example.com/v2"]
     assert api_server.request("GET", f"{path}/w")[1]["apiVersion"] == "test.example.com/v1"
+
+
+def test_a_default_status_is_there_from_the_beginning(api_server):
+    status = {**an_object(phase=TEXT), "default": {"phase": "New"}}
+    crd, path = define(
+        api_server, version(schema=an_object(spec=an_object(), status=status), subresources={"status": {}})
+    )
+    _, made = api_server.request("POST", path, widget(crd, status={"phase": "Old"}))
+    assert made["status"] == api_server.request("GET", f"{path}/w")[1]["status"] == {"phase": "New"}
 
 
 def test_an_unserved_version_is_not_there(api_server):

@@ -57,6 +57,11 @@ class CustomResourceStrategy(Strategy):
         self.schema, self.scale, self.has_status = schema, scale, has_status
         self.has_rules = '"x-kubernetes-validations"' in json.dumps(schema)
 
+    def _reset_status(self, obj: dict) -> None:
+        super()._reset_status(obj)
+        status = (self.schema.get("properties") or {}).get("status") or {}
+        structural.fill(obj, {"properties": {"status": status}})  # as whoever reads it would
+
     def changes_generation(self, obj: dict, old: dict) -> bool:
         ignored = {"metadata", "status"} if self.has_status else {"metadata"}
         return any(obj.get(name) != old.get(name) for name in (obj.keys() | old.keys()) - ignored)

@@ -21,7 +21,7 @@ from labkit.glassbox import objects
 STEP = re.compile(
     r"""(?P<all>\[\*\]|\.\*) | (?P<deep>\.\.(?=\[)|\.(?=\.)) | \.(?P<field>(\\.|[^.\[\]\\])+)
     | \[(?P<index>-?\d+)\] | \[(?P<first>-?\d*):(?P<last>-?\d*)(:(?P<stride>\d*))?\]
-    | \[(?P<quote>['"])(?P<key>.*?)(?P=quote)\]
+    | \['(?P<key>[^']+)'\]
     | \[\?\(\s*@(?P<of>(\.[\w\-]+)*)\s*((?P<operator>[=!]=|[<>]=?)\s*(?P<mark>['"]?)(?P<value>.*?)(?P=mark)\s*)?\)\]""",
     re.VERBOSE,
 )
@@ -36,13 +36,14 @@ class BadPath(ValueError):
 @lru_cache(maxsize=512)
 def parse(path: str) -> tuple[Step, ...]:
     """Return the steps of a path. Raises BadPath."""
-    steps, at = [], 0
+    steps: list[Step] = []
+    at = 0
     while at < len(path) and path != ".":
         if not (found := STEP.match(path, at)):
             raise BadPath(
                 f"unrecognized part {path[at:]!r}; known: fields, [index], [from:to], [*], ['key'], [?(@.field==value)]"
             )
-        steps.append(_step(found))
+        steps += parse(f".{found['key']}") if found["key"] else [_step(found)]  # a key in brackets is a path, too
         at = found.end()
     return tuple(steps)
 
@@ -66,7 +67,7 @@ def _step(found: re.Match) -> Step:
         return _indexed(int(found["index"]))
     if found["first"] is not None:
         return _sliced(*(int(found[name]) if found[name] else None for name in ("first", "last", "stride")))
-    return _named(re.sub(r"\\(.)", r"\1", found["field"]) if found["field"] else found["key"])
+    return _named(re.sub(r"\\(.)", r"\1", found["field"]))
 
 
 def _items(value: Any) -> Iterator[Any]:
