@@ -55,6 +55,25 @@ def test_an_embedded_resource_keeps_what_every_resource_has():
     ]
 
 
+@pytest.mark.parametrize(
+    ("pod", "faults"),
+    [
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "A_", "generateName": "a-"}}, []),
+        ({}, ["pod.apiVersion: Required value", "pod.kind: Required value"]),
+        ({"apiVersion": "a/b/c", "kind": ""}, [
+            'pod.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c',
+            'pod.kind: Invalid value: "": must not be empty']),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a/b", "finalizers": ["x y"]}}, [
+            'pod.metadata.name: Invalid value: "a/b": may not contain \'/\'',
+            'pod.metadata.finalizers: Invalid value: "x y": name part must consist of alphanumeric characters']),
+    ],
+)  # fmt: skip
+def test_an_embedded_resource_says_what_it_is_and_has_metadata_as_others(pod, faults):
+    schema = an_object(pod={"type": "object", "x-kubernetes-embedded-resource": True})
+    found = [f"{each.field}: {each.message}" for each in schema_values.check_embedded({"pod": pod}, schema)]
+    assert [each[: len(fault)] for each, fault in zip(found, faults, strict=True)] == faults
+
+
 def told(value, schema, old=schema_values.NOTHING):
     return [f"{each.field}: {each.message}" for each in schema_values.check(value, schema, "", old)]
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.structural import EMBEDDED, below, schema_of
+from labkit.glassbox.resources.validation import metadata, names
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
     invalid,
@@ -28,6 +30,7 @@ from labkit.glassbox.resources.validation.fields import (
 from labkit.glassbox.resources.validation.formats import FORMATS, BadPattern, pattern
 
 NOTHING: Any = object()  # there is no older value
+IDENTITY = ("apiVersion", "kind")
 NOWHERE = "<nil>"  # the path of a fault that has none
 INT_OR_STRING = "x-kubernetes-int-or-string"
 LIST_TYPE, LIST_KEYS = "x-kubernetes-list-type", "x-kubernetes-list-map-keys"
@@ -197,13 +200,28 @@ def _object(value: dict, schema: dict, path: str, old: Any) -> Iterator[Cause]:
 
 
 def check_embedded(value: Any, schema: dict, path: str = "") -> Iterator[Cause]:
-    """Yield what an embedded resource lacks: it has to say what it is."""
+    """Yield what is wrong with an embedded resource: it says what it is, and its metadata is as any resource's."""
     if isinstance(value, dict) and schema.get(EMBEDDED):
-        yield from (
-            required(f"{path}.{name}", "must not be empty") for name in ("apiVersion", "kind") if not value.get(name)
-        )
+        yield from (required(f"{path}.{name}") for name in IDENTITY if name not in value)
+        for name in (each for each in IDENTITY if each in value):
+            yield from (invalid(f"{path}.{name}", value[name], told) for told in _identity_faults(name, value[name]))
+        if "metadata" in value:
+            found = metadata.validate({"name": "fakename"} | value["metadata"], names.path_segment)
+            yield from (replace(each, field=f"{path}.{each.field}") for each in found)
     for item, inner, at in below(value, schema, path):
         yield from check_embedded(item, inner, at)
+
+
+def _identity_faults(name: str, text: Any) -> list[str]:
+    """Return what is wrong with an apiVersion or a kind."""
+    if not isinstance(text, str):
+        return ["must be a string"]
+    if not text:
+        return ["must not be empty"]
+    if name == "apiVersion":
+        return [f"unexpected GroupVersion string: {text}"] if text.count("/") > 1 else []
+    faults = ",".join(names.dns_1035_label(text.lower()))
+    return [f"may have mixed case, but should otherwise match: {faults}"] if faults else []
 
 
 def check_lists(value: Any, schema: dict, path: str = "") -> Iterator[Cause]:
