@@ -761,3 +761,235 @@ def test_an_api_of_this_server_has_no_certificates():
         " '-', start with an alphabetic character, and end with an alphanumeric character",
         'spec.caBundle: Invalid value: "1 bytes": local APIServices may not have a caBundle',
     ]
+
+
+# -- resource.k8s.io
+
+WANTED = {"name": "gpu", "exactly": {"deviceClassName": "gpus"}}
+CHOICES = {"name": "any", "firstAvailable": [{"name": each, "deviceClassName": "gpus"} for each in ("big", "small")]}
+SETTINGS = {"opaque": {"driver": "d.example", "parameters": {}}}
+OF_A_REQUEST = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
+
+
+def claim(*requests, **devices):
+    return {"spec": {"devices": {"requests": list(requests or (WANTED, CHOICES)), **devices}}}
+
+
+def claimed(**changes):
+    return claim({"name": "gpu", "exactly": {**WANTED["exactly"], **changes}})
+
+
+def slice_of(*devices, **spec):
+    pool = {"name": "p", "generation": 0, "resourceSliceCount": 1}
+    return {"spec": {"driver": "d.example", "pool": pool, "nodeName": "n", "devices": list(devices), **spec}}
+
+
+def device_faults(**device):
+    found = told_of("resourceslices", slice_of({"name": "a", **device}))
+    return [each.removeprefix("spec.devices[0].") for each in found]
+
+
+@pytest.mark.parametrize("name", ["gpu", "any", "any/big"])
+def test_a_claim_may_speak_of_its_requests_and_their_choices(name):
+    rules = {"requests": [name]}
+    assert told_of("resourceclaims", claim(config=[{**SETTINGS, **rules}])) == []
+    assert told_of("resourceclaims", claim(constraints=[{"matchAttribute": "a.b/c", **rules}])) == []
+
+
+@pytest.mark.parametrize("name", ["gpu/big", "any/none", "any/big/more", "none"])
+def test_a_claim_speaks_of_no_others(name):
+    assert told_of("resourceclaims", claim(config=[{**SETTINGS, "requests": [name]}])) == [
+        f'spec.devices.config[0].requests[0]: Invalid value: "{name}": {OF_A_REQUEST}'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("constraint", "told"),
+    [
+        ({}, [': Required value: exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple'
+              " fields are set"]),
+        ({"distinctAttribute": "c"}, ['.distinctAttribute: Invalid value: "c": a fully qualified name must be a domain'
+                                      " and a name separated by a slash"]),
+        ({"matchAttribute": "/"}, ['.matchAttribute: Invalid value: "": the domain must not be empty',
+                                   '.matchAttribute: Invalid value: "": the name must not be empty']),
+        ({"matchAttribute": "a.b/c", "requests": ["gpu", "gpu"]}, ['.requests[1]: Duplicate value: "gpu"']),
+    ],
+)  # fmt: skip
+def test_a_constraint_compares_one_attribute(constraint, told):
+    found = told_of("resourceclaims", claim(constraints=[constraint]))
+    assert found == [f"spec.devices.constraints[0]{each}" for each in told]
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ('device.driver == "d" && device.attributes["a.b"].size > 1', None),
+        ("1", 'Invalid value: "1": must evaluate to bool or the unknown type, not int'),
+        ("device.size", 'Invalid value: "device.size": compilation failed: ERROR: <input>:1:7: undefined field'),
+        ("true" + " " * 10240, "Too long: may not be more than 10240 bytes"),
+    ],
+)
+def test_devices_are_chosen_by_an_expression_about_one(expression, told):
+    found = told_of("resourceclaims", claimed(selectors=[{"cel": {"expression": expression}}]))
+    path = "spec.devices.requests[0].exactly.selectors[0].cel.expression"
+    assert [each.partition(" 'size'")[0] for each in found] == ([f"{path}: {told}"] if told else [])
+
+
+def test_a_toleration_of_a_device_says_what_it_tolerates():
+    given = [{"key": "a"}, {"operator": "Exists", "value": "a"}, {"operator": "x", "effect": "y"}]
+    path = "spec.devices.requests[0].exactly.tolerations"
+    assert told_of("resourceclaims", claimed(tolerations=given)) == [
+        f'{path}[1].value: Invalid value: "a": must be empty for operator `Exists`',
+        f'{path}[2].operator: Unsupported value: "x": supported values: "Equal", "Exists"',
+        f'{path}[2].effect: Unsupported value: "y": supported values: "NoExecute", "NoSchedule", "None"',
+    ]
+
+
+def test_what_a_driver_is_told_is_an_object():
+    def told(parameters):
+        return told_of("resourceclaims", claim(config=[{"opaque": {"driver": "d", "parameters": parameters}}]))
+
+    path = "spec.devices.config[0].opaque.parameters"
+    assert told(None) == [f"{path}: Required value"]
+    assert told("a") == [f'{path}: Invalid value: "<value omitted>": must be a valid JSON object']
+    assert told({"a": "b" * 10240}) == [f"{path}: Too long: may not be more than 10240 bytes"]
+
+
+def test_what_is_claimed_stays_and_is_not_looked_at_again():
+    old = claim({"name": "%", "exactly": WANTED["exactly"]})
+    (told,) = told_of("resourceclaims", claim({"name": "&", "exactly": WANTED["exactly"]}), old)
+    assert told.startswith(
+        'spec: Invalid value: {"Devices":{"Requests":[{"Name":"\\u0026","Exactly":{"DeviceClassName"'
+    )
+    assert told.endswith("field is immutable")
+    assert told_of("resourceclaims", old, old) == []
+
+
+def test_a_template_of_claims_has_labels_and_annotations_and_no_name():
+    spec = {"metadata": {"name": "a", "labels": {"a": "b"}}, "spec": claim()["spec"]}
+    assert told_of("resourceclaimtemplates", {"spec": spec}) == ["spec.metadata.name: Forbidden: cannot be set"]
+
+
+DEVICE = {"driver": "d", "pool": "p", "device": "a"}
+GIVEN = {"devices": {"results": [{"request": "gpu", **DEVICE}]}}
+
+
+def claim_status_faults(status, old=None, **meta):
+    from labkit.glassbox.resources import REGISTRY
+
+    obj = {"metadata": {"name": "x", **meta}, **claim(), "status": status}
+    found = REGISTRY.find("resourceclaims").strategy.validate_status_update(obj, {**obj, "status": old or {}})
+    return [f"{cause.field}: {cause.message}".partition(" (e.g.")[0] for cause in found]
+
+
+def test_who_may_use_a_claim_is_told_once_it_has_devices():
+    user = {"resource": "pods", "name": "a", "uid": "1"}
+    late = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
+    path, leaving = "status.reservedFor", {"deletionTimestamp": "2024-01-01T00:00:00Z"}
+    assert claim_status_faults({"allocation": GIVEN, "reservedFor": [user]}) == []
+    assert claim_status_faults({"reservedFor": [user]}) == [
+        f"{path}: Forbidden: may not be specified when `allocated` is not set"
+    ]
+    held = {"allocation": GIVEN, "reservedFor": [user, {"resource": "pods"}, user]}
+    assert claim_status_faults(held, held, **leaving) == [
+        f"{path}[1].name: Required value",
+        f"{path}[1].uid: Required value",
+        f'{path}[2]: Duplicate value: "1"',
+    ]
+    assert claim_status_faults({"allocation": GIVEN, "reservedFor": [user]}, {"allocation": GIVEN}, **leaving) == [
+        f"{path}: Forbidden: {late}"
+    ]
+
+
+def test_the_devices_of_a_claim_stay():
+    other = {"devices": {"results": [{"request": "gpu", **DEVICE, "device": "b"}]}}
+    (told,) = claim_status_faults({"allocation": other}, {"allocation": GIVEN})
+    assert told.startswith('status.allocation: Invalid value: {"Devices":{"Results":[{"Request":"gpu","Driver":"d"')
+
+
+def test_a_driver_tells_of_devices_that_were_given():
+    told = [DEVICE, DEVICE, {**DEVICE, "device": "b", "shareID": "c"}]
+    told[1] = {**DEVICE, "networkData": {"ips": ["10.0.0.1", "010.0.0.1/8"]}}
+    assert claim_status_faults({"allocation": GIVEN, "devices": told}, {"allocation": GIVEN}) == [
+        'status.devices[1].networkData.ips[0]: Invalid value: "10.0.0.1": must be a valid address in CIDR form,',
+        'status.devices[1].networkData.ips[1]: Invalid value: "010.0.0.1/8": must be in canonical form ("10.0.0.1/8")',
+        'status.devices[2].shareID: Invalid value: "c": uid must be in RFC 4122 normalized form,'
+        " `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal characters",
+        "status.devices[2]: Invalid value: d/p/b/c: must be an allocated device in the claim",
+        "status.devices[1]: Duplicate value: d/p/a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"nodeName": ""}, ['.nodeName: Invalid value: "": must be either unset or set to a non-empty string',
+                            ": Required value: exactly one of `nodeName`, `nodeSelector`, `allNodes`,"
+                            " `perDeviceNodeSelection` is required"]),
+        ({"allNodes": False}, [".allNodes: Invalid value: false: must be either unset or set to true"]),
+        ({"allNodes": True}, [': Invalid value: "{`nodeName`, `allNodes`}": exactly one of `nodeName`, `nodeSelector`,'
+                              " `allNodes`, `perDeviceNodeSelection` is required, but multiple fields are set"]),
+        ({"sharedCounters": []}, [': Invalid value: "": only one of `sharedCounters` or `devices` is allowed']),
+        ({"pool": {"name": "a//b", "resourceSliceCount": 1}},
+         ['.pool.name: Invalid value: "": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric'
+          " characters, '-' or '.', and must start and end with an alphanumeric character"]),
+    ],
+)  # fmt: skip
+def test_a_slice_says_where_its_devices_are(spec, told):
+    assert told_of("resourceslices", slice_of(**spec)) == [f"spec{each}" for each in told]
+
+
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [
+        ({"attributes": {"a": {"ints": [1]}, "b": {"version": "1.2"}}},
+         ['attributes[a]: Invalid value: "": exactly one value must be specified',
+          'attributes[b].version: Invalid value: "1.2": must be a string compatible with semver.org spec 2.0.0']),
+        ({"taints": [{"key": "a", "effect": "x"}, {"key": "a"}]},
+         ['taints[0].effect: Unsupported value: "x": supported values: "NoExecute", "NoSchedule", "None"',
+          "taints[1].effect: Required value"]),
+        ({"consumesCounters": [{"counterSet": "a"}, {"counters": {"b": {"value": "1"}}}]},
+         ["consumesCounters[0].counters: Required value", "consumesCounters[1].counterSet: Required value"]),
+        ({"bindingConditions": ["a"], "bindingFailureConditions": ["a"]},
+         ['bindingFailureConditions[0]: Invalid value: "a": bindingFailureConditions must not overlap with'
+          " bindingConditions"]),
+        ({"bindingConditions": ["a"]},
+         ["bindingFailureConditions: Invalid value: null: bindingFailureConditions are required to use"
+          " bindingConditions"]),
+    ],
+)  # fmt: skip
+def test_a_device_is_refused(device, told):
+    assert device_faults(**device) == told
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ({"default": "5", "validValues": ["5", "10"]}, []),
+        ({"validValues": ["5"]}, [".default: Required value: required when validValues is defined"]),
+        ({"default": "7", "validValues": ["10", "5", "200"]},
+         ['.validValues[1]: Invalid value: "5": values must be sorted in ascending order',
+          '.validValues[2]: Invalid value: "200": option is larger than capacity value: 100',
+          '.validValues: Invalid value: "7": default value is not valid according to the requestPolicy']),
+        ({"default": "5", "validRange": {"min": "1", "max": "200", "step": "3"}},
+         ['.validRange.max: Invalid value: "200": max is larger than capacity value: 100',
+          '.validRange.step: Invalid value: "5": value is not a multiple of a given step (3) from (1)',
+          '.validRange.step: Invalid value: "200": value is not a multiple of a given step (3) from (1)']),
+        ({"default": "5", "validRange": {"min": "1", "step": "0"}},
+         ['.validRange.step: Invalid value: "0": must be greater than zero']),
+    ],
+)  # fmt: skip
+def test_how_much_of_a_device_may_be_asked_for(policy, told):
+    capacity = {"a": {"value": "100", "requestPolicy": policy}}
+    found = device_faults(capacity=capacity, allowMultipleAllocations=True)
+    assert found == [f"capacity[a].requestPolicy{each}" for each in told]
+    assert device_faults(capacity=capacity) == [
+        "capacity[a].requestPolicy: Forbidden: allowMultipleAllocations must be true"
+    ]
+
+
+def test_a_class_may_stand_for_an_extended_resource():
+    for name in ("cpu", "kubernetes.io/gpu", "requests.a.b/c"):
+        told = f'spec.extendedResourceName: Invalid value: "{name}": must be a valid extended resource name'
+        assert told_of("deviceclasses", {"spec": {"extendedResourceName": name}}) == [told]
+    assert told_of("deviceclasses", {"spec": {"extendedResourceName": "example.com/gpu"}}) == []

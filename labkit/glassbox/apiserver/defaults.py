@@ -422,6 +422,8 @@ RULES: dict[str, Callable[[dict], None]] = {
     # what is behind feature gates that are closed in 1.36
     CORE + "Lifecycle": dropping("stopSignal"),
     CORE + "VolumeProjection": dropping("clusterTrustBundle", "podCertificate"),
+    DEVICES + "Device": dropping("nodeAllocatableResourceMappings"),
+    DEVICES + "DeviceAttribute": dropping("ints", "bools", "strings", "versions"),
     CORE + "Pod": pod,
     CORE + "Service": service,
     CORE + "NodeStatus": node_status,

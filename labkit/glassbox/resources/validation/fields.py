@@ -41,6 +41,31 @@ def unique(path: str, value: Any, seen: set) -> Iterator[Cause]:
     seen.add(value)
 
 
+def limited(
+    check: Callable[..., Iterable[Cause]], given: list | None, path: str, most: int, *more: Any
+) -> Iterator[Cause]:
+    """Check the items of a list unless they are too many."""
+    if len(given or ()) > most:
+        yield too_many(path, len(given or ()), most)
+    else:
+        yield from every(check, given, path, *more)
+
+
+def distinct(
+    check: Callable[..., Iterable[Cause]],
+    given: list | None,
+    path: str,
+    most: int,
+    key: Callable[[Any], str],
+    *more: Any,
+) -> Iterator[Cause]:
+    """Check the items of a list, and that none is there twice, unless they are too many."""
+    yield from limited(check, given, path, most, *more)
+    seen: set[str] = set()
+    for at, each in items(given if len(given or ()) <= most else (), path):
+        yield from unique(at, key(each), seen)
+
+
 def required(path: str, told: str = "") -> Cause:
     return Cause("FieldValueRequired", f"Required value: {told}" if told else "Required value", path)
 

@@ -24,6 +24,10 @@ from labkit.glassbox.resources.validation.fields import (
 ANNOTATIONS_LIMIT = 256 * 1024  # bytes of all keys and values
 REASON_LIMIT, MESSAGE_LIMIT = 1024, 32 * 1024  # bytes of a condition's
 STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+NOT_OF_TEMPLATES = (
+    *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences", "finalizers", "managedFields"),
+)
 
 
 def validate(meta: dict, rule: names.Rule) -> Iterator[Cause]:
@@ -65,6 +69,15 @@ def check_annotations(given: dict | None, path: str) -> Iterator[Cause]:
         size += len(key.encode()) + len(value.encode())
     if size > ANNOTATIONS_LIMIT:
         yield too_long(path, ANNOTATIONS_LIMIT)
+
+
+def of_template(meta: dict, path: str) -> Iterator[Cause]:
+    """Check the metadata from which others are made: labels and annotations, and nothing else."""
+    yield from check_annotations(meta.get("annotations"), f"{path}.annotations")
+    yield from labels(meta.get("labels"), f"{path}.labels")
+    for field in NOT_OF_TEMPLATES:
+        if meta.get(field):
+            yield forbidden(f"{path}.{'uID' if field == 'uid' else field}", "cannot be set")
 
 
 def owner_references(given: list[dict]) -> Iterator[Cause]:

@@ -23,6 +23,7 @@ QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 VALUE = f"({QUALIFIED})?"
 CONFIG_KEY = "[-._a-zA-Z0-9]+"
 PERCENT = "[0-9]+%"
+C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
 URL_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 ENDS = "and must start and end with an alphanumeric character"
@@ -110,6 +111,16 @@ condition_reason = _rule(
         " characters or '_,:', and must end with an alphanumeric character or '_'",
         REASON,
         *("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"),
+    ),
+    1 << 30,
+)
+c_identifier = _rule(
+    C_IDENTIFIER,
+    _sentence(
+        "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric"
+        " characters or '_'",
+        C_IDENTIFIER,
+        *("my_name", "MY_NAME", "MyName"),
     ),
     1 << 30,
 )
@@ -233,6 +244,13 @@ def cidr(text: str) -> list[str]:
 
 def canonical_cidr(text: str) -> list[str]:
     return cidr(text) or _canonical(text, str(network(text)))
+
+
+def interface_address(text: str) -> list[str]:
+    """Check an address together with the range that it lies in."""
+    if network(_without_zeros(text)) is None:
+        return ["must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"]
+    return _canonical(text, str(ipaddress.ip_interface(_without_zeros(text))))
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

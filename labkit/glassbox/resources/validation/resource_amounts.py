@@ -114,7 +114,7 @@ def resource_name(name: str, path: str, for_containers: bool = True) -> Iterator
             yield invalid(path, name, "must be a standard resource type or fully qualified")
         if for_containers and name not in FOR_CONTAINERS and not name.startswith(PAGES):
             yield invalid(path, name, "must be a standard resource for containers")
-    elif for_containers and not is_native(name) and not _is_extended(name):
+    elif for_containers and not is_native(name) and not is_extended(name):
         yield invalid(path, name, "doesn't follow extended resource name standard")
 
 
@@ -123,7 +123,7 @@ def amount_of(name: str, amount: str, path: str) -> Iterator[Cause]:
     value = quantity.parse(amount)
     if value < 0:
         yield invalid(path, amount, NOT_NEGATIVE)
-    whole = _is_extended(name) or name in OBJECTS or name.startswith("count/")
+    whole = is_extended(name) or name in OBJECTS or name.startswith("count/")
     if whole and value != value.to_integral_value():
         yield invalid(path, amount, "must be an integer")
 
@@ -144,6 +144,6 @@ def _may_be_overcommitted(name: str) -> bool:
     return is_native(name) and not name.startswith(PAGES)
 
 
-def _is_extended(name: str) -> bool:
+def is_extended(name: str) -> bool:
     """Tell whether a name is one that a quota could also name: requests.NAME."""
     return not (is_native(name) or name.startswith("requests.") or names.qualified_name(f"requests.{name}"))

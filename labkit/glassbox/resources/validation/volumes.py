@@ -24,7 +24,7 @@ from labkit.glassbox.resources.validation.fields import (
     required,
     too_long,
 )
-from labkit.glassbox.resources.validation.metadata import check_annotations, labels
+from labkit.glassbox.resources.validation.metadata import of_template
 
 HOST_PATHS = (
     "",
@@ -40,10 +40,6 @@ MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 ONE_SOURCE = "may not specify more than 1 volume type"
 # The metadata that a claim of a pod's own must not have, in Go's order.
-NOT_OF_TEMPLATES = (
-    *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp"),
-    *("deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences", "finalizers", "managedFields"),
-)
 
 
 def volumes(given: list[dict], path: str, meta: dict, is_pod: bool) -> tuple[dict[str, dict], list[Cause]]:
@@ -175,12 +171,7 @@ def _ephemeral(given: dict, path: str) -> Iterator[Cause]:
     if template is None:
         yield required(path)
         return
-    meta = template.get("metadata") or {}
-    yield from check_annotations(meta.get("annotations"), f"{path}.metadata.annotations")
-    yield from labels(meta.get("labels"), f"{path}.metadata.labels")
-    for field in NOT_OF_TEMPLATES:
-        if meta.get(field):
-            yield forbidden(f"{path}.metadata.{'uID' if field == 'uid' else field}", "cannot be set")
+    yield from of_template(template.get("metadata") or {}, f"{path}.metadata")
     yield from claims.claim(template.get("spec") or {}, f"{path}.spec")
 
 
