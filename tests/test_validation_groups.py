@@ -993,3 +993,17 @@ def test_a_class_may_stand_for_an_extended_resource():
         told = f'spec.extendedResourceName: Invalid value: "{name}": must be a valid extended resource name'
         assert told_of("deviceclasses", {"spec": {"extendedResourceName": name}}) == [told]
     assert told_of("deviceclasses", {"spec": {"extendedResourceName": "example.com/gpu"}}) == []
+
+
+def test_devices_as_their_administrator_has_them_are_for_namespaces_that_say_so(api_server, namespace):
+    path = f"/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaims"
+    asked = {"metadata": {"name": "a"}, **claimed(adminAccess=True)}
+    told = "admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing"
+    code, answer = api_server.request("POST", path, asked)
+    (cause,) = answer["details"]["causes"]
+    assert (code, cause["field"]) == (422, "spec.devices.requests[0].adminAccess")
+    assert cause["message"] == f"Forbidden: {told} namespace"
+    labels = {"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}}
+    merge = {"content_type": "application/merge-patch+json"}
+    assert api_server.request("PATCH", f"/api/v1/namespaces/{namespace}", labels, **merge)[0] == 200
+    assert api_server.request("POST", path, asked)[0] == 201

@@ -2,7 +2,7 @@
 
 They are kept and checked for who brings a driver and a scheduler of its own along; upstream's scheduler waits until it
 has seen them all. This scheduler and these kubelets know no devices: a pod that claims one is refused by name.
-Left out: when a taint was added, and which namespaces may claim devices as their administrators do.
+Left out: when a taint was added.
 
 Upstream: pkg/registry/resource, pkg/apis/resource/v1/defaults.go
 """

@@ -16,6 +16,7 @@ import orjson
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver.admission import webhooks
 from labkit.glassbox.apiserver.admission.certificates import guard_signers, name_requestor
+from labkit.glassbox.apiserver.admission.devices import check_admin_access
 from labkit.glassbox.apiserver.admission.escalation import guard_roles
 from labkit.glassbox.apiserver.admission.limit_ranger import check_limits, fill_limits
 from labkit.glassbox.apiserver.admission.node_restriction import restrict_create, restrict_delete, restrict_update
@@ -116,6 +117,7 @@ def admit_create(request: Request, obj: dict, api: Api) -> None:
 
 def validate_create(request: Request, obj: dict, api: Api) -> list[Charge]:
     """Let the plugins that only refuse see a new object; return to which quotas it is to be charged."""
+    check_admin_access(request, obj, api)
     check_limits(request, obj, api)
     check_pod_security(request, obj, api)
     webhooks.validate(request, "CREATE", obj, None, api)
@@ -126,6 +128,7 @@ def validate_update(request: Request, obj: dict, old: dict, api: Api) -> list[Ch
     """Do the same for a change."""
     if request.resource.called == "persistentvolumeclaims" and not request.route.subresource:
         check_limits(request, obj, api)
+    check_admin_access(request, obj, api, old)
     check_pod_security(request, obj, api, old)
     refuse_to_grow(request, obj, old, api)
     webhooks.validate(request, "UPDATE", obj, old, api)
