@@ -39,7 +39,7 @@ def config_map(obj: dict) -> Iterator[Cause]:
     for key in binary:
         yield from names.check(names.config_key, f"binaryData[{key}]", key)
     if sum(len(value.encode()) for value in data.values()) + sum(map(decoded_size, binary.values())) > LIMIT:
-        yield too_long("", LIMIT)
+        yield too_long("[]", LIMIT)  # upstream names the whole by an empty path, which prints so
 
 
 def secret(obj: dict) -> Iterator[Cause]:
