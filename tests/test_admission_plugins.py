@@ -34,6 +34,19 @@ def test_an_account_may_keep_its_pods_to_the_secrets_that_it_names(api_server, n
     assert api_server.request("POST", f"{at}/pods", {"metadata": {"name": "p"}, "spec": spec})[0] == 201
 
 
+@pytest.mark.parametrize("subresource", ["eviction", "binding"])
+def test_what_is_posted_below_a_pod_is_of_its_namespace(api_server, namespace, subresource):
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    spec = {"containers": [{"name": "c", "image": "i"}]}
+    api_server.request("POST", path, {"metadata": {"name": "p"}, "spec": spec})
+    posted = {"metadata": {"name": "p", "namespace": "elsewhere"}, "target": {"name": "n"}}
+    if subresource == "eviction":
+        posted = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": posted["metadata"]}
+    code, refusal = api_server.request("POST", f"{path}/p/{subresource}", posted)
+    told = "the namespace of the provided object does not match the namespace sent on the request"
+    assert (code, refusal["message"]) == (400, told)
+
+
 def test_who_newly_keeps_pods_to_named_secrets_is_told_that_this_goes_out_of_use(api_server, namespace):
     at = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     told = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"

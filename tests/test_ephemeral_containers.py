@@ -41,6 +41,12 @@ def test_the_rest_of_the_pod_stays(pod):
     assert "nodeName" not in pod(DEBUGGER, nodeName="elsewhere")[1]["spec"]
 
 
+def test_what_stays_is_nobodys_change(pod):
+    _, before = pod()
+    _, after = pod(nodeName="elsewhere", containers=[{"name": before["spec"]["containers"][0]["name"], "image": "x"}])
+    assert after == before
+
+
 def test_a_second_one_joins_the_first(pod):
     pod(DEBUGGER)
     _, answer = pod({**DEBUGGER, "name": "second"})

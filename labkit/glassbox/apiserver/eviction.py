@@ -23,7 +23,7 @@ from labkit.glassbox.apiserver.deletion import Options, check_preconditions, del
 from labkit.glassbox.apiserver.objects_at_rest import prefix
 from labkit.glassbox.apiserver.reads import read
 from labkit.glassbox.apiserver.request import Answer, Api, Request
-from labkit.glassbox.apiserver.writes import replace
+from labkit.glassbox.apiserver.writes import check_namespace, replace
 from labkit.glassbox.resources import Resource, Strategy
 from labkit.glassbox.resources.pod_disruption_budget import POD_DISRUPTION_BUDGETS
 from labkit.glassbox.selectors import from_label_selector
@@ -45,6 +45,7 @@ def evict(request: Request, api: Api) -> Answer:
     """Delete a pod if its budget allows it. Raises ApiError 400, 403, 404, 409, 429, 500."""
     request.check_options("CreateOptions")
     sent = decode(request, OLD_EVICTION if b"policy/v1beta1" in request.body else EVICTION)
+    check_namespace(sent, request)
     options = delete_options(request, sent)
     row = read(api.store, request.resource, request.route.namespace, request.route.name)
     pod = orjson.loads(row.value)

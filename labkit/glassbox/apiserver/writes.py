@@ -209,6 +209,8 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict, entries: list 
     keep_system_metadata(obj["metadata"], old["metadata"])
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
+    if part := resource.strategy.parts.get(request.route.subresource):
+        part.prepare_for_update(obj, old)  # nobody manages what such a write leaves as it is
     entries = track(request, api, obj, old) if entries is None else entries
     allocation.on_update(request, obj, old, api)
     admission.admit_update(request, obj, old, api)
