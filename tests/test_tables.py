@@ -175,6 +175,26 @@ def test_a_service(spec, address, external, ports):
     assert (cells["Cluster-IP"], cells["External-IP"], cells["Port(s)"]) == (address, external, ports)
 
 
+@pytest.mark.parametrize(
+    ("claim", "capacity", "modes", "named"),
+    [
+        ({"status": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}}, "", "", ""),
+        ({"spec": {"volumeName": "v"}}, "0", "", ""),
+        ({"spec": {"volumeName": "v", "storageClassName": "new"}, "metadata": {"annotations": {
+            "volume.beta.kubernetes.io/storage-class": "old"}}, "status": {"capacity": {"storage": "1Gi"}}},
+         "1Gi", "", "old"),
+    ],
+)  # fmt: skip
+def test_a_claim_shows_its_share_once_it_names_its_volume(claim, capacity, modes, named):
+    row = shown("persistentvolumeclaims", claim)
+    assert [row[each] for each in ("Capacity", "Access Modes", "StorageClass")] == [capacity, modes, named]
+
+
+def test_an_events_source_is_put_together_from_both_ways_to_tell_it():
+    assert shown("events", {"source": {"host": "h"}})["Source"] == ", h"
+    assert shown("events", {"source": {"host": "h"}, "reportingComponent": "c"})["Source"] == "c, h"
+
+
 def test_an_event():
     event = {
         "involvedObject": {"kind": "Pod", "name": "p", "fieldPath": "spec.containers{c}"},

@@ -31,9 +31,8 @@ def target(event: dict, now: float) -> str:
 
 
 def source(event: dict, now: float) -> str:
-    component, host = dig(event, "source.component", ""), dig(event, "source.host", "")
-    if not component:
-        component, host = event.get("reportingComponent", ""), event.get("reportingInstance", "")
+    component = dig(event, "source.component", "") or event.get("reportingComponent", "")
+    host = dig(event, "source.host", "") or event.get("reportingInstance", "")
     return f"{component}, {host}" if host else component
 
 

@@ -11,7 +11,7 @@ from labkit.glassbox import objects
 from labkit.glassbox.resources.columns import AGE, NAME, at, dig
 from labkit.glassbox.resources.resource import Column
 
-UNSET = "<unset>"
+UNSET, OLD_CLASS = "<unset>", "volume.beta.kubernetes.io/storage-class"
 SHORT = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 
 
@@ -23,6 +23,16 @@ def access_modes(path: str) -> Callable[[dict, float], str]:
     return lambda obj, now: ",".join(short for mode, short in SHORT.items() if mode in (dig(obj, path) or ()))
 
 
+def of_volume(cell: Callable[[dict, float], str]) -> Callable[[dict, float], str]:
+    """Return what shows a claim's share only once the claim names its volume."""
+    return lambda obj, now: cell(obj, now) if dig(obj, "spec.volumeName") else ""
+
+
+def class_name(obj: dict, now: float) -> str:
+    """Return the class, which an annotation named before there was a field for it."""
+    return (obj["metadata"].get("annotations") or {}).get(OLD_CLASS) or dig(obj, "spec.storageClassName", "")
+
+
 def claim(volume: dict, now: float) -> str:
     reference = dig(volume, "spec.claimRef")
     return f"{reference.get('namespace', '')}/{reference.get('name', '')}" if reference else ""
@@ -30,7 +40,7 @@ def claim(volume: dict, now: float) -> str:
 
 def classes(of: str) -> tuple[Column, Column]:
     return (
-        Column("StorageClass", at("spec.storageClassName"), description=f"StorageClass of the {of}"),
+        Column("StorageClass", class_name, description=f"StorageClass of the {of}"),
         Column(
             "VolumeAttributesClass",
             at("spec.volumeAttributesClassName", UNSET),
@@ -56,8 +66,8 @@ CLAIM = (
     NAME,
     Column("Status", phase, describes="status.phase"),
     Column("Volume", at("spec.volumeName"), describes="spec.volumeName"),
-    Column("Capacity", at("status.capacity.storage"), describes="status.capacity"),
-    Column("Access Modes", access_modes("status.accessModes"), describes="status.accessModes"),
+    Column("Capacity", of_volume(at("status.capacity.storage", "0")), describes="status.capacity"),
+    Column("Access Modes", of_volume(access_modes("status.accessModes")), describes="status.accessModes"),
     *classes("pvc"),
     AGE,
     MODE,
