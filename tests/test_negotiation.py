@@ -65,3 +65,15 @@ def test_a_check_may_be_left_out_of_the_health(api_server):
 def test_the_path_of_a_namespace_is_read_as_one_in_it(api_server):
     _, refusal = api_server.request("GET", "/api/v1/namespaces/default", user="student")
     assert refusal["message"].endswith('in API group "" in the namespace "default"')
+
+
+def test_an_openapi_document_may_be_kept_for_ever_by_the_hash_of_its_content(api_server):
+    _, index = api_server.request("GET", "/openapi/v3")
+    where = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    with api_server.open("GET", where) as answer:
+        told, document = answer.headers, answer.read()
+    assert (told["Cache-Control"], told["Vary"]) == ("public, immutable", "Accept")
+    assert told["ETag"] == '"{}"'.format(where.partition("hash=")[2])
+    with api_server.open("GET", "/openapi/v3/apis/apps/v1?hash=OLD") as answer:  # which leads on to the present one
+        assert (answer.url, answer.read()) == (api_server.url + where, document)
+    assert api_server.request("GET", where, accept="text/html")[0] == 406

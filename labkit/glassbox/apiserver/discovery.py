@@ -45,6 +45,7 @@ CHECKS = ("ping", "log", "store", "poststarthook/start-system-namespaces-control
 RAW = ("/", "/version")  # objects without a kind: always pretty
 TEXT = "text/plain; charset=utf-8"
 NO_CACHE = "no-cache, private"
+ANY_JSON = ("application/json", "application/*", "*/*")
 AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # asked for with an @, which Go cannot parse
 
@@ -64,8 +65,10 @@ def page(path: str, query: dict, accept: str, if_none_match: str, address: str) 
     bare = path.rstrip("/") or "/"
     if bare in ("/api", "/apis") and (version := _aggregated_version(accept)):
         return _tagged(_aggregated(bare, version), AGGREGATED.format(version=version), if_none_match)
-    if bare.startswith("/openapi/v3") and (found := _openapi(bare)):
-        return found
+    if bare == "/openapi/v3":
+        return Page(orjson.dumps(schema.openapi_v3_index()), media=TEXT)
+    if bare.startswith("/openapi/v3/"):
+        return _openapi(bare.removeprefix("/openapi/v3/"), query.get("hash", ""), accept, if_none_match)
     if path == "/openapi/v2":
         return _tagged(*_openapi_v2(accept), if_none_match, "no-cache, private")
     if health := _health(path, query):
@@ -276,19 +279,26 @@ def _openapi_v2(accept: str) -> tuple[bytes, str]:
     return orjson.dumps(document), "application/json"
 
 
-def _openapi(path: str) -> Page | None:
-    if path == "/openapi/v3":
-        return Page(orjson.dumps(schema.openapi_v3_index()), media=TEXT)
+def _openapi(group_version: str, asked: str, accept: str, if_none_match: str) -> Page:
+    """Return a document; one that is asked for by the hash of its content may be kept for ever."""
     try:
-        body = _openapi_document(path.removeprefix("/openapi/v3/"))
+        body, digest = _openapi_document(group_version)
     except KeyError:
         return Page(b"", 404, "")
-    return Page(body)
+    headers = {"Vary": "Accept"}
+    if not any(clause.split(";")[0].strip() in ANY_JSON for clause in (accept or "*/*").split(",")):
+        return Page(b"", 406, "", headers)
+    headers["ETag"] = f'"{digest}"'
+    if asked and asked != digest:
+        return Page(b"", 301, headers={**headers, "Location": f"/openapi/v3/{group_version}?hash={digest}"})
+    if asked:
+        headers["Cache-Control"] = "public, immutable"
+    return Page(b"", 304, "", headers) if if_none_match == headers["ETag"] else Page(body, headers=headers)
 
 
 @lru_cache(maxsize=16)
-def _openapi_document(group_version: str) -> bytes:
-    return orjson.dumps(schema.openapi_v3(group_version))
+def _openapi_document(group_version: str) -> tuple[bytes, str]:
+    return orjson.dumps(schema.openapi_v3(group_version)), schema.openapi_v3_hash(group_version)
 
 
 def _forget() -> None:

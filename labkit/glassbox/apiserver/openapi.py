@@ -77,9 +77,13 @@ def openapi_v3_index() -> dict:
     for group, versions in REGISTRY.groups.items():
         for version in versions:
             path = f"apis/{group}/{version}" if group else f"api/{version}"
-            digest = hashlib.sha256(orjson.dumps(openapi_v3(path))).hexdigest()[:32].upper()
-            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={openapi_v3_hash(path)}"}
     return {"paths": paths}
+
+
+def openapi_v3_hash(path: str) -> str:
+    """Return what stands for a document's content. Raises KeyError."""
+    return hashlib.sha256(orjson.dumps(openapi_v3(path))).hexdigest()[:32].upper()
 
 
 @cache

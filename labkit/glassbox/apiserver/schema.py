@@ -14,13 +14,13 @@ from typing import Any
 
 from labkit.glassbox.apiserver.defaults import apply_defaults
 from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
-from labkit.glassbox.apiserver.openapi import openapi_v3, openapi_v3_index
+from labkit.glassbox.apiserver.openapi import openapi_v3, openapi_v3_hash, openapi_v3_index
 from labkit.glassbox.apiserver.readers import Mismatch, Notes, count_keys, kind_of, struct
 from labkit.glassbox.errors import ApiError, bad_request
 from labkit.glassbox.resources import Resource, structural
 
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-__all__ = ["FieldInfo", "apply_defaults", "decode", "field", "openapi_v3", "openapi_v3_index"]
+__all__ = ["FieldInfo", "apply_defaults", "decode", "field", "openapi_v3", "openapi_v3_hash", "openapi_v3_index"]
 
 
 def decode(
