@@ -127,6 +127,13 @@ ONLY_BOUND = "spec is immutable after creation except resources.requests and vol
         ("nodes", {"spec": NODE}, {"spec": {"podCIDRs": ["10.2.0.0/24"]}}, []),  # the one range counts
         ("nodes", {"spec": NODE}, {"spec": {"providerID": "b"}},
          ['spec.providerID: Forbidden: node updates may not change providerID except from "" to valid']),
+        ("nodes", {"spec": NODE},
+         {"spec": {"configSource": {"configMap": {"uid": "a", "name": "b", "namespace": "c"}}}},
+         ["spec.configSource.configMap.uid: Forbidden: uid must not be set in spec",
+          "spec.configSource.configMap.kubeletConfigKey: Required value"]),
+        ("nodes", {"spec": NODE}, {"spec": {"configSource": {}}},
+         ['spec.configSource: Invalid value: {"ConfigMap":null}: exactly one reference subfield must be non-nil']),
+        ("endpoints", {"subsets": [{}]}, {"metadata": {"labels": {"a": "b"}}}, []),  # as older rules let it be
         ("ingressclasses", {"spec": {"controller": "a/b"}}, {"spec": {"controller": ""}},
          [f'spec.controller: Invalid value: "": {IMMUTABLE}', "spec.controller: Required value"]),
         ("priorityclasses", {"value": 5}, {"value": 6}, ["value: Forbidden: may not be changed in an update."]),

@@ -548,11 +548,26 @@ BARE = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
         ("limitranges", {"limits": [{"type": "Odd", "min": {"cpu": "2"}, "default": {"cpu": "1"}}]},
          ['spec.limits[0].type: Invalid value: "Odd": must be a standard limit type or fully qualified',
           'spec.limits[0].default[cpu]: Invalid value: "2": min value 2 is greater than default value 1']),
+        ("limitranges", {"limits": [{"type": "Container", "default": {"a.b/c": "4"}, "defaultRequest": {"a.b/c": "2"}}]
+         }, ['spec.limits[0].defaultRequest[a.b/c]: Invalid value: "2": default value 4 must equal to defaultRequest'
+             " value 2 in a.b/c"]),
+        ("limitranges", {"limits": [{"type": "PersistentVolumeClaim", "maxLimitRequestRatio": {"x": "2"}}]},
+         ["spec.limits[0].limits: Required value: either minimum or maximum storage value is required, but neither was"
+          " provided",
+          'spec.limits[0].maxLimitRequestRatio[x]: Invalid value: "x": must be a standard resource type or fully'
+          " qualified"]),
+        ("namespaces", {"finalizers": ["a", "kubernetes", "b/c"]},
+         ['spec.finalizers: Invalid value: "a": name is neither a standard finalizer name nor is it fully qualified']),
+        ("nodes", {"podCIDRs": ["a", "10.0.0.0/16"]},
+         ['spec.podCIDRs[0]: Invalid value: "a": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+          "spec.podCIDRs: Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR"
+          " address: a",
+          'spec.podCIDRs: Invalid value: ["a","10.0.0.0/16"]: may specify no more than one CIDR for each IP family']),
         ("resourcequotas", {"hard": {"cpu": "1"}, "scopeSelector": {"matchExpressions": [
             {"scopeName": "BestEffort", "operator": "Odd"}]}},
          ['spec.scopeSelector.matchExpressions: Invalid value: {"MatchExpressions":[{"ScopeName":"BestEffort",'
           '"Operator":"Odd","Values":null}]}: unsupported scope applied to resource',
-          'spec.scopeSelector.matchExpressions.operator: Invalid value: "Odd": must be \'Exist\' when scope is any of'
+          'spec.scopeSelector.matchExpressions.operator: Invalid value: "Odd": must be \'Exists\' when scope is any of'
           " ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort,"
           " ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
           'spec.scopeSelector.matchExpressions.operator: Invalid value: "Odd": not a valid selector operator']),
@@ -574,6 +589,36 @@ def test_a_projected_volume_is_told_of_each_source():
         "spec.volumes[0].projected.sources[1].secret.name: Required value",
         "spec.volumes[0].projected.sources[1].secret.items[0].path: Invalid value: \"../b\": must not contain '..'",
         "spec.volumes[0].projected.sources[1]: Forbidden: may not specify more than 1 volume type per source",
+    ]
+
+
+def test_a_key_for_ssh_may_not_be_empty():
+    secret = {"type": "kubernetes.io/ssh-auth", "data": {"ssh-privatekey": ""}}
+    assert faults("secrets", secret) == ["data[ssh-privatekey]: Required value"]
+
+
+def test_a_finalizer_that_has_no_name():
+    causes = REGISTRY.find("configmaps").strategy.validate(
+        {"metadata": {"name": "c", "finalizers": ["a b", "kubernetes"]}}
+    )
+    assert [(each.field, each.message.rpartition(": ")[2][:36]) for each in causes] == [
+        ("metadata.finalizers", "name part must consist of alphanumer"),
+        ("metadata.finalizers[0]", "name is neither a standard finalizer"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ip", "told"),
+    [
+        ("x", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)", "must be a valid IP address"]),
+        ("010.1.1.1", ["must not have leading 0s"]),
+        ("127.0.0.1", ["may not be in the loopback range (127.0.0.0/8, ::1/128)"]),
+    ],
+)
+def test_an_address_of_endpoints(ip, told):
+    path = "subsets[0].addresses[0].ip"
+    assert faults("endpoints", {"subsets": [{"addresses": [{"ip": ip}]}]}) == [
+        f'{path}: Invalid value: "{ip}": {each}' for each in told
     ]
 
 

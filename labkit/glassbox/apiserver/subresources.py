@@ -215,7 +215,7 @@ def finalize(request: Request, api: Api) -> Answer:
     row, old = _parent(request, api)
     check_version(request.resource, row, obj["metadata"])
     wanted = (obj.get("spec") or {}).get("finalizers") or []
-    if causes := list(metadata.finalizers(wanted, "spec.finalizers")):
+    if causes := list(metadata.finalizers_of_namespace(wanted, with_index=True)):
         raise errors.invalid("Namespace", "", request.route.name, causes)
     webhooks.review(request, "UPDATE", obj, old, api)
     new = orjson.loads(row.value)

@@ -50,6 +50,10 @@ class EndpointsStrategy(Strategy):
     def faults(self, obj: dict) -> Iterable[Cause]:
         return endpoints.subsets(obj.get("subsets") or [])
 
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        """Leave alone what was there before: older rules may have allowed it."""
+        return () if obj.get("subsets") == old.get("subsets") else self.faults(obj)
+
     def warnings(self, obj: dict) -> list[str]:
         return warnings.endpoints(obj)
 

@@ -23,7 +23,7 @@ class NamespaceStrategy(Strategy):
     name_rule = staticmethod(names.dns_label)
 
     def faults(self, obj: dict) -> Iterable[Cause]:
-        return metadata.finalizers((obj.get("spec") or {}).get("finalizers") or [], "spec.finalizers")
+        return metadata.finalizers_of_namespace((obj.get("spec") or {}).get("finalizers") or [], with_index=False)
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return ()

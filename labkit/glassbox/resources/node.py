@@ -17,6 +17,8 @@ from labkit.glassbox.resources.validation.fields import duplicate, every, forbid
 from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.resource_amounts import amount_of
 
+DUAL_STACK = "invalid PodCIDRs. failed to check with dual stack with error"
+CONFIG_SOURCE = {"namespace": names.dns_label, "name": names.dns_subdomain, "kubeletConfigKey": names.config_key}
 ONCE = 'node updates may not change {} except from "" to valid'
 
 
@@ -44,7 +46,11 @@ class NodeStrategy(Strategy):
         yield from _amounts(obj)
         ranges = spec.get("podCIDRs") or []
         yield from every(lambda each, at: names.check(names.cidr, at, each), ranges, "spec.podCIDRs")
-        if len(ranges) > len({":" in each for each in ranges}):
+        wrong = [each for each in ranges if names.cidr(each)]
+        if wrong and len(ranges) > 1:
+            told = f"{DUAL_STACK}:invalid CIDR address: {wrong[0]}"
+            yield Cause("InternalError", f"Internal error: {told}", "spec.podCIDRs")
+        if len(ranges) > 1 and (wrong or len(ranges) > len({":" in each for each in ranges})):
             yield invalid("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family")
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
@@ -55,6 +61,7 @@ class NodeStrategy(Strategy):
             yield forbidden("spec.podCIDRs", ONCE.format("podCIDR"))
         if held.get("providerID") and spec.get("providerID") != held["providerID"]:
             yield forbidden("spec.providerID", ONCE.format("providerID"))
+        yield from _config_source(spec.get("configSource"), "spec.configSource")
         yield from scheduling.taints(spec.get("taints") or [], "metadata.taints")  # upstream looks twice
         if spec.get("externalID", "") != held.get("externalID", ""):
             yield forbidden("spec.externalID", "may not be updated")
@@ -74,6 +81,20 @@ class NodeStrategy(Strategy):
             if which in seen:
                 yield duplicate(path, struct("NodeAddress", each))
             seen.add(which)
+
+
+def _config_source(given: dict | None, path: str) -> Iterable[Cause]:
+    """Check whence a kubelet was once told its settings."""
+    if given is None:
+        return
+    if (source := given.get("configMap")) is None:
+        yield invalid(path, {"ConfigMap": None}, "exactly one reference subfield must be non-nil")
+        return
+    for field in ("uid", "resourceVersion"):
+        if source.get(field):
+            yield forbidden(f"{path}.configMap.{field}", f"{field} must not be set in spec")
+    for field, rule in CONFIG_SOURCE.items():
+        yield from names.needed(rule, f"{path}.configMap.{field}", source.get(field, ""))
 
 
 def _amounts(node: dict) -> Iterable[Cause]:

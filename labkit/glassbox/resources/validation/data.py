@@ -50,7 +50,7 @@ def secret(obj: dict) -> Iterator[Cause]:
         yield too_long("data", LIMIT)
     kind = obj.get("type", "")
     for key in REQUIRED_KEYS.get(kind, ()):
-        if key not in data:
+        if key not in data or (key == "ssh-privatekey" and not data[key]):
             yield required(f"data[{key}]")
         elif key.startswith(".docker"):
             yield from _is_json(key, data[key])

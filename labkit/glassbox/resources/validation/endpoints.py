@@ -135,9 +135,9 @@ def subsets(given: list[dict]) -> Iterator[Cause]:
                     yield from names.check(names.dns_label, f"{at}.hostname", each["hostname"])
                 if each.get("nodeName") is not None:
                     yield from names.check(names.dns_subdomain, f"{at}.nodeName", each["nodeName"])
-                if faults:  # upstream looks twice
+                if not names.is_address(each.get("ip", "")):  # upstream looks twice
                     yield invalid(f"{at}.ip", each.get("ip", ""), "must be a valid IP address")
-                else:
+                elif not faults:
                     yield from not_special(each["ip"], f"{at}.ip")
         ports = subset.get("ports") or []
         yield from every(_subset_port, ports, f"{path}.ports", len(ports) > 1)

@@ -122,10 +122,10 @@ def status_counts(status: dict, old: dict, counted: Iterable[str]) -> Iterator[C
             yield from not_negative(f"status.{field}", value)
     for field in counted:
         if status.get(field, 0) > status.get("replicas", 0):
-            yield invalid(f"status.{field}", status[field], "cannot be greater than status.replicas")
+            yield invalid(f"status.{field}", status.get(field, 0), "cannot be greater than status.replicas")
     if "availableReplicas" in counted and status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
         told = "status.readyReplicas" if "currentReplicas" in counted else "readyReplicas"
-        yield invalid("status.availableReplicas", status["availableReplicas"], f"cannot be greater than {told}")
+        yield invalid("status.availableReplicas", status.get("availableReplicas", 0), f"cannot be greater than {told}")
     collisions, held = (each.get("collisionCount") for each in (status, old))
     if held is not None and (collisions is None or collisions < held):
         yield invalid("status.collisionCount", collisions or 0, "cannot be decremented")

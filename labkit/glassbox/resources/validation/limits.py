@@ -12,7 +12,7 @@ from labkit.glassbox import quantity
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import forbidden, invalid, items, required, unique
-from labkit.glassbox.resources.validation.resource_amounts import resource_name
+from labkit.glassbox.resources.validation.resource_amounts import may_be_overcommitted, resource_name
 
 # (field, other field, what is told): the first must not be less than the second
 ORDERED = (
@@ -32,6 +32,8 @@ BLAMED = {
     ("defaultRequest", "min"): ("defaultRequest", "defaultRequest"),
     **{("default", "min"): ("default", "min"), ("max", "default"): ("default", "max")},
 }
+UNBOUNDED = "either minimum or maximum storage value is required, but neither was provided"
+FIELDS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 TYPES = ("Pod", "Container", "PersistentVolumeClaim")
 
 
@@ -52,20 +54,17 @@ def _type(given: str, path: str) -> Iterator[Cause]:
 
 def limit(given: dict, path: str) -> Iterator[Cause]:
     of_pod, by_container = given.get("type") == "Pod", given.get("type") in ("Pod", "Container")
-    for field in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
+    bounded = any("storage" in (given.get(field) or {}) for field in ("min", "max"))
+    for field in FIELDS:
         if of_pod and field.startswith("default") and given.get(field):
             yield forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'")
             continue
+        if field == "maxLimitRequestRatio" and given.get("type") == "PersistentVolumeClaim" and not bounded:
+            yield required(f"{path}.limits", UNBOUNDED)
         for name in sorted(given.get(field) or ()):
             yield from resource_name(name, f"{path}.{field}[{name}]", for_containers=by_container)
-    bounded = any("storage" in (given.get(field) or {}) for field in ("min", "max"))
-    if given.get("type") == "PersistentVolumeClaim" and not bounded:
-        yield required(
-            f"{path}.limits", "either minimum or maximum storage value is required, but neither was provided"
-        )
-    fields = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
-    for name in sorted({name for field in fields for name in given.get(field) or ()}):
-        values = {field: given[field][name] for field in fields if name in (given.get(field) or {})}
+    for name in sorted({name for field in FIELDS for name in given.get(field) or ()}):
+        values = {field: given[field][name] for field in FIELDS if name in (given.get(field) or {})}
         yield from _amounts(values, name, path)
 
 
@@ -76,6 +75,12 @@ def _amounts(values: dict[str, str], name: str, path: str) -> Iterator[Cause]:
             yield invalid(f"{path}.{blamed}[{name}]", values[shown], told.format(**values))
     if (ratio := values.get("maxLimitRequestRatio")) is not None:
         yield from _ratio(quantity.parse(ratio), ratio, values, name, path)
+    if may_be_overcommitted(name) or not {"default", "defaultRequest"} <= set(values):
+        return
+    limit, request = values["default"], values["defaultRequest"]
+    if quantity.parse(limit) != quantity.parse(request):
+        told = f"default value {limit} must equal to defaultRequest value {request} in {name}"
+        yield invalid(f"{path}.defaultRequest[{name}]", request, told)
 
 
 def _ratio(ratio: Decimal, text: str, values: dict[str, str], name: str, path: str) -> Iterator[Cause]:

@@ -97,14 +97,27 @@ def owner_references(given: list[dict]) -> Iterator[Cause]:
         yield invalid(path, given, f"Only one reference can have Controller set to true. {told}")
 
 
-def finalizers(given: list[str], path: str = "metadata.finalizers") -> Iterator[Cause]:
-    for at, each in items(given, path):
+def finalizers(given: list[str]) -> Iterator[Cause]:
+    path = "metadata.finalizers"
+    for each in given:
         yield from names.check(names.qualified_name, path, each)
-        if "/" not in each and each not in STANDARD_FINALIZERS and not names.qualified_name(each):
-            told = "name is neither a standard finalizer name nor is it fully qualified"
-            yield invalid(at, each, told)
     if "orphan" in given and "foregroundDeletion" in given:
         yield invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set")
+    for at, each in items(given, path):
+        yield from known_finalizer(each, at)
+
+
+def known_finalizer(name: str, path: str) -> Iterator[Cause]:
+    if "/" not in name and name not in STANDARD_FINALIZERS:
+        yield invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")
+
+
+def finalizers_of_namespace(given: list[str], with_index: bool) -> Iterator[Cause]:
+    """Check a namespace's own finalizers; only a change of them is told which one is wrong."""
+    path = "spec.finalizers"
+    for at, each in items(given, path):
+        yield from names.check(names.qualified_name, at if with_index else path, each)
+        yield from known_finalizer(each, at if with_index else path)
 
 
 def conditions(given: list[dict] | None, path: str) -> Iterator[Cause]:

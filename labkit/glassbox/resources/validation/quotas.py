@@ -50,7 +50,7 @@ def _requirement(given: dict, path: str, unfit: list[Cause]) -> Iterator[Cause]:
         yield invalid(f"{path}.scopeName", scope, "unsupported scope")
     yield from unfit
     if scope in SCOPES and scope not in ("PriorityClass", "VolumeAttributesClass") and operator != "Exists":
-        told = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+        told = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
         told += "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
         yield invalid(f"{path}.operator", operator, f"{told}ResourceQuotaScopeCrossNamespacePodAffinity")
     if operator not in OPERATORS:

@@ -44,7 +44,7 @@ def resources(given: dict, path: str, claims: Iterable[str] | None = None, of_po
         yield from amount_of(name, amount, at)
         if name in limits:
             yield from _within_limit(name, amount, limits[name], f"{path}.requests")
-        elif not _may_be_overcommitted(name):
+        elif not may_be_overcommitted(name):
             yield required(f"{path}.limits", "Limit must be set for non overcommitable resources")
         yield from _pages(name, amount, at)
     asked = {*limits, *requests}
@@ -130,7 +130,7 @@ def amount_of(name: str, amount: str, path: str) -> Iterator[Cause]:
 
 def _within_limit(name: str, amount: str, limit: str, path: str) -> Iterator[Cause]:
     wanted, most = quantity.parse(amount), quantity.parse(limit)
-    if wanted != most and not _may_be_overcommitted(name):
+    if wanted != most and not may_be_overcommitted(name):
         yield invalid(path, amount, f"must be equal to {name} limit of {limit}")
     elif wanted > most:
         yield invalid(path, amount, f"must be less than or equal to {name} limit of {limit}")
@@ -140,7 +140,7 @@ def is_native(name: str) -> bool:
     return "/" not in name or "kubernetes.io/" in name
 
 
-def _may_be_overcommitted(name: str) -> bool:
+def may_be_overcommitted(name: str) -> bool:
     return is_native(name) and not name.startswith(PAGES)
 
 
