@@ -77,3 +77,19 @@ def test_an_openapi_document_may_be_kept_for_ever_by_the_hash_of_its_content(api
     with api_server.open("GET", "/openapi/v3/apis/apps/v1?hash=OLD") as answer:  # which leads on to the present one
         assert (answer.url, answer.read()) == (api_server.url + where, document)
     assert api_server.request("GET", where, accept="text/html")[0] == 406
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "code", "told"),
+    [
+        ("/", "text/html", 200, ""),
+        ("/version", "text/html", 406, "406: Not Acceptable\n\nAvailable representations: application/json"),
+        ("/version", "application/json;as=Table;v=v1;g=meta.k8s.io", 200, ""),
+        ("/api", "text/html", 406, "406: Not Acceptable\n\nAvailable representations: application/json, "),
+        ("/apis", "text/html", 406, "only the following media types are accepted: application/json, "),
+        ("/apis/apps", "text/html", 406, "only the following media types are accepted: application/json, "),
+    ],
+)
+def test_each_page_has_its_own_way_to_refuse_a_form(api_server, path, accept, code, told):
+    answered, shown = api_server.request("GET", path, accept=accept)
+    assert (answered, shown.get("message", "")[: len(told)]) == (code, told)

@@ -20,7 +20,7 @@ import orjson
 
 from labkit.glassbox import errors
 from labkit.glassbox.apiserver import openapi_v2, schema
-from labkit.glassbox.apiserver.negotiation import encode, negotiate
+from labkit.glassbox.apiserver.negotiation import JSON, encode, negotiate
 from labkit.glassbox.resources import REGISTRY, SUBRESOURCES, Resource
 from labkit.glassbox.tokens import ALGORITHM, ISSUER, SigningKey
 
@@ -45,7 +45,6 @@ CHECKS = ("ping", "log", "store", "poststarthook/start-system-namespaces-control
 RAW = ("/", "/version")  # objects without a kind: always pretty
 TEXT = "text/plain; charset=utf-8"
 NO_CACHE = "no-cache, private"
-ANY_JSON = ("application/json", "application/*", "*/*")
 AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # asked for with an @, which Go cannot parse
 
@@ -76,7 +75,9 @@ def page(path: str, query: dict, accept: str, if_none_match: str, address: str) 
     if path == "//":
         return not_found()
     if maker := _objects(address).get(bare):
-        media = negotiate(accept).media
+        media = JSON if bare in RAW else negotiate(accept, is_routed=answers_only_get(bare)).media
+        if bare == "/version" and not _takes_json(accept):
+            raise errors.not_acceptable([JSON])
         return Page(encode(maker(), media, pretty=bare in RAW), media=media)
     if is_known_group(bare):
         raise errors.no_such_path()
@@ -286,7 +287,7 @@ def _openapi(group_version: str, asked: str, accept: str, if_none_match: str) ->
     except KeyError:
         return Page(b"", 404, "")
     headers = {"Vary": "Accept"}
-    if not any(clause.split(";")[0].strip() in ANY_JSON for clause in (accept or "*/*").split(",")):
+    if not _takes_json(accept, "application/*"):
         return Page(b"", 406, "", headers)
     headers["ETag"] = f'"{digest}"'
     if asked and asked != digest:
@@ -294,6 +295,10 @@ def _openapi(group_version: str, asked: str, accept: str, if_none_match: str) ->
     if asked:
         headers["Cache-Control"] = "public, immutable"
     return Page(b"", 304, "", headers) if if_none_match == headers["ETag"] else Page(body, headers=headers)
+
+
+def _takes_json(accept: str, *more: str) -> bool:
+    return any(clause.split(";")[0].strip() in (JSON, "*/*", *more) for clause in (accept or "*/*").split(","))
 
 
 @lru_cache(maxsize=16)

@@ -45,12 +45,12 @@ class Wanted:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str) -> Wanted:
-    """Return the most wanted form that can be had. Raises ApiError 406."""
+def negotiate(accept: str, is_routed: bool = True) -> Wanted:
+    """Return the most wanted form that can be had; what is routed has a router's word for none. Raises ApiError 406."""
     if not accept:
         return Wanted()
     clauses = _by_quality(accept)
-    if not any(media in (*SUPPORTED, "*/*") for media, _ in clauses):
+    if is_routed and not any(media in (*SUPPORTED, "*/*") for media, _ in clauses):
         raise errors.not_acceptable(SUPPORTED)
     for media, named in clauses:
         for held in (JSON, YAML):
