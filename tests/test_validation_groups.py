@@ -1007,3 +1007,60 @@ def test_devices_as_their_administrator_has_them_are_for_namespaces_that_say_so(
     merge = {"content_type": "application/merge-patch+json"}
     assert api_server.request("PATCH", f"/api/v1/namespaces/{namespace}", labels, **merge)[0] == 200
     assert api_server.request("POST", path, asked)[0] == 201
+
+
+# -- warnings
+
+OLD = "beta.kubernetes.io/arch"
+NEW = 'deprecated since v1.14; use "kubernetes.io/arch" instead'
+LONG, SHORT = "2001:0db8::1", "2001:db8::1"
+
+
+def warned(kind, obj):
+    from labkit.glassbox.resources import REGISTRY
+
+    return REGISTRY.find(kind).strategy.warnings({"metadata": {"name": "x"}, **obj})
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj", "told"),
+    [
+        ("networkpolicies", {"spec": {"egress": [{"to": [{"ipBlock": {"cidr": f"{LONG}/128"}}]}]}},
+         [f'spec.egress[0].to[0].ipBlock.cidr: IPv6 CIDR value "{LONG}/128" should be in RFC 5952 canonical format'
+          f' ("{SHORT}/128")']),
+        ("endpointslices", {"addressType": "IPv6", "endpoints": [{"addresses": [LONG]}]},
+         [f'endpoints[0].addresses[0]: IPv6 address "{LONG}" should be in RFC 5952 canonical format ("{SHORT}")']),
+        ("endpointslices", {"addressType": "FQDN"}, ["spec.addressType: FQDN endpoints are deprecated"]),
+        ("runtimeclasses", {"scheduling": {"nodeSelector": {OLD: "a"}}}, [f"scheduling.nodeSelector: {NEW}"]),
+        ("storageclasses", {"allowedTopologies": [{"matchLabelExpressions": [{"key": OLD}]}]},
+         [f"allowedTopologies[0].matchLabelExpressions[0].key: {NEW}"]),
+        ("csistoragecapacities", {"nodeTopology": {"matchLabels": {OLD: "a"}, "matchExpressions": [{"key": OLD}]}},
+         [f"nodeTopology.matchExpressions[0].key: {OLD} is {NEW}", f"nodeTopology.matchLabels.{OLD}: {NEW}"]),
+        ("statefulsets", {"spec": {"revisionHistoryLimit": -1}},
+         ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"]),
+        ("cronjobs", {"spec": {"schedule": "TZ=UTC @daily"}},
+         ["cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see"
+          " https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"]),
+        ("jobs", {"spec": {"completionMode": "Indexed", "completions": 100_001, "parallelism": 10_001}},
+         ["spec: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4,"
+          " Kubernetes might not be able to track completedIndexes when a big number of indexes fail"]),
+    ],
+)  # fmt: skip
+def test_what_is_odd_is_warned_of(kind, obj, told):
+    assert warned(kind, obj) == told
+
+
+def test_a_change_that_no_controller_looks_at_is_not_warned_of(api_server, namespace):
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    containers = [{"name": "c", "image": "busybox:1.36"}]
+    pods = {"metadata": {"labels": {"a": "b"}}, "spec": {"nodeSelector": {OLD: "a"}, "containers": containers}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "replicas": 0, "template": pods}
+    assert api_server.request("POST", path, {"metadata": {"name": "odd"}, "spec": spec})[0] == 201
+
+    def told(change, content_type="application/merge-patch+json"):
+        with api_server.open("PATCH", f"{path}/odd", change, content_type=content_type) as answer:
+            return answer.headers.get_all("Warning", [])
+
+    assert told({"metadata": {"labels": {"c": "d"}}}) == []
+    (warning,) = told({"spec": {"minReadySeconds": 1}})
+    assert warning.startswith(f'299 - "spec.template.spec.nodeSelector[{OLD}]: deprecated since v1.14;')

@@ -220,8 +220,7 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict, entries: list 
     causes = _prepare_and_check(resource, request.route.subresource, obj, old)
     refuse(resource, obj["metadata"]["name"], causes)
     if request.route.subresource not in WITHOUT_WARNINGS:
-        before = resource.strategy.warnings(old) if resource.strategy.warns_of_news else []
-        request.warnings.extend(each for each in resource.strategy.warnings(obj) if each not in before)
+        request.warnings.extend(resource.strategy.change_warnings(obj, old))
     charges = admission.validate_update(request, obj, old, api)
     obj["metadata"]["managedFields"] = entries
     answer = replace(request, api, row, obj, old)

@@ -11,7 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, NONE, at, dig, of_selector, of_template, since
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import jobs
+from labkit.glassbox.resources.validation import group_warnings, jobs
 
 
 class CronJobStrategy(Strategy):
@@ -25,6 +25,11 @@ class CronJobStrategy(Strategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return jobs.cronjob(obj, old)
+
+    def warnings(self, obj: dict) -> list[str]:
+        spec = obj.get("spec") or {}
+        of_job = group_warnings.job(dig(spec, "jobTemplate.spec") or {}, "spec.jobTemplate.spec")
+        return [*of_job, *super().warnings(obj), *group_warnings.schedule(spec)]
 
 
 def last_schedule(obj: dict, now: float) -> str:

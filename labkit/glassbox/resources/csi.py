@@ -15,7 +15,7 @@ from labkit.glassbox.objects import dig
 from labkit.glassbox.resources.columns import AGE, NAME, PLAIN, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import drivers, names
+from labkit.glassbox.resources.validation import drivers, group_warnings, names
 from labkit.glassbox.resources.validation.fields import (
     NOT_NEGATIVE,
     duplicate,
@@ -156,6 +156,9 @@ class CapacityStrategy(Strategy):
         yield from names.needed(names.dns_subdomain, "storageClassName", obj.get("storageClassName", ""))
         if quantity.parse(obj.get("capacity") or "0") < 0:
             yield invalid("capacity", obj["capacity"], NOT_NEGATIVE)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return group_warnings.storage_capacity(obj)
 
 
 class AttributesStrategy(Strategy):

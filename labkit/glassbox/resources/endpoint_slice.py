@@ -11,7 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, NONE, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import endpoints, warnings
+from labkit.glassbox.resources.validation import endpoints, group_warnings, warnings
 
 SHOWN = 3  # entries of a cell; the others are counted
 DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
@@ -36,6 +36,9 @@ class EndpointSliceStrategy(Strategy):
     def prepare_for_update(self, obj: dict, old: dict) -> None:
         drop_topology(obj)
         super().prepare_for_update(obj, old)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return group_warnings.endpoint_slice(obj)
 
 
 def drop_topology(obj: dict) -> None:

@@ -12,7 +12,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, TEMPLATE, dig, human_duration
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import jobs
+from labkit.glassbox.resources.validation import group_warnings, jobs
 from labkit.glassbox.resources.validation.job_status import job_status
 
 ORPHANED = (
@@ -43,6 +43,9 @@ class JobStrategy(Strategy):
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         return list(job_status(obj, old))
+
+    def warnings(self, obj: dict) -> list[str]:
+        return [*group_warnings.job(obj.get("spec") or {}, "spec"), *super().warnings(obj)]
 
 
 def select_by_uid(job: dict) -> None:

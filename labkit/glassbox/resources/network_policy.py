@@ -11,7 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, dig, format_selector
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import policies
+from labkit.glassbox.resources.validation import group_warnings, policies
 
 
 class NetworkPolicyStrategy(Strategy):
@@ -19,6 +19,9 @@ class NetworkPolicyStrategy(Strategy):
 
     def faults(self, obj: dict) -> Iterable[Cause]:
         return policies.network_policy(obj)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return group_warnings.network_policy(obj)
 
 
 NETWORK_POLICIES = Resource(

@@ -11,7 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import names
+from labkit.glassbox.resources.validation import group_warnings, names
 from labkit.glassbox.resources.validation.fields import duplicate, every, items
 from labkit.glassbox.resources.validation.internal_struct import struct
 from labkit.glassbox.resources.validation.metadata import labels
@@ -34,6 +34,9 @@ class RuntimeClassStrategy(Strategy):
             if key in seen:
                 yield duplicate(path, struct("Toleration", each))
             seen.append(key)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return group_warnings.runtime_class(obj)
 
 
 RUNTIME_CLASSES = Resource(

@@ -11,7 +11,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, READY, of_template
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import names, workloads
+from labkit.glassbox.resources.validation import group_warnings, names, workloads
 
 
 class StatefulSetStrategy(Strategy):
@@ -34,6 +34,9 @@ class StatefulSetStrategy(Strategy):
     def prepare_for_update(self, obj: dict, old: dict) -> None:
         drop_disabled(obj)
         super().prepare_for_update(obj, old)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return [*super().warnings(obj), *group_warnings.stateful_set(obj.get("spec") or {})]
 
 
 def drop_disabled(obj: dict) -> None:

@@ -12,7 +12,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, at
 from labkit.glassbox.resources.resource import Column, Resource
 from labkit.glassbox.resources.strategy import Strategy
-from labkit.glassbox.resources.validation import drivers
+from labkit.glassbox.resources.validation import drivers, group_warnings
 
 PROVISIONER = "glassbox.labkit/host-path"  # of this cluster's own class `standard`
 IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -34,6 +34,9 @@ class StorageClassStrategy(Strategy):
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         return drivers.changed_storage_class(obj, old)
+
+    def warnings(self, obj: dict) -> list[str]:
+        return group_warnings.storage_class(obj)
 
 
 def name(obj: dict, now: float) -> str:

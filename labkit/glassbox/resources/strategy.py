@@ -111,6 +111,14 @@ class Strategy:
         of_name = pod_warnings.pod_names_from(obj) if self.names_pods else []
         return of_name + (pod_warnings.template(obj, self.pod_template) if self.pod_template else [])
 
+    def change_warnings(self, obj: dict, old: dict) -> list[str]:
+        """Return the same for a change: nothing about a pod template, where no controller has to look at the change."""
+        if self.pod_template and obj["metadata"].get("generation") == old["metadata"].get("generation"):
+            return []
+        known = pod_warnings.pod_names_from(obj) if self.names_pods else []
+        known += self.warnings(old) if self.warns_of_news else []
+        return [each for each in self.warnings(obj) if each not in known]
+
     def _reset_status(self, obj: dict) -> None:
         if self.empty_status is None:
             obj.pop("status", None)
