@@ -22,7 +22,7 @@ ALLOWED = (
     "resourceVersion should not be set on objects to be created",
     "Too large resource version",
     "strconv.ParseUint",
-    *("target.name: Required value", "unable to find api field in struct"),
+    *("target.name: Required value", "target.kind: Unsupported value", "unable to find api field in struct"),
     *("does not contain declared merge key", "unknown patch type", "list element types are not identical"),
     *("expected a []interface {}", "The order in patch list", "failed to create typed patch object"),
 )
