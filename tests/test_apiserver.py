@@ -64,6 +64,23 @@ def test_an_update_that_changes_nothing_keeps_the_revision(api_server, configmap
     assert api_server.request("PUT", f"{configmaps}/a", configmap("a", k="1")) == (200, made)
 
 
+def test_an_owner_that_is_named_twice_is_kept_once_with_a_warning(api_server, configmaps):
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    body = {"metadata": {"name": "a", "ownerReferences": [owner, owner, {**owner, "uid": "v"}]}}
+    with api_server.open("POST", configmaps, body) as answer:
+        told, made = answer.headers["Warning"], json.loads(answer.read())
+    assert [each["uid"] for each in made["metadata"]["ownerReferences"]] == ["u", "v"]
+    assert told.startswith('299 - ".metadata.ownerReferences contains duplicate entries; API server dedups')
+    assert told.endswith('duplicate UID(s) observed: u"')
+
+
+def test_a_name_beside_a_prefix_counts_as_drawn(api_server, configmaps):
+    api_server.request("POST", configmaps, configmap("a"))
+    code, refusal = api_server.request("POST", configmaps, {"metadata": {"name": "a", "generateName": "a-"}})
+    told = 'configmaps "a" already exists, the server was not able to generate a unique name for the object'
+    assert (code, refusal["message"], refusal["details"]["retryAfterSeconds"]) == (409, told, 1)
+
+
 def test_a_dry_run_stores_nothing(api_server, configmaps):
     code, shown = api_server.request("POST", f"{configmaps}?dryRun=All", configmap("a"))
     assert (code, "resourceVersion" in shown["metadata"]) == (201, False)

@@ -82,15 +82,15 @@ def scale_paths(request: Request) -> dict | None:
 
 
 def selector_text(selector: dict) -> str:
-    """Return a LabelSelector as kubectl's -l takes it, terms sorted."""
-    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    """Return a LabelSelector as kubectl's -l takes it, terms sorted by their keys."""
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
     for each in selector.get("matchExpressions") or []:
         operator, values = OPERATORS[each["operator"]], ",".join(sorted(each.get("values") or []))
         if operator in ("exists", "!"):
-            terms.append(("!" if operator == "!" else "") + each["key"])
+            terms.append((each["key"], ("!" if operator == "!" else "") + each["key"]))
         else:
-            terms.append(f"{each['key']} {operator} ({values})")
-    return ",".join(sorted(terms))
+            terms.append((each["key"], f"{each['key']} {operator} ({values})"))
+    return ",".join(term for _, term in sorted(terms, key=lambda pair: pair[0]))
 
 
 def get_scale(request: Request, api: Api) -> Answer:

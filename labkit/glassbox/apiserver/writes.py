@@ -44,6 +44,11 @@ SYSTEM_FIELDS = (
 )
 REFUSED_CHANGES = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
 NOW = 1 << 63  # later than every revision
+AFTER_ADMISSION = " after mutating admission happens"  # where upstream looks at what a patch makes
+OWNED_TWICE = (
+    "API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your "
+    "requests; duplicate UID(s) observed: "
+)
 DROPPED = ("selfLink", "clusterName")
 
 
@@ -63,6 +68,7 @@ def create_object(request: Request, obj: dict, api: Api, entries: list | None = 
     if resource.custom and resource.custom.is_terminating:
         told = "create not allowed while custom resource definition is terminating"
         raise errors.ApiError(405, "MethodNotAllowed", told, {"group": resource.group, "kind": resource.plural})
+    keep_owners_once(request, meta)
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
     if entries := track(request, api, obj, None) if entries is None else entries:
@@ -139,6 +145,9 @@ def insert(request: Request, obj: dict, api: Api) -> Answer:
 
 def _already_exists(resource: Resource, meta: dict, existing: Row) -> errors.ApiError:
     error = errors.already_exists(resource.plural, meta["name"], resource.group)
+    if meta.get("generateName"):  # upstream takes it that the name was drawn
+        error.message += ", the server was not able to generate a unique name for the object"
+        error.details = {**(error.details or {}), "retryAfterSeconds": 1}
     if "deletionTimestamp" in orjson.loads(existing.value)["metadata"]:
         error.message = f"object is being deleted: {error.message}"
     return error
@@ -207,6 +216,7 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict, entries: list 
     old = as_served(resource, orjson.loads(row.value))
     check_version(resource, row, obj["metadata"])
     keep_system_metadata(obj["metadata"], old["metadata"])
+    keep_owners_once(request, obj["metadata"], "" if request.route.verb == "update" else AFTER_ADMISSION)
     schema.apply_defaults(resource, obj)
     resource.strategy.default(obj)
     if part := resource.strategy.parts.get(request.route.subresource):
@@ -248,6 +258,16 @@ def check_version(resource: Resource, row: Row, meta: dict) -> None:
         raise errors.ApiError(500, "", f'strconv.ParseUint: parsing "{given}": invalid syntax')
     if given != "0" and int(given) != row.revision:
         raise errors.conflict(resource.plural, meta["name"], "", resource.group)
+
+
+def keep_owners_once(request: Request, meta: dict, when: str = "") -> None:
+    """Drop owners that are named again word by word, and warn of them."""
+    given = meta.get("ownerReferences") or []
+    again = [each for at, each in enumerate(given) if each in given[:at]]
+    if again:
+        meta["ownerReferences"] = [each for at, each in enumerate(given) if each not in given[:at]]
+        uids = ", ".join(each.get("uid", "") for each in again)
+        request.warnings.append(f".metadata.ownerReferences contains duplicate entries{when}; {OWNED_TWICE}{uids}")
 
 
 def keep_system_metadata(meta: dict, old: dict) -> None:
