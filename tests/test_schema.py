@@ -157,6 +157,21 @@ def test_limits_are_requests_where_none_are_made():
     assert pod["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "1"}
 
 
+def test_less_than_a_thousandth_is_rounded_up():
+    container = {"name": "c", "image": "b", "resources": {"limits": {"cpu": "1500u", "memory": "1Gi"}}}
+    pod = defaulted("pods", {"spec": {"containers": [container]}})
+    assert pod["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "2m", "memory": "1Gi"}
+
+
+def test_a_pod_s_own_limits_count_its_containers_huge_pages():
+    container = {"name": "c", "image": "b", "resources": {"limits": {"hugepages-2Mi": "2Mi", "cpu": "1"}}}
+    pod = defaulted("pods", {"spec": {"containers": [container], "resources": {"limits": {"cpu": "2"}}}})
+    assert pod["spec"]["resources"] == {
+        "limits": {"cpu": "2", "hugepages-2Mi": "2Mi"},
+        "requests": {"cpu": "1", "hugepages-2Mi": "2Mi"},
+    }
+
+
 def test_a_probe_is_defaulted():
     probe = {"httpGet": {"port": 80}}
     pod = defaulted("pods", {"spec": {"containers": [{"name": "c", "image": "b", "livenessProbe": probe}]}})

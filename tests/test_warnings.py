@@ -87,7 +87,17 @@ def warned(kind, spec, metadata=None, **more):
     ],
 )  # fmt: skip
 def test_a_pod_that_is_odd(spec, told):
-    assert warned("pods", spec) == told
+    assert warned("pods", spec, {"name": "p"}) == told
+
+
+def test_nothing_is_said_when_a_pod_changes():
+    pod = {"metadata": {"name": "p"}, "spec": {"terminationGracePeriodSeconds": -1}}
+    assert REGISTRY.find("pods").strategy.change_warnings(pod, pod) == []
+
+
+def test_a_pod_whose_name_is_no_host_name():
+    (told,) = warned("pods", {}, {"name": "a.b"})
+    assert told.startswith("metadata.name: this is used in the Pod's hostname, which can result in surprising behavior")
 
 
 def test_a_template_whose_pods_get_no_time_to_end():

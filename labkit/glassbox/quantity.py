@@ -80,6 +80,14 @@ def canonical(text: str | int | float) -> str:
     return _with_suffix(value, DECIMAL)
 
 
+def in_thousandths(text: str) -> str:
+    """Return a quantity, as it is written, without what is smaller than a thousandth: rounded up."""
+    if text[-1:] not in ("n", "u") and "e-" not in text:
+        return text
+    value = parse(text).quantize(Decimal("1e-3"), ROUND_UP, EXACT)
+    return _exponent(value) if "e" in text else _with_suffix(value, DECIMAL)
+
+
 def written(value: Decimal, like: str = "") -> str:
     """Return a value as Kubernetes writes it, in the family (decimal, binary) of another quantity's suffix."""
     match = PATTERN.fullmatch(like)

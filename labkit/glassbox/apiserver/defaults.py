@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from labkit.glassbox import objects, quota
+from labkit.glassbox import objects, quantity, quota
 from labkit.glassbox.apiserver.definitions import definitions, reference, type_of
 from labkit.glassbox.resources import Resource, hpa_v1
 
@@ -25,6 +25,7 @@ RBAC, STORAGE, FLOW = "io.k8s.api.rbac.v1.", "io.k8s.api.storage.v1.", "io.k8s.a
 DEVICES = "io.k8s.api.resource.v1."
 HOOKS = "io.k8s.api.admissionregistration.v1."
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 READABLE = 0o644
 WEBHOOK: dict[str, Any] = {
     "failurePolicy": "Fail",
@@ -216,6 +217,9 @@ def fill(name: str, obj: dict) -> None:
             obj[field] = copy.deepcopy(value)
     if rule := RULES.get(name):
         rule(obj)
+    for field in amounts(name):
+        if obj.get(field):
+            obj[field] = {key: quantity.in_thousandths(value) for key, value in obj[field].items()}
     for field, (inner, shape) in nested(name).items():
         if obj.get(field) is not None:
             for item in _items(obj[field], shape):
@@ -254,12 +258,19 @@ def has_defaults(name: str) -> bool:
     seen, todo = set(), [name]
     while todo:
         each = todo.pop()
-        if each in TABLE or each in RULES:
+        if each in TABLE or each in RULES or amounts(each):
             return True
         seen.add(each)
         schemas = definitions().get(each, {}).get("properties", {}).values()
         todo += [inner for schema in schemas if (inner := _inner(schema)[0]) and inner not in seen]
     return False
+
+
+@cache
+def amounts(name: str) -> tuple[str, ...]:
+    """Return the fields of a definition of the core group that name amounts of resources."""
+    properties = definitions().get(name, {}).get("properties", {}) if name.startswith(CORE) else {}
+    return tuple(field for field, schema in properties.items() if _inner(schema) == (QUANTITY, "map"))
 
 
 # -- rules
@@ -302,8 +313,14 @@ def pod(obj: dict) -> None:
         for port in each.get("ports", ()) if spec.get("hostNetwork") else ():
             port.setdefault("hostPort", port.get("containerPort"))
     whole = spec.get("resources") or {}
+    of_containers = {"spec": {"containers": [], **spec, "resources": {}, "overhead": {}}}
+    if whole.get("limits") or whole.get("requests"):
+        had = quota.pod_total(of_containers, "limits")
+        known = {**(whole.get("limits") or {}), **(whole.get("requests") or {})}
+        pages = {name: had[name] for name in had if name.startswith("hugepages-") and name not in known}
+        whole.update({"limits": {**(whole.get("limits") or {}), **pages}} if pages else {})
     if whole.get("limits"):
-        asked = quota.pod_total({"spec": {"containers": [], **spec, "resources": {}, "overhead": {}}}, "requests")
+        asked = quota.pod_total(of_containers, "requests")
         asked = {name: asked[name] for name in ("cpu", "memory") if name in asked}
         whole["requests"] = {**whole["limits"], **asked, **(whole.get("requests") or {})}
 

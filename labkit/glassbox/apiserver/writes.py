@@ -33,7 +33,6 @@ from labkit.glassbox.resources.validation.fields import shown
 from labkit.glassbox.store import Row
 
 EVENT_SECONDS = 3600.0  # events go after an hour, as with kube-apiserver's --event-ttl
-WITHOUT_WARNINGS = ("ephemeralcontainers", "resize", "status")
 SYSTEM_FIELDS = (
     "uid",
     "creationTimestamp",
@@ -229,7 +228,7 @@ def apply_update(request: Request, api: Api, row: Row, obj: dict, entries: list 
         admission.admit_update(request, obj, old, api)
     causes = _prepare_and_check(resource, request.route.subresource, obj, old)
     refuse(resource, obj["metadata"]["name"], causes)
-    if request.route.subresource not in WITHOUT_WARNINGS:
+    if request.route.subresource != "status":
         request.warnings.extend(resource.strategy.change_warnings(obj, old))
     charges = admission.validate_update(request, obj, old, api)
     obj["metadata"]["managedFields"] = entries

@@ -102,6 +102,10 @@ class PodStrategy(Strategy):
     def warnings(self, obj: dict) -> list[str]:
         return pod_warnings.pod(obj)
 
+    def change_warnings(self, obj: dict, old: dict) -> list[str]:
+        """Say nothing: it is rarely people who change pods."""
+        return []
+
 
 def _take_app_armor(pod: dict) -> None:
     """Have the profiles that deprecated annotations name in the containers' fields."""

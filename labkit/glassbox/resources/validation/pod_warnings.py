@@ -34,7 +34,8 @@ REQUIRED, PREFERRED = (f"{word}DuringSchedulingIgnoredDuringExecution" for word 
 
 
 def pod(obj: dict) -> list[str]:
-    return list(_pod(obj.get("spec") or {}, obj["metadata"], ""))
+    of_name = _no_label(obj, "the Pod's hostname")
+    return [*of_name, *_pod(obj.get("spec") or {}, obj["metadata"], "")]
 
 
 def template(obj: dict, path: str) -> list[str]:
@@ -209,10 +210,10 @@ def _ports(given: list[tuple[str, dict]]) -> Iterator[str]:
 
 def pod_names_from(obj: dict) -> list[str]:
     """Warn of a name that makes pod names longer than host names may be."""
+    return _no_label(obj, "Pod names and hostnames")
+
+
+def _no_label(obj: dict, used: str) -> list[str]:
     faults = names.dns_label(obj["metadata"].get("name", ""))
-    if not faults:
-        return []
-    told = (
-        "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended"
-    )
-    return [f"metadata.name: {told}: [{' '.join(faults)}]"]
+    told = f"this is used in {used}, which can result in surprising behavior; a DNS label is recommended"
+    return [f"metadata.name: {told}: [{' '.join(faults)}]"] if faults else []
