@@ -233,6 +233,13 @@ def test_a_revision_of_the_future_times_out(api_server, configmaps):
     assert refusal["message"].startswith("Timeout: Too large resource version: 99999999999, current: ")
 
 
+@pytest.mark.parametrize(("query", "code"), [("", 400), ("watch=1&", 500)])
+def test_a_revision_beyond_all_numbers_is_refused(api_server, configmaps, query, code):
+    answered, refusal = api_server.request("GET", f"{configmaps}?{query}resourceVersion={'9' * 20}")
+    told = f'resourceVersion: Invalid value: "{"9" * 20}": strconv.ParseUint: parsing "{"9" * 20}": value out of range'
+    assert (answered, refusal["message"].removeprefix("invalid resource version: ")) == (code, told)
+
+
 def test_metadata_alone_can_be_asked_for(api_server, configmaps):
     api_server.request("POST", configmaps, configmap("a", k="v"))
     accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"

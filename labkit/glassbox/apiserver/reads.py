@@ -52,10 +52,16 @@ def read(store: Store, resource: Resource, namespace: str, name: str) -> Row:
 
 def parse_revision(text: str) -> int:
     """Return the number of a resourceVersion. Raises ApiError 400."""
-    if not (text.isascii() and text.isdigit()):
-        fault = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise errors.bad_request(f"invalid resource version: {fault}")
+    if fault := revision_fault(text):
+        raise errors.bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {fault}')
     return int(text)
+
+
+def revision_fault(text: str) -> str:
+    """Tell what is wrong with the number of a resourceVersion, "" for nothing."""
+    if not (text.isascii() and text.isdigit()):
+        return f'strconv.ParseUint: parsing "{text}": invalid syntax'
+    return f'strconv.ParseUint: parsing "{text}": value out of range' if int(text) >> 64 else ""
 
 
 def wait_for(store: Store, revision: int) -> None:

@@ -26,7 +26,7 @@ from labkit.glassbox import errors, selectors
 from labkit.glassbox.apiserver import schema
 from labkit.glassbox.apiserver.negotiation import JSON, Wanted, as_table, negotiate, not_watchable, partial_metadata
 from labkit.glassbox.apiserver.objects_at_rest import as_served, needs_conversion, prefix, stored
-from labkit.glassbox.apiserver.reads import check_list_options, choice, integer, too_large
+from labkit.glassbox.apiserver.reads import check_list_options, choice, integer, revision_fault, too_large
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.apiserver.routes import flag
 from labkit.glassbox.errors import ApiError
@@ -69,9 +69,8 @@ class Watch:
     def _revision(self, asked: str) -> int:
         if not asked:
             return 0
-        if not asked.isdigit():
-            fault = f'resourceVersion: Invalid value: "{asked}": strconv.ParseUint: parsing "{asked}": invalid syntax'
-            raise ApiError(500, "", fault)
+        if fault := revision_fault(asked):
+            raise ApiError(500, "", f'resourceVersion: Invalid value: "{asked}": {fault}')
         return int(asked)
 
     def _timeout(self) -> float:

@@ -25,7 +25,7 @@ from labkit.glassbox.apiserver.decoding import decode
 from labkit.glassbox.apiserver.fields.managers import differ
 from labkit.glassbox.apiserver.managed import track
 from labkit.glassbox.apiserver.objects_at_rest import as_served, encode, key, served_bytes, stored, to_stored
-from labkit.glassbox.apiserver.reads import read
+from labkit.glassbox.apiserver.reads import read, revision_fault
 from labkit.glassbox.apiserver.request import Answer, Api, Request
 from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources import Resource
@@ -253,8 +253,8 @@ def _prepare_and_check(resource: Resource, subresource: str, obj: dict, old: dic
 def check_version(resource: Resource, row: Row, meta: dict) -> None:
     """Refuse a write that was based on an older revision. Raises ApiError 409, or 500 as upstream does."""
     given = meta.get("resourceVersion") or "0"
-    if not given.isdigit():
-        raise errors.ApiError(500, "", f'strconv.ParseUint: parsing "{given}": invalid syntax')
+    if fault := revision_fault(given):
+        raise errors.ApiError(500, "", fault)
     if given != "0" and int(given) != row.revision:
         raise errors.conflict(resource.plural, meta["name"], "", resource.group)
 
