@@ -231,6 +231,21 @@ def test_each_path_declares_the_parameters_in_it():
             assert sorted(declared) == sorted(re.findall("{(.+?)}", path))
 
 
+def test_each_operation_has_a_name_of_its_own_as_upstream_makes_it():
+    names = {}
+    for document in map(schema.openapi_v3, schema.openapi_v3_index()["paths"]):
+        for path, item in document["paths"].items():
+            for method in item.keys() - {"parameters"}:
+                assert names.setdefault(item[method]["operationId"], (method, path)) == (method, path)
+    pods = "/api/v1/namespaces/{namespace}/pods"
+    assert names["listCoreV1NamespacedPod"] == ("get", pods)
+    assert names["listCoreV1PodForAllNamespaces"] == ("get", "/api/v1/pods")
+    assert names["deleteCoreV1CollectionNamespacedPod"] == ("delete", pods)
+    assert names["connectCoreV1PostNamespacedPodExec"] == ("post", f"{pods}/{{name}}/exec")
+    assert names["createCoreV1NamespacedPodEviction"] == ("post", f"{pods}/{{name}}/eviction")
+    assert names["getAppsV1APIResources"] == ("get", "/apis/apps/v1/")
+
+
 def test_a_document_tells_that_fields_can_be_validated():
     document = schema.openapi_v3("apis/apps/v1")
     operation = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]

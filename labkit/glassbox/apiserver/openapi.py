@@ -1,9 +1,9 @@
 """The OpenAPI v3 documents that kubectl reads: for explain, for validation, for merging on the client's side.
 
 A group version's document has the definitions of the kinds that are served there and all that these refer to, and the
-paths with the operations that clients look for.
+paths with the operations on them (`openapi_paths`).
 
-Upstream: staging/src/k8s.io/apiserver/pkg/endpoints/installer.go, k8s.io/kube-openapi
+Upstream: k8s.io/kube-openapi
 """
 
 from __future__ import annotations
@@ -15,18 +15,10 @@ from typing import Any
 import orjson
 
 from labkit.glassbox.apiserver.definitions import REFERENCE, definition, definitions, reference
+from labkit.glassbox.apiserver.openapi_pages import pages, resource_lists
+from labkit.glassbox.apiserver.openapi_paths import COMPONENTS, paths_of, referred
 from labkit.glassbox.resources import REGISTRY, Resource
 
-COMPONENTS = "#/components/schemas/"
-PATCHES = (
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
-VERBS = {"get": "get", "create": "post", "update": "put", "delete": "delete", "patch": "patch"}
-ON_COLLECTIONS = ("create",)
-OPTIONS = ("dryRun", "fieldManager", "fieldValidation")
 # The values that a field may have: upstream publishes them, the definitions that we read leave them out.
 CORE, APPS, BATCH = "io.k8s.api.core.v1.", "io.k8s.api.apps.v1.", "io.k8s.api.batch.v1."
 RECLAIM = ("Delete", "Recycle", "Retain")
@@ -68,16 +60,13 @@ ENUMS: dict[tuple[str, str], tuple[str, ...]] = {
     (CORE + "ServiceSpec", "externalTrafficPolicy"): ("Cluster", "Local"),
     (CORE + "ServiceSpec", "internalTrafficPolicy"): ("Cluster", "Local"),
 }
-FREE_FORM = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
 
 
 def openapi_v3_index() -> dict:
     """Return where the documents are, each with a hash of what it says."""
     paths = {}
-    for group, versions in REGISTRY.groups.items():
-        for version in versions:
-            path = f"apis/{group}/{version}" if group else f"api/{version}"
-            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={openapi_v3_hash(path)}"}
+    for path in sorted({*pages(), *(group_version(each) for each in REGISTRY.all())}):
+        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={openapi_v3_hash(path)}"}
     return {"paths": paths}
 
 
@@ -86,18 +75,21 @@ def openapi_v3_hash(path: str) -> str:
     return hashlib.sha256(orjson.dumps(openapi_v3(path))).hexdigest()[:32].upper()
 
 
+def group_version(resource: Resource) -> str:
+    return f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
+
+
 @cache
 def openapi_v3(path: str) -> dict:
-    """Return the document of a group version, called "api/v1" or "apis/GROUP/VERSION". Raises KeyError."""
-    served = [each for each in REGISTRY.all() if each.path().startswith(f"/{path}/")]
-    if not served:
-        raise KeyError(path)
-    wanted = [name for each in served for name in (each.definition, each.definition + "List")]
-    names = closure([*wanted, FREE_FORM])
+    """Return a document: of a group version ("api/v1", "apis/GROUP/VERSION"), or of a page. Raises KeyError."""
+    served = [each for each in REGISTRY.all() if group_version(each) == path]
+    found = [*resource_lists(served), *([pages()[path]] if path in pages() or not served else [])]
+    names = closure([name for each in served for name in referred(each)] + [page.answer for page in found])
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "1.36"},
-        "paths": {at: item for each in served for at, item in paths_of(each).items()},
+        "paths": {page.path: page.item for page in found}
+        | {at: item for each in served for at, item in paths_of(each).items()},
         "components": {"schemas": {name: component(name) for name in sorted(names)}},
     }
 
@@ -153,53 +145,3 @@ def to_v3(schema: Any) -> Any:
         types = schema["type"]  # may hold "null"; under properties it is a field called "type"
         result["type"] = next(each for each in types if each != "null") if isinstance(types, list) else to_v3(types)
     return result
-
-
-def paths_of(resource: Resource) -> dict[str, dict]:
-    """Return the paths of a resource's collection and of one object, with their operations."""
-    namespace = "{namespace}" if resource.namespaced else None
-    gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    result: dict[str, dict] = {}
-    for verb, method in VERBS.items():
-        if verb in resource.verbs:
-            path = resource.path(namespace, None if verb in ON_COLLECTIONS else "{name}")
-            item = result.setdefault(path, {"parameters": _named(path, resource.kind)})
-            item[method] = operation(resource, verb, gvk)
-    return result
-
-
-def _named(path: str, kind: str) -> list[dict]:
-    """Return the parameters that a path has in braces."""
-    told = {"name": f"name of the {kind}", "namespace": "object name and auth scope, such as for teams and projects"}
-    unique = {"type": "string", "uniqueItems": True}
-    return [
-        {"name": name, "in": "path", "description": told[name], "required": True, "schema": unique}
-        for name in told
-        if f"{{{name}}}" in path
-    ]
-
-
-def operation(resource: Resource, verb: str, gvk: dict) -> dict:
-    """Return what OpenAPI says of a verb: the kind, the options, the bodies."""
-    answer = {"description": "OK", "content": _content(["application/json"], resource.definition)}
-    told: dict[str, Any] = {
-        "operationId": f"{verb}{resource.kind}",
-        "responses": {"200": answer},
-        "x-kubernetes-action": verb,
-        "x-kubernetes-group-version-kind": gvk,
-    }
-    if verb in ("create", "update", "patch"):
-        told["parameters"] = [
-            {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in OPTIONS
-        ]
-        if verb == "patch":
-            taken = [each for each in PATCHES if not (resource.custom and "strategic" in each)]
-            told["requestBody"] = {"required": True, "content": _content(taken, FREE_FORM)}
-        else:
-            told["requestBody"] = {"required": True, "content": _content(["*/*"], resource.definition)}
-    return told
-
-
-def _content(media: list[str], name: str) -> dict:
-    known = name in definitions()  # else the definitions are not part of Kubernetes': metrics
-    return {each: {"schema": {"$ref": COMPONENTS + name} if known else {"type": "object"}} for each in media}

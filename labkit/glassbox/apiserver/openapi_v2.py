@@ -15,7 +15,9 @@ from typing import Any
 import orjson
 
 from labkit.glassbox.apiserver.definitions import definition
-from labkit.glassbox.apiserver.openapi import FREE_FORM, closure, component, paths_of
+from labkit.glassbox.apiserver.openapi import closure, component
+from labkit.glassbox.apiserver.openapi_pages import pages, resource_lists
+from labkit.glassbox.apiserver.openapi_paths import paths_of, referred
 from labkit.glassbox.resources import REGISTRY
 
 DEFINITIONS = "#/definitions/"
@@ -28,11 +30,14 @@ EITHER = {  # definitions of two types, which v2 cannot say
 def openapi_v2() -> dict:
     """Return the document."""
     served = REGISTRY.all()
-    names = closure([*(name for each in served for name in (each.definition, each.definition + "List")), FREE_FORM])
+    found = [*pages().values(), *resource_lists(served)]
+    names = closure([name for each in served for name in referred(each)] + [page.answer for page in found])
+    items = {page.path: page.item for page in found}
+    items |= {at: item for each in served for at, item in paths_of(each).items()}
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": "1.36"},
-        "paths": {at: _path(item) for each in served for at, item in paths_of(each).items()},
+        "paths": {at: _path(item) for at, item in items.items()},
         "definitions": {name: _definition(name) for name in sorted(names)},
     }
 
@@ -75,7 +80,7 @@ def _operation(told: dict) -> dict:
     bodies = told.get("requestBody", {}).get("content", {})
     body = [{"name": "body", "in": "body", "required": True, "schema": _body(each)} for each in bodies.values()][:1]
     answers = {
-        code: {"description": each["description"], "schema": _body(each["content"]["application/json"])}
+        code: {"description": each["description"], "schema": _body(next(iter(each["content"].values())))}
         for code, each in told["responses"].items()
     }
     parameters = [*body, *(_parameter(each) for each in told.get("parameters", ()))]
