@@ -514,6 +514,54 @@ def test_a_service_keeps_its_node_port_and_may_change_it_to_a_free_one(api_serve
         assert (code, held["spec"]["ports"][0]["nodePort"]) == (200, number)
 
 
+def changed_service(api_server, namespace, spec, change):
+    """Return the spec of a service that was made, the code of a change of it, and what it is after that."""
+    path = f"/api/v1/namespaces/{namespace}/services"
+    made = {"metadata": {"name": f"s-{uuid.uuid4().hex[:8]}"}, "spec": spec}
+    held = api_server.request("POST", path, made)[1]["spec"]
+    code, after = api_server.request("PUT", f"{path}/{made['metadata']['name']}", {**made, "spec": change(held)})
+    return held, code, after
+
+
+PORTS = {"ports": [{"name": "a", "port": 80}]}
+LOCAL = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", **PORTS}
+
+
+def test_a_port_keeps_the_number_on_nodes_that_goes_by_its_name(api_server, namespace):
+    asked = {"type": "NodePort", "ports": [{"name": "a", "port": 81}, {"name": "b", "port": 82}]}
+    held, code, after = changed_service(api_server, namespace, {"type": "NodePort", **PORTS}, lambda held: asked)
+    assert (code, after["spec"]["ports"][0]["nodePort"]) == (200, held["ports"][0]["nodePort"])
+
+
+def test_a_port_may_take_over_another_one_s_number(api_server, namespace):
+    def take_over(held):
+        return {"type": "NodePort", "ports": [{"name": "a", "port": 1}, {**held["ports"][0], "name": "b", "port": 2}]}
+
+    held, code, after = changed_service(api_server, namespace, {"type": "NodePort", **PORTS}, take_over)
+    assert (code, after["spec"]["ports"][1]["nodePort"]) == (200, held["ports"][0]["nodePort"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "has_port"),
+    [
+        (LOCAL, LOCAL, True),
+        ({"type": "LoadBalancer", **PORTS}, LOCAL, True),
+        (PORTS, LOCAL, True),
+        (LOCAL, {**LOCAL, "externalTrafficPolicy": "Cluster"}, False),
+        (LOCAL, {**LOCAL, "type": "NodePort"}, False),
+    ],
+)
+def test_a_health_check_port_comes_and_goes_with_the_need_of_it(api_server, namespace, before, after, has_port):
+    def change(held):
+        kept = {"healthCheckNodePort": held["healthCheckNodePort"]} if not has_port else {}
+        return {**after, **kept}
+
+    held, code, answer = changed_service(api_server, namespace, before, change)
+    port = answer["spec"].get("healthCheckNodePort")
+    assert (code, bool(port)) == (200, has_port)
+    assert not held.get("healthCheckNodePort") or port in (None, held["healthCheckNodePort"])
+
+
 def test_a_pod_in_a_new_namespace_waits_for_the_account_that_a_controller_makes(api_server):
     name = "t-" + uuid.uuid4().hex[:8]
     api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})

@@ -16,6 +16,7 @@ from labkit.glassbox import errors
 from labkit.glassbox.apiserver.objects_at_rest import prefix
 from labkit.glassbox.apiserver.request import Api, Request
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources.service import WITH_NODE_PORTS, node_ports
 from labkit.glassbox.resources.validation import names, services
 from labkit.glassbox.resources.validation.fields import invalid
 
@@ -41,7 +42,7 @@ def on_create(request: Request, obj: dict, api: Api) -> None:
         told = f"failed to allocate IP {spec['clusterIP']}: {fault}"
         raise _refused(obj, [invalid("spec.clusterIPs", [spec["clusterIP"]], told)])
     spec["clusterIPs"] = spec.get("clusterIPs") or [spec["clusterIP"]]
-    if spec.get("type") in ("NodePort", "LoadBalancer"):
+    if spec.get("type") in WITH_NODE_PORTS:
         _give_node_ports(obj, {}, others)
     _give_health_check_port(spec, others)
 
@@ -61,12 +62,13 @@ def on_update(request: Request, obj: dict, old: dict, api: Api) -> None:
     _check(obj, held.get("clusterIP", ""))
     if not spec.get("clusterIP"):
         on_create(request, obj, api)
-    if spec.get("type") in ("NodePort", "LoadBalancer"):
-        ports = {port.get("port"): port.get("nodePort") for port in held.get("ports") or []}
-        for port in spec.get("ports") or []:
-            if not port.get("nodePort") and ports.get(port.get("port")):
-                port["nodePort"] = ports[port.get("port")]
+    if spec.get("type") in WITH_NODE_PORTS:
+        if held.get("type") in WITH_NODE_PORTS:
+            _keep_node_ports(spec, held)
         _give_node_ports(obj, held, _others(request, api))
+    if services.is_health_checked(spec) and services.is_health_checked(held) and not spec.get("healthCheckNodePort"):
+        spec["healthCheckNodePort"] = held.get("healthCheckNodePort")
+    _give_health_check_port(spec, _others(request, api))
 
 
 def _check(obj: dict, held: str = "") -> None:
@@ -105,9 +107,17 @@ def _free_address(others: list[dict], service_range: str) -> str:
 
 def _give_health_check_port(spec: dict, others: list[dict]) -> None:
     """Give a port at which a load balancer asks whether a node has pods: it sends traffic to those nodes alone."""
-    wanted = spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
-    if wanted and not spec.get("healthCheckNodePort"):
+    if services.is_health_checked(spec) and not spec.get("healthCheckNodePort"):
         spec["healthCheckNodePort"] = _free_node_port(_taken(spec, *others))
+
+
+def _keep_node_ports(spec: dict, held: dict) -> None:
+    """Give ports that ask for no number the one that they had, by their names, unless another port took it."""
+    used, had = node_ports(held) & node_ports(spec), {port.get("name"): port for port in held.get("ports") or []}
+    for port in spec.get("ports") or []:
+        number = had.get(port.get("name"), {}).get("nodePort")
+        if not port.get("nodePort") and number and number not in used:
+            port["nodePort"] = number
 
 
 def _taken(*specs: dict) -> set[int | None]:

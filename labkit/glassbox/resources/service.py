@@ -24,7 +24,7 @@ class ServiceStrategy(Strategy):
 
     def prepare_for_update(self, obj: dict, old: dict) -> None:
         super().prepare_for_update(obj, old)
-        give_up(obj.get("spec") or {}, old.get("spec") or {})
+        give_up(obj, old)
 
     def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
         kept = [*services.kept_address(obj, old), *services.kept_balancer(obj, old)]
@@ -40,21 +40,35 @@ class ServiceStrategy(Strategy):
 WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 # what a service with a virtual address has and an ExternalName has not
 OF_ADDRESS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+OF_BALANCER = ("allocateLoadBalancerNodePorts", "loadBalancerClass")
 
 
-def give_up(spec: dict, held: dict) -> None:
+def give_up(obj: dict, old: dict) -> None:
     """Drop what the new type no longer has, where the client left it as it was."""
+    spec, held = obj.get("spec") or {}, old.get("spec") or {}
     kind, before = spec.get("type", "ClusterIP"), held.get("type", "ClusterIP")
     if kind == "ExternalName" and before != "ExternalName":
         drop_unchanged(spec, held, OF_ADDRESS)
-    if kind not in WITH_NODE_PORTS and before in WITH_NODE_PORTS:
-        drop_unchanged(spec, held, ("externalTrafficPolicy",))
-        numbers = {port.get("nodePort") for port in held.get("ports") or []}
+    if kind not in WITH_NODE_PORTS and before in WITH_NODE_PORTS and node_ports(spec) <= node_ports(held):
         for port in spec.get("ports") or []:
-            if port.get("nodePort") in numbers:
-                port.pop("nodePort", None)
+            port.pop("nodePort", None)
+    if services.is_health_checked(held) and not services.is_health_checked(spec):
+        drop_unchanged(spec, held, ("healthCheckNodePort",))
     if kind != "LoadBalancer" and before == "LoadBalancer":
-        drop_unchanged(spec, held, ("allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"))
+        drop_unchanged(spec, held, OF_BALANCER)
+    if is_for_outside(held) and not is_for_outside(spec):
+        drop_unchanged(spec, held, ("externalTrafficPolicy",))
+    if kind != "LoadBalancer" and dig(obj, "status.loadBalancer"):
+        obj["status"] = {**obj["status"], "loadBalancer": {}}
+
+
+def node_ports(spec: dict) -> set[int]:
+    return {port["nodePort"] for port in spec.get("ports") or [] if port.get("nodePort")}
+
+
+def is_for_outside(spec: dict) -> bool:
+    kind = spec.get("type", "ClusterIP")
+    return kind in WITH_NODE_PORTS or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
 
 
 def drop_unchanged(spec: dict, held: dict, fields: tuple[str, ...]) -> None:
