@@ -35,6 +35,9 @@ cidr("::1/128").prefixLength() == 128 && isCIDR("::1/128") && !isCIDR("::1/129")
 [1, 3].sum() == 4 && [1.0, 3.0].sum() == 4.0 && [].sum() == 0
 [duration("1m"), duration("1s")].sum() == duration("61s")
 [1, 3].min() == 1 && ["a", "b"].max() == "b"
+[1, 2, 3, 4].slice(1, 3) == [2, 3] && [[1], [2, [3]]].flatten() == [1, 2, [3]] && [[1, [2]]].flatten(2) == [1, 2]
+[3, 1, 2].sort() == [1, 2, 3] && [1, 2, 2, 1].distinct() == [1, 2]
+lists.range(3) == [0, 1, 2] && ["b", "a", "b"].distinct().sort()[0] == "a" && [].flatten() == []
 sets.contains([1, 2], [2]) && sets.equivalent([1], [1, 1]) && !sets.intersects([1], [2])
 semver("1.2.3").compareTo(semver("2.0.0")) == -1 && semver("1.2.3").major() == 1
 semver("1.0.0-alpha.2").isLessThan(semver("1.0.0-alpha.10")) && semver("1.0.0-rc.1").isLessThan(semver("1.0.0"))

@@ -4,8 +4,8 @@ A value of a type that is Kubernetes' own travels through the library as a messa
 to the functions. The library tells overloads apart by the kinds of their operands alone, so that those that differ in
 a message's type, or in a list's items, share one function.
 
-Left out: `string(…)` of an address and `indexOf` of a list (the library's own functions take no overloads), macros
-with two variables, `image(…)`.
+Left out: `string(…)` of an address, `indexOf` and `reverse` of a list (the library's own functions take no overloads),
+macros with two variables, `sortBy`.
 
 Upstream: staging/src/k8s.io/apiserver/pkg/cel/{environment/base.go,library}
 """
@@ -117,6 +117,11 @@ IMPLEMENTED: dict[str, tuple] = {  # name → (function, "receiver . operands ->
     "sum": (lists.total, *_of_lists("", SUMMABLE)),
     "min": (lists.least, *_of_lists("", SCALARS)),
     "max": (lists.most, *_of_lists("", SCALARS)),
+    "slice": (lists.part, "list<dyn> . int int -> list<dyn>"),
+    "flatten": (lists.flat, "list<dyn> . -> list<dyn>", "list<dyn> . int -> list<dyn>"),
+    "sort": (lists.ordered, "list<dyn> . -> list<dyn>"),
+    "distinct": (lists.distinct, "list<dyn> . -> list<dyn>"),
+    "lists.range": (lists.numbers, "int -> list<int>"),
     "sets.contains": (lists.contains, "list<dyn> list<dyn> -> bool"),
     "sets.equivalent": (lists.equivalent, "list<dyn> list<dyn> -> bool"),
     "sets.intersects": (lists.intersects, "list<dyn> list<dyn> -> bool"),

@@ -1,6 +1,6 @@
-"""Lists in CEL: sorted, summed up, compared as sets.
+"""Lists in CEL: sorted, summed up, taken apart, compared as sets.
 
-Upstream: staging/src/k8s.io/apiserver/pkg/cel/library/lists.go, github.com/google/cel-go/ext/sets.go
+Upstream: staging/src/k8s.io/apiserver/pkg/cel/library/lists.go, github.com/google/cel-go/ext/{sets,lists}.go
 """
 
 from __future__ import annotations
@@ -24,6 +24,44 @@ def least(items: list) -> Any:
 
 def most(items: list) -> Any:
     return max(_some(items, "max"))
+
+
+def part(items: list, start: int, end: int) -> list:
+    told = f"cannot slice({start}, {end}), "
+    if start < 0 or end < 0:
+        raise ValueError(told + "negative indexes not supported")
+    if start > end:
+        raise ValueError(told + "start index must be less than or equal to end index")
+    if len(items) < end:
+        raise ValueError(f"{told}list is length {len(items)}")
+    return items[start:end]
+
+
+def flat(items: list, depth: int = 1) -> list:
+    if depth < 0:
+        raise ValueError("level must be non-negative")
+    nested = (flat(each, depth - 1) if isinstance(each, list) and depth else [each] for each in items)
+    return [each for part in nested for each in part]
+
+
+def ordered(items: list) -> list:
+    if len({type(each) for each in items}) > 1:
+        raise ValueError("list elements must have the same type")
+    return sorted(items)
+
+
+def distinct(items: list) -> list:
+    found: list = []
+    for each in items:
+        if not any(_same(each, other) for other in found):
+            found.append(each)
+    return found
+
+
+def numbers(count: int) -> list[int]:
+    if count < 0:
+        raise ValueError(f"lists.range: size must be non-negative, got {count}")
+    return list(range(count))
 
 
 def contains(items: list, others: list) -> bool:
