@@ -72,8 +72,8 @@ def patched_body(request: Request, resource: Resource, old: dict) -> dict:
         elif media == MERGE_PATCH:
             new = merge_patch(old, document)
         else:
-            new = strategic_merge(old, document, resource.definition)
-            new |= {"apiVersion": resource.api_version, "kind": resource.kind}  # upstream fills this kind's struct
+            own = {"apiVersion": resource.api_version, "kind": resource.kind}  # upstream fills this kind's struct
+            new = {**strategic_merge(old, document, resource.definition), **own}
     except Unpatchable:
         raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from None
     # Upstream shows what it could not decode: the patch itself if it merged values, else the JSON that came of it.
