@@ -4,6 +4,7 @@ import pytest
 
 from labkit.glassbox.apiserver.negotiation import JSON, YAML, Wanted, negotiate
 from labkit.glassbox.errors import ApiError
+from tests.embedded import eventually
 
 TABLE = "as=Table;v=v1;g=meta.k8s.io"
 
@@ -93,3 +94,20 @@ def test_an_openapi_document_may_be_kept_for_ever_by_the_hash_of_its_content(api
 def test_each_page_has_its_own_way_to_refuse_a_form(api_server, path, accept, code, told):
     answered, shown = api_server.request("GET", path, accept=accept)
     assert (answered, shown.get("message", "")[: len(told)]) == (code, told)
+
+
+def test_a_custom_resource_is_told_as_what_upstream_holds_it_as(api_server, namespace):
+    plural, group = namespace.replace("-", ""), "forms.example.com"
+    names = {"plural": plural, "kind": f"K{plural}"}
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    versions = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
+    spec = {"group": group, "names": names, "scope": "Namespaced", "versions": versions}
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert api_server.request("POST", path, {"metadata": {"name": f"{plural}.{group}"}, "spec": spec})[0] == 201
+    at = f"/apis/{group}/v1/namespaces/{namespace}/{plural}"
+    eventually(lambda: api_server.request("GET", at)[0] == 200)
+    accept = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    code, refusal = api_server.request("GET", at, accept=accept)
+    told = "you requested PartialObjectMetadata, but the requested object is a list (*unstructured.UnstructuredList)"
+    assert (code, refusal["message"]) == (406, told)
+    api_server.request("DELETE", f"{path}/{plural}.{group}")

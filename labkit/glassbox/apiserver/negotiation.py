@@ -147,7 +147,7 @@ def shown_as(wanted: Wanted, obj: dict, is_list: bool, request: Request, now: fl
     """Return the object (or list) as the wanted kind. Raises ApiError 406 where the two do not fit."""
     if wanted.kind == "Table":
         return as_table(request, obj, is_list, now, wanted.version)
-    name = f"*{_internal_package(request.resource)}.{request.resource.kind}"
+    name = _internal_type(request.resource)
     if is_list and wanted.kind == "PartialObjectMetadata":
         raise _misfit(f"you requested PartialObjectMetadata, but the requested object is a list ({name}List)")
     if not is_list and wanted.kind == "PartialObjectMetadataList":
@@ -167,8 +167,10 @@ def _misfit(message: str) -> errors.ApiError:
     return errors.ApiError(406, "NotAcceptable", message)
 
 
-def _internal_package(resource: Resource) -> str:
-    return resource.group.split(".")[0] or "core"
+def _internal_type(resource: Resource) -> str:
+    if resource.custom:
+        return "*unstructured.Unstructured"
+    return f"*{resource.group.split('.')[0] or 'core'}.{resource.kind}"
 
 
 def partial_metadata(obj: dict, version: str = "meta.k8s.io/v1") -> dict:
