@@ -46,7 +46,7 @@ def test_a_form_that_cannot_be_had_is_refused(accept, told):
     ("method", "path", "code"),
     [
         *(("POST", path, 405) for path in ("/version", "/api", "/api/v1", "/apis/apps/v1")),
-        *(("POST", path, 200) for path in ("/apis", "/apis/apps", "/healthz", "/livez/ping", "/openapi/v2")),
+        *(("POST", path, 200) for path in ("/apis", "/apis/apps", "/healthz", "/livez/etcd", "/openapi/v2")),
         *(("GET", path, 404) for path in ("/healthz/", "/openapi/v2/", "//")),
         ("HEAD", "/version", 405),
         ("HEAD", "/apis", 200),

@@ -41,7 +41,12 @@ VERSION = {
     "compiler": "cpython",
     "platform": "linux/amd64",
 }
-CHECKS = ("ping", "log", "store", "poststarthook/start-system-namespaces-controller")
+CHECKS = (
+    "ping",
+    "log",
+    "etcd",
+    "poststarthook/start-system-namespaces-controller",
+)  # the store has the name of what it stands for
 RAW = ("/", "/version")  # objects without a kind: always pretty
 TEXT = "text/plain; charset=utf-8"
 NO_CACHE = "no-cache, private"
