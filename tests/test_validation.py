@@ -592,6 +592,35 @@ def test_a_projected_volume_is_told_of_each_source():
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (
+            {"hostPath": {"path": "/a"}},
+            ["metadata.annotations.volume.beta.kubernetes.io/mount-options: Forbidden: may not specify mount options"
+             " for this volume type"],
+        ),
+        ({"nfs": {"server": "a", "path": "/a"}}, []),
+    ],
+)  # fmt: skip
+def test_which_volumes_may_be_mounted_with_options(source, told):
+    noted = {"name": "v", "annotations": {"volume.beta.kubernetes.io/mount-options": "ro"}}
+    assert faults("persistentvolumes", {"metadata": noted, "spec": {**BARE, **source}}) == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "looks"),
+    [
+        ("persistentvolumes", {**BARE, "nfs": {"server": "a", "path": "/a"}, "storageClassName": "-"}, 2),
+        ("persistentvolumeclaims", {"storageClassName": "-", **BARE, "resources": {"requests": {"storage": "1"}}}, 2),
+        ("limitranges", {"limits": [{"type": "-"}]}, 1),
+    ],
+)
+def test_an_update_is_looked_at_as_often_as_upstream_does(kind, spec, looks):
+    obj = {"metadata": {"name": "x"}, "spec": spec}
+    assert faults(kind, obj, obj) == faults(kind, obj) * looks
+
+
 def test_a_key_for_ssh_may_not_be_empty():
     secret = {"type": "kubernetes.io/ssh-auth", "data": {"ssh-privatekey": ""}}
     assert faults("secrets", secret) == ["data[ssh-privatekey]: Required value"]

@@ -13,6 +13,7 @@ from labkit.glassbox.resources.validation import limits
 
 class LimitRangeStrategy(Strategy):
     allow_create_on_update = True
+    metadata_looks = 3
     faults = staticmethod(limits.limit_range)
 
     def default(self, obj: dict) -> None:

@@ -18,6 +18,7 @@ SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSna
 
 class PersistentVolumeClaimStrategy(Strategy):
     has_status = True
+    metadata_looks = 5
     empty_status = {"phase": "Pending"}
 
     def prepare_for_create(self, obj: dict) -> None:

@@ -5,6 +5,9 @@ Upstream: pkg/registry/core/replicationcontroller/strategy.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from labkit.glassbox.errors import Cause
 from labkit.glassbox.resources.columns import AGE, NAME, REPLICAS, format_labels, of_selector, of_template
 from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
@@ -20,6 +23,9 @@ class ReplicationControllerStrategy(Strategy):
     pod_template = "spec.template"
     counted = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
     names_pods = True
+
+    def change_faults(self, obj: dict, old: dict) -> Iterable[Cause]:
+        return [*self.faults(obj)] * 2  # upstream looks twice
 
     def default(self, obj: dict) -> None:
         """A template's labels are the selector, and the labels of the controller itself, where those are not given."""

@@ -17,6 +17,7 @@ from labkit.glassbox.resources.validation.fields import IMMUTABLE, invalid
 
 class ResourceQuotaStrategy(Strategy):
     has_status = True
+    metadata_looks = 3
     faults = staticmethod(quotas.resource_quota)
 
     def change_faults(self, obj: dict, old: dict) -> Iterator[Cause]:

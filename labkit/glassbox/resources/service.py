@@ -17,6 +17,7 @@ from labkit.glassbox.resources.validation import names, services, warnings
 
 class ServiceStrategy(Strategy):
     has_status = True
+    metadata_looks = 3
     allow_create_on_update = True
     empty_status = {"loadBalancer": {}}
     name_rule = staticmethod(names.dns_label)

@@ -20,6 +20,12 @@ from labkit.glassbox.resources.validation.scheduling import node_selector
 from labkit.glassbox.resources.validation.warnings import OLD_LABELS
 
 EMPTY = "an empty string is disallowed"
+MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
+# sources for which the annotation may tell with which options they are mounted
+MOUNTED = (
+    *("gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "nfs", "rbd", "quobyte", "iscsi", "cinder", "cephfs"),
+    *("azureFile", "vsphereVolume", "azureDisk", "portworxVolume"),
+)
 EXPANDS = "controllerExpandSecretRef"
 PINNED = "field is immutable, except for updating from beta label to GA"
 # Fields of a PersistentVolume's spec that are not its source.
@@ -35,6 +41,14 @@ def source_of(spec: dict) -> dict:
 
 
 def volume(obj: dict) -> Iterator[Cause]:
+    yield from _volume(obj)
+    spec = obj.get("spec") or {}
+    if MOUNT_OPTIONS in (obj["metadata"].get("annotations") or {}) and not any(field in spec for field in MOUNTED):
+        told = "may not specify mount options for this volume type"
+        yield forbidden(f"metadata.annotations.{MOUNT_OPTIONS}", told)
+
+
+def _volume(obj: dict) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     if not spec.get("accessModes"):
         yield required("spec.accessModes")
@@ -76,6 +90,7 @@ def _attributes(spec: dict) -> Iterator[Cause]:
 
 def changed_volume(obj: dict, old: dict) -> Iterator[Cause]:
     yield from volume(obj)
+    yield from _volume(obj)  # upstream looks twice
     new, held = dict(obj.get("spec") or {}), old.get("spec") or {}
     if new.get("csi") and held.get("csi") and held["csi"].get(EXPANDS) is None:  # may be named once
         new["csi"] = {field: value for field, value in new["csi"].items() if field != EXPANDS}
