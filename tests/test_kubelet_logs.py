@@ -5,7 +5,7 @@ import pytest
 from labkit.glassbox.kubelet.log_writer import MAX_LINE, LogWriter, rfc3339_nano, split
 from labkit.glassbox.kubelet.logs import LogOptions, LogReader
 from labkit.glassbox.kubelet.runtime import Container
-from labkit.glassbox.kubelet.server import LogError, choose
+from labkit.glassbox.kubelet.server import LogError, choose, remembered
 
 SECOND = 1_000_000_000
 
@@ -111,3 +111,20 @@ def test_a_container_that_is_only_planned_has_no_log_yet():
     assert choose(pod, "c", {"c": (ended, attempt(1))}, LogOptions()) == ended
     with pytest.raises(LogError, match=r'^container "c" in pod "p" is waiting to start: ContainerCreating$'):
         choose(pod, "c", {"c": (attempt(0),)}, LogOptions())
+
+
+def test_what_had_ended_before_the_node_started_anew_still_has_its_log(tmp_path):
+    ended = {"containerID": "glassbox://abc", "exitCode": 0, "startedAt": "2026-01-01T00:00:00Z"}
+    status = {"name": "c", "restartCount": 2, "image": "i", "imageID": "d", "state": {"terminated": ended}}
+    waits = {
+        "name": "w",
+        "restartCount": 1,
+        "image": "i",
+        "imageID": "",
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+    }
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}, {"name": "w"}]}}
+    found = remembered({**pod, "status": {"containerStatuses": [status, waits]}}, tmp_path)
+    assert choose(pod, "c", found, LogOptions()).log == str(tmp_path / "c" / "2.log")
+    with pytest.raises(LogError):
+        choose(pod, "w", found, LogOptions())

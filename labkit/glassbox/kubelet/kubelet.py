@@ -107,7 +107,7 @@ class Kubelet:
         self.runtime.watch(self.queue.add)
         self.find_pods()
         if self.options.server:
-            Server(self.options.server, self._pods, self.runtime, self.stats, self.clock).start()
+            Server(self.options.server, self._pods, self.runtime, self.stats, self.clock, self.options.root_dir).start()
         self.tell("Starting", "Starting kubelet.")
         self._insist("registering the node", self.register)
         self.pods.start()

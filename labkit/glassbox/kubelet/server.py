@@ -28,6 +28,7 @@ from labkit.glassbox.kubelet.port_forward import PortForward
 from labkit.glassbox.kubelet.runtime import Container, LinuxRuntime, Sandbox
 from labkit.glassbox.kubelet.stats import Stats
 from labkit.glassbox.kubelet.streams import NotRunning, Streams
+from labkit.glassbox.kubelet.surroundings import log_directory
 
 MAX_LINE = 64 * 1024  # bytes of a request's first line, of which a command is part
 MASTERS = "system:masters"
@@ -52,7 +53,8 @@ class Server:
     """Serves until `close`."""
 
     def __init__(self, options: ServerOptions, get_pods: Callable[[], Iterable[dict]], runtime: LinuxRuntime,
-                 stats: Stats, time: Clock) -> None:  # fmt: skip
+                 stats: Stats, time: Clock, root_dir: Path) -> None:  # fmt: skip
+        self.root_dir = root_dir
         self.options, self.get_pods, self.runtime, self.stats, self.clock = options, get_pods, runtime, stats, time
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
@@ -119,7 +121,9 @@ class Server:
             return web.Response(status=404, text=f'pod "{where["namespace"]}/{where["pod"]}" not found\n')
         try:
             options = log_options(request.query, self.clock.now())
-            attempt = choose(pod, where["container"], self.runtime.inspect(objects.uid(pod)).containers, options)
+            uid = objects.uid(pod)
+            found = remembered(pod, log_directory(self.root_dir, uid)) | self.runtime.inspect(uid).containers
+            attempt = choose(pod, where["container"], found, options)
             reader = LogReader(Path(attempt.log), options)
         except (LogError, ValueError) as error:
             return web.Response(status=400, text=str(error))
@@ -128,7 +132,7 @@ class Server:
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
         try:
-            await self._stream(response, reader, objects.uid(pod), attempt)
+            await self._stream(response, reader, uid, attempt)
         except ConnectionError:
             pass  # whoever followed has gone
         finally:
@@ -230,6 +234,21 @@ def choose(pod: dict, name: str, found: dict[str, tuple[Container, ...]], option
         reason = waiting or "ContainerCreating"
         raise LogError(f'container "{name}" in pod "{objects.name(pod)}" is waiting to start: {reason}')
     return attempts[-1]
+
+
+def remembered(pod: dict, logs: Path) -> dict[str, tuple[Container, ...]]:
+    """Return what has ended, as the pod's status tells: a runtime that has begun anew knows of it no more."""
+    found: dict[str, tuple[Container, ...]] = {}
+    for status in (each for kind in pods.STATUSES for each in (pod.get("status") or {}).get(kind) or []):
+        if ended := (status.get("state") or {}).get("terminated"):
+            name, number = status["name"], status.get("restartCount", 0)
+            known = (ended.get("containerID", "").rpartition("/")[2], status["image"], status["imageID"])
+            log, began = (
+                str(logs / name / f"{number}.log"),
+                clock.parse(ended["startedAt"]) if ended.get("startedAt") else 0.0,
+            )
+            found[name] = (Container(name, number, *known, log, started_at=began, exit_code=ended["exitCode"]),)
+    return found
 
 
 def _waiting_reason(pod: dict, name: str) -> str:

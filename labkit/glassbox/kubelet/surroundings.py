@@ -102,4 +102,9 @@ class Surroundings:
 
     def log_directory(self, pod: dict) -> Path:
         """Return where the logs of a pod's containers lie; removed with its volumes."""
-        return self.node.root_dir / "pods" / objects.uid(pod) / "logs"
+        return log_directory(self.node.root_dir, objects.uid(pod))
+
+
+def log_directory(root_dir: Path, uid: str) -> Path:
+    """Return where a pod's logs lie on its node."""
+    return root_dir / "pods" / uid / "logs"
