@@ -60,11 +60,10 @@ def as_patch(status: dict, pod: dict | None = None) -> dict:
     own = [each for each in status.get("conditions") or [] if each["type"] in OWN_CONDITIONS]
     over = pod and objects.condition(pod, PENDING) and not any(each["type"] == PENDING for each in own)
     gone = [{"type": PENDING, "$patch": "delete"}] if over else []
-    patch = {
-        **status,
-        "conditions": [*({"reason": None, "message": None, **each} for each in own), *gone],
-        "$setElementOrder/conditions": [{"type": each["type"]} for each in own],
-    }
+    patch = {name: value for name, value in status.items() if name != "conditions"}
+    if own or gone:
+        patch["conditions"] = [*({"reason": None, "message": None, **each} for each in own), *gone]
+        patch["$setElementOrder/conditions"] = [{"type": each["type"]} for each in own]
     for field in ("podIPs", "hostIPs"):
         if field in status:
             patch[field] = [{"$patch": "replace"}, *status[field]]

@@ -67,10 +67,10 @@ class CustomResourceStrategy(Strategy):
         return any(obj.get(name) != old.get(name) for name in (obj.keys() | old.keys()) - ignored)
 
     def validate(self, obj: dict) -> list[Cause]:
-        return [*metadata.validate(obj["metadata"], self.name_rule), *self._faults(obj)]
+        return [*metadata.validate(obj["metadata"], self.name_rule, False), *self._faults(obj)]
 
     def validate_update(self, obj: dict, old: dict) -> list[Cause]:
-        return [*list(metadata.validate_changeable(obj["metadata"])) * 3, *self._faults(obj, old)]
+        return [*list(metadata.validate_changeable(obj["metadata"], False)) * 3, *self._faults(obj, old)]
 
     def validate_status_update(self, obj: dict, old: dict) -> list[Cause]:
         return self._faults(obj, old)

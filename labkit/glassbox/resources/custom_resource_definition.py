@@ -60,7 +60,7 @@ class CustomResourceDefinitionStrategy(Strategy):
         misnamed = (
             [invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')] if name != wanted else []
         )
-        return [*metadata.validate(obj["metadata"], self.name_rule), *misnamed, *rules.spec(obj)]
+        return [*metadata.validate(obj["metadata"], self.name_rule, False), *misnamed, *rules.spec(obj)]
 
     def faults(self, obj: dict) -> Iterator[Cause]:
         return rules.spec(obj)

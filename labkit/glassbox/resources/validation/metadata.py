@@ -30,7 +30,7 @@ NOT_OF_TEMPLATES = (
 )
 
 
-def validate(meta: dict, rule: names.Rule) -> Iterator[Cause]:
+def validate(meta: dict, rule: names.Rule, is_built_in: bool = True) -> Iterator[Cause]:
     """Check the metadata of a new object whose name obeys the rule."""
     prefix = meta.get("generateName")
     if prefix:
@@ -40,11 +40,11 @@ def validate(meta: dict, rule: names.Rule) -> Iterator[Cause]:
     else:
         yield from names.check(rule, "metadata.name", meta["name"])
     yield from not_negative("metadata.generation", meta.get("generation"))
-    yield from validate_changeable(meta)
+    yield from validate_changeable(meta, is_built_in)
 
 
-def validate_changeable(meta: dict) -> Iterator[Cause]:
-    """Check what an update may change."""
+def validate_changeable(meta: dict, is_built_in: bool = True) -> Iterator[Cause]:
+    """Check what an update may change; built-in kinds take no finalizers but well-known and qualified ones."""
     if "labels" in meta:
         yield from labels(meta["labels"], "metadata.labels")
     if "annotations" in meta:
@@ -52,7 +52,7 @@ def validate_changeable(meta: dict) -> Iterator[Cause]:
     if "ownerReferences" in meta:
         yield from owner_references(meta["ownerReferences"] or [])
     if "finalizers" in meta:
-        yield from finalizers(meta["finalizers"] or [])
+        yield from finalizers(meta["finalizers"] or [], is_built_in)
 
 
 def labels(given: dict | None, path: str) -> Iterator[Cause]:
@@ -97,13 +97,13 @@ def owner_references(given: list[dict]) -> Iterator[Cause]:
         yield invalid(path, given, f"Only one reference can have Controller set to true. {told}")
 
 
-def finalizers(given: list[str]) -> Iterator[Cause]:
+def finalizers(given: list[str], is_built_in: bool) -> Iterator[Cause]:
     path = "metadata.finalizers"
     for each in given:
         yield from names.check(names.qualified_name, path, each)
     if "orphan" in given and "foregroundDeletion" in given:
         yield invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set")
-    for at, each in items(given, path):
+    for at, each in items(given if is_built_in else None, path):
         yield from known_finalizer(each, at)
 
 

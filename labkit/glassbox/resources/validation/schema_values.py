@@ -206,7 +206,7 @@ def check_embedded(value: Any, schema: dict, path: str = "") -> Iterator[Cause]:
         for name in (each for each in IDENTITY if each in value):
             yield from (invalid(f"{path}.{name}", value[name], told) for told in _identity_faults(name, value[name]))
         if "metadata" in value:
-            found = metadata.validate({"name": "fakename"} | value["metadata"], names.path_segment)
+            found = metadata.validate({"name": "fakename"} | value["metadata"], names.path_segment, False)
             yield from (replace(each, field=f"{path}.{each.field}") for each in found)
     for item, inner, at in below(value, schema, path):
         yield from check_embedded(item, inner, at)
