@@ -161,7 +161,8 @@ def _kept(obj: dict, old: dict) -> Iterator[Cause]:
     new, was = (each.get("completionTime") for each in (status, held))
     if new and was and new != was:
         yield invalid("status.completionTime", new, "completionTime cannot be mutated")
-    if held.get("startTime") and _differs(obj, old, "startTime") and not spec.get("suspend"):
+    is_resuming = is_true(old, "Suspended") and not is_true(obj, "Suspended")
+    if held.get("startTime") and _differs(obj, old, "startTime") and not (spec.get("suspend") or is_resuming):
         yield required("status.startTime", "startTime cannot be removed for unsuspended job")
     met, was_met = is_true(obj, "SuccessCriteriaMet"), is_true(old, "SuccessCriteriaMet")
     if was_met and not met:
