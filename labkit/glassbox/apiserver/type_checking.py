@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from itertools import product
 
 from labkit.glassbox.apiserver.definitions import definition, reference, type_of
-from labkit.glassbox.resources import REGISTRY, Resource, cel, cel_functions
+from labkit.glassbox.resources import REGISTRY, Resource, cel
 from labkit.glassbox.resources.validation.admission_policies import seen
-from labkit.glassbox.resources.validation.expressions import AUTHORIZERS
 
 MOST_KINDS = 10
 MOST_TURNS = 1  # that a definition which refers to itself is followed; what lies deeper counts as any
@@ -60,7 +59,7 @@ def _fault(expression: str, kind: Resource, spec: dict) -> str:
     """Return what is wrong with an expression about objects of a kind; "" if nothing is."""
     words, types = frozenset(re.findall(r"\w+", expression)), cel.Types()
     given, known = seen(spec)
-    variables = {name: cel_functions.type_of(AUTHORIZERS.get(name, "dyn")) for name in given}
+    variables = cel.typed(given)
     variables |= dict.fromkeys(("object", "oldObject"), types.of(_schema(definition(kind.definition), words)))
     variables["variables"] = types.of({"type": "object", "properties": dict.fromkeys(known, cel.ANY)})
     meant = spec.get("paramKind") or {}

@@ -54,6 +54,7 @@ WELL_KNOWN = {
 }
 GO_TYPES = {"TIMESTAMP": WELL_KNOWN["date"], "DURATION": WELL_KNOWN["duration"], "NULL": "null_type"}
 SCALARS = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
+AUTHORIZERS = {"authorizer": "Authorizer", "authorizer.requestResource": "ResourceCheck"}  # variables → their types
 PACKAGE = "schema"
 NO_OPTIONALS = "functions of lists beside maps that may hold optionals are not supported by this server"
 # A text in an expression; one that has no end goes to the expression's.
@@ -85,6 +86,13 @@ def extensions(has_optionals: bool = True) -> list:
     from cel_expr_python.ext import ext_optional, ext_strings
 
     return [ext_strings.ExtStrings(), *([ext_optional.ExtOptional()] if has_optionals else [])]
+
+
+def typed(variables: Iterable[str]) -> dict[str, Any]:
+    """Return the types of variables: those of the authorizers are known, all others are of any."""
+    from labkit.glassbox.resources import cel_functions
+
+    return {name: cel_functions.type_of(AUTHORIZERS.get(name, "dyn")) for name in variables}
 
 
 def compile_in(text: str, variables: Iterable[str] | dict[str, Any], types: Types | None = None) -> Any:

@@ -12,7 +12,6 @@ from contextvars import ContextVar
 
 from labkit.glassbox.resources.validation import names
 
-AUTHORIZER, REQUEST_RESOURCE = "authorizer", "authorizer.requestResource"  # the variables
 NARROWED = ("subresource", "namespace", "name", "fieldSelector", "labelSelector")
 DECIDE: ContextVar[Callable[[dict, dict], tuple[bool, str]]] = ContextVar("decide")  # user, asked → allowed, why
 

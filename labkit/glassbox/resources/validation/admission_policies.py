@@ -12,7 +12,7 @@ from labkit.glassbox.errors import Cause
 from labkit.glassbox.objects import dig
 from labkit.glassbox.resources import cel, cel_mutation
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.expressions import ALWAYS, AUTHORIZERS, conditions, expression
+from labkit.glassbox.resources.validation.expressions import ALWAYS, conditions, expression
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
     every,
@@ -56,7 +56,7 @@ def policy(obj: dict) -> Iterator[Cause]:
         if (computed := each.get("messageExpression")) and not computed.strip():
             yield invalid(f"{at}.messageExpression", computed, "must be non-empty if specified")
         elif computed:
-            seen_by_it = [name for name in given if name not in AUTHORIZERS]
+            seen_by_it = [name for name in given if name not in cel.AUTHORIZERS]
             yield from expression(computed, f"{at}.messageExpression", seen_by_it, known, "string")
         yield from _message(each.get("message", ""), f"{at}.message")
         yield from one_of(f"{at}.reason", each.get("reason"), REASONS)
@@ -122,7 +122,7 @@ def _mutation(mutation: dict, path: str, given: dict, known: list[str]) -> Itera
 def seen(spec: dict) -> tuple[dict, list[str]]:
     """Return of what a policy's expressions may speak, and which variables it declares itself."""
     given: dict = dict.fromkeys(
-        (*ALWAYS, *AUTHORIZERS, "namespaceObject", *(("params",) if spec.get("paramKind") else ()))
+        (*ALWAYS, *cel.AUTHORIZERS, "namespaceObject", *(("params",) if spec.get("paramKind") else ()))
     )
     return given, [each.get("name", "") for each in spec.get("variables") or ()]
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from labkit.glassbox.errors import Cause
-from labkit.glassbox.resources import cel, cel_functions, cel_mutation
-from labkit.glassbox.resources.cel_functions import access
+from labkit.glassbox.resources import cel, cel_mutation
 from labkit.glassbox.resources.validation import names
 from labkit.glassbox.resources.validation.fields import duplicate, invalid, items, required, too_many
 
 MOST_CONDITIONS = 64
 ALWAYS = ("object", "oldObject", "request")
-AUTHORIZERS = {access.AUTHORIZER: "Authorizer", access.REQUEST_RESOURCE: "ResourceCheck"}  # variables → their types
 
 
 def conditions(given: list[dict] | None, variables: Iterable[str], path: str) -> Iterator[Cause]:
@@ -45,7 +43,7 @@ def expression(
         yield required(path, "expression is not specified" if path.endswith(".expression") else "")
         return
     makes_patches = wanted in (cel_mutation.OBJECT, cel_mutation.OPERATIONS)
-    given = {name: cel_functions.type_of(AUTHORIZERS.get(name, "dyn")) for name in variables}
+    given = cel.typed(variables)
     try:
         types: cel.Types = cel_mutation.Patches(text) if makes_patches else cel.Types()
         if known:

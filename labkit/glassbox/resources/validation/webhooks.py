@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from labkit.glassbox.errors import Cause
+from labkit.glassbox.resources import cel
 from labkit.glassbox.resources.validation import names
-from labkit.glassbox.resources.validation.expressions import ALWAYS, AUTHORIZERS, conditions
+from labkit.glassbox.resources.validation.expressions import ALWAYS, conditions
 from labkit.glassbox.resources.validation.fields import (
     duplicate,
     every,
@@ -52,7 +53,7 @@ def _webhook(hook: dict, path: str) -> Iterator[Cause]:
         yield from label_selector(hook.get(selector) or {}, f"{path}.{selector}")
     yield from one_of(f"{path}.reinvocationPolicy", hook.get("reinvocationPolicy"), ("IfNeeded", "Never"))
     yield from _client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
-    yield from conditions(hook.get("matchConditions"), (*ALWAYS, *AUTHORIZERS), f"{path}.matchConditions")
+    yield from conditions(hook.get("matchConditions"), (*ALWAYS, *cel.AUTHORIZERS), f"{path}.matchConditions")
     yield from _versions(hook.get("admissionReviewVersions") or [], f"{path}.admissionReviewVersions")
 
 
