@@ -172,75 +172,47 @@ def test_a_node_gets_tokens_for_its_own_pods_alone(cluster, two_pods):
 # --- a working day
 
 
-def busy(namespace):
+def busy():
     """A bit of everything that components work on."""
     selector = {"matchLabels": {"app": "a"}}
-    meta = lambda name: {"name": name, "labels": {"app": "a"}}  # noqa: E731
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
-    set_spec = {"serviceName": "web", "replicas": 1, "selector": selector, "template": TEMPLATE}
+    claims = [{"metadata": {"name": "data"}, "spec": claim}]
     once = {**TEMPLATE["spec"], "restartPolicy": "Never", "containers": [{**TEMPLATE["spec"]["containers"][0]}]}
     once["containers"][0]["command"] = ["true"]
     web = {"selector": {"app": "a"}, "type": "NodePort", "ports": [{"port": 80}]}
-    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
     path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}
-    yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("settings"), "data": {"A": "1"}}
-    yield {"apiVersion": "v1", "kind": "Secret", "metadata": meta("key"), "stringData": {"B": "2"}}
-    yield {"apiVersion": "v1", "kind": "Service", "metadata": meta("web"), "spec": web}
-    yield {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta("q"), "spec": {"hard": {"pods": "50"}}}
-    yield {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": meta("d"),
-        "spec": {"replicas": 1, "selector": selector, "template": TEMPLATE},
-    }
-    yield {
-        "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": meta("s"),
-        "spec": {**set_spec, "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}]},
-    }
-    yield {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": meta("ds"),
-        "spec": {"selector": selector, "template": TEMPLATE},
-    }
-    yield {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": meta("j"),
-        "spec": {"ttlSecondsAfterFinished": 0, "template": {"spec": once}},
-    }
-    yield {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "metadata": meta("cj"),
-        "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": once}}}},
-    }
-    yield {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": meta("h"),
-        "spec": {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 3},
-    }
-    yield {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": meta("b"),
-        "spec": {"selector": selector, "minAvailable": 0},
-    }
-    yield {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": meta("open"),
-        "spec": {"podSelector": {}, "ingress": [{}]},
-    }
-    yield {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": meta("i"),
-        "spec": {"rules": [{"host": "identities.example", "http": {"paths": [path]}}]},
-    }
+    pods = {"selector": selector, "template": TEMPLATE}
+    yield thing("v1", "ConfigMap", "settings", data={"A": "1"})
+    yield thing("v1", "Secret", "key", stringData={"B": "2"})
+    for version, kind, name, spec in (
+        ("v1", "Service", "web", web),
+        ("v1", "ResourceQuota", "q", {"hard": {"pods": "50"}}),
+        ("apps/v1", "Deployment", "d", {"replicas": 1, **pods}),
+        ("apps/v1", "StatefulSet", "s", {"serviceName": "web", "replicas": 1, **pods, "volumeClaimTemplates": claims}),
+        ("apps/v1", "DaemonSet", "ds", pods),
+        ("batch/v1", "Job", "j", {"ttlSecondsAfterFinished": 0, "template": {"spec": once}}),
+        ("batch/v1", "CronJob", "cj", {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": once}}}}),
+        (
+            "autoscaling/v2",
+            "HorizontalPodAutoscaler",
+            "h",
+            {"scaleTargetRef": scaled, "minReplicas": 2, "maxReplicas": 3},
+        ),
+        ("policy/v1", "PodDisruptionBudget", "b", {"selector": selector, "minAvailable": 0}),
+        ("networking.k8s.io/v1", "NetworkPolicy", "open", {"podSelector": {}, "ingress": [{}]}),
+        (
+            "networking.k8s.io/v1",
+            "Ingress",
+            "i",
+            {"rules": [{"host": "identities.example", "http": {"paths": [path]}}]},
+        ),
+    ):
+        yield thing(version, kind, name, spec=spec)
+
+
+def thing(version, kind, name, **fields):
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": {"app": "a"}}, **fields}
 
 
 def refusals(cluster):
@@ -251,7 +223,7 @@ def refusals(cluster):
 
 def test_no_component_ever_asks_for_what_it_may_not(cluster):
     with fresh_namespace(cluster) as namespace:
-        cluster.kubectl("apply", "-n", namespace, "-f", "-", input=yaml.safe_dump_all(busy(namespace)))
+        cluster.kubectl("apply", "-n", namespace, "-f", "-", input=yaml.safe_dump_all(busy()))
         for what in ("deployment/d", "statefulset/s", "daemonset/ds"):
             cluster.kubectl("rollout", "status", what, "-n", namespace, "--timeout=50s")
         cluster.kubectl("patch", "cm", "settings", "-n", namespace, "-p", '{"data":{"A":"2"}}')
