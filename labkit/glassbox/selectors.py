@@ -213,6 +213,20 @@ def _unparsable(why: str):
 OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
+def with_own_labels(term: dict, labels: dict[str, str]) -> dict | None:
+    """Return a term's label selector, with what its matchLabelKeys and mismatchLabelKeys ask of these labels."""
+    chosen = term.get("labelSelector")
+    added = [
+        {"key": key, "operator": operator, "values": [labels[key]]}
+        for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
+        for key in term.get(field) or []
+        if key in labels
+    ]
+    if chosen is None or not added:
+        return chosen
+    return {**chosen, "matchExpressions": [*(chosen.get("matchExpressions") or []), *added]}
+
+
 def from_label_selector(selector: dict | None) -> Selector:
     """Return the Selector of a LabelSelector object; None selects nothing, {} everything."""
     if selector is None:

@@ -15,6 +15,7 @@ from labkit.glassbox.resources.resource import Resource
 from labkit.glassbox.resources.strategy import Strategy
 from labkit.glassbox.resources.validation import pod_status, pod_warnings, pods, resizing, scheduling
 from labkit.glassbox.resources.validation.pod_annotations import APP_ARMOR
+from labkit.glassbox.selectors import with_own_labels
 
 
 class EphemeralContainersStrategy(Strategy):
@@ -128,15 +129,7 @@ def _select_own_labels(pod: dict) -> None:
         terms += given.get(scheduling.REQUIRED) or []
         terms += [each.get("podAffinityTerm") or {} for each in given.get(scheduling.PREFERRED) or []]
     for term in (each for each in terms if each.get("labelSelector") is not None):
-        more = [
-            {"key": key, "operator": operator, "values": [labels[key]]}
-            for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
-            for key in term.get(field) or []
-            if key in labels
-        ]
-        if more:
-            selector = term["labelSelector"]
-            selector["matchExpressions"] = [*(selector.get("matchExpressions") or []), *more]
+        term["labelSelector"] = with_own_labels(term, labels)
 
 
 def gated(now: str) -> dict:

@@ -17,7 +17,7 @@ from labkit.glassbox import objects
 from labkit.glassbox.scheduler.cycle import Cycle
 from labkit.glassbox.scheduler.nodes import NodeInfo, has_pod_affinity
 from labkit.glassbox.scheduler.reasons import Reason
-from labkit.glassbox.selectors import Selector, from_label_selector
+from labkit.glassbox.selectors import Selector, from_label_selector, with_own_labels
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -58,19 +58,9 @@ def terms(pod: dict, kind: str, need: str) -> list[Term]:
 
 
 def _term(pod: dict, given: dict, weight: int = 0) -> Term:
-    labels = objects.labels(pod)
-    chosen = given.get("labelSelector")
-    added = [
-        {"key": key, "operator": operator, "values": [labels[key]]}
-        for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
-        for key in given.get(field) or []
-        if key in labels
-    ]
-    if chosen is not None and added:
-        chosen = {**chosen, "matchExpressions": [*(chosen.get("matchExpressions") or []), *added]}
     among = given.get("namespaceSelector")
     named = given.get("namespaces") or ([objects.namespace(pod)] if among is None else [])
-    selector = from_label_selector(chosen)
+    selector = from_label_selector(with_own_labels(given, objects.labels(pod)))
     return Term(
         given["topologyKey"],
         selector,

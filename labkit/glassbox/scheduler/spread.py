@@ -17,7 +17,7 @@ from labkit.glassbox import node_selector, objects
 from labkit.glassbox.scheduler.cycle import Cycle
 from labkit.glassbox.scheduler.nodes import NodeInfo
 from labkit.glassbox.scheduler.reasons import Reason
-from labkit.glassbox.selectors import from_label_selector
+from labkit.glassbox.selectors import from_label_selector, with_own_labels
 from labkit.glassbox.taints import untolerated
 
 MISMATCH = "node(s) didn't match pod topology spread constraints"
@@ -69,12 +69,7 @@ def _constraints(cycle: Cycle, when: str) -> list[Constraint]:
 def _constraint(cycle: Cycle, given: dict, keys: list[str]) -> Constraint:
     pod = cycle.pod
     labels = objects.labels(pod)
-    chosen = given.get("labelSelector")
-    same = [{"key": key, "operator": "In", "values": [labels[key]]}
-            for key in given.get("matchLabelKeys") or [] if key in labels]  # fmt: skip
-    if chosen is not None and same:
-        chosen = {**chosen, "matchExpressions": [*(chosen.get("matchExpressions") or []), *same]}
-    selector = from_label_selector(chosen)
+    selector = from_label_selector(with_own_labels(given, labels))
     infos = [info for info in cycle.nodes.values() if _counts_for(pod, given, keys, info)]
     counts = _count(given["topologyKey"], infos, lambda each: selector.matches(objects.labels(each)), cycle)
     itself = int(selector.matches(labels))
